@@ -1,0 +1,383 @@
+//go:build amd64 && !purego
+
+#include "textflag.h"
+
+// Products and sums are separate instructions, never fused, and sums run in
+// the order of the portable code: both give the same bytes.
+
+// ---- matrix product ----
+
+// PRODUCT16 adds the product of the broadcast A element at mem and the row of
+// B in Y8, Y9 to the accumulators lo, hi.
+#define PRODUCT16(mem, lo, hi) \
+	VBROADCASTSS mem, Y10     \
+	VMULPS       Y8, Y10, Y11 \
+	VADDPS       Y11, lo, lo  \
+	VMULPS       Y9, Y10, Y12 \
+	VADDPS       Y12, hi, hi
+
+// func gemm4x16(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
+// Y0…Y7: the tile, two registers per row.
+TEXT ·gemm4x16(SB), NOSPLIT, $0-72
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ row+16(FP), R8
+	MOVQ col+24(FP), R9
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R10
+	MOVQ c+48(FP), DX
+	MOVQ ldc+56(FP), R11
+	MOVQ bias+64(FP), BX
+	SHLQ $2, R8
+	SHLQ $2, R9
+	SHLQ $2, R10
+	SHLQ $2, R11
+	LEAQ (R8)(R8*2), R12 // third row of A
+
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	TESTQ   BX, BX
+	JZ      start
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+
+start:
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+
+loop:
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	PRODUCT16((SI), Y0, Y1)
+	PRODUCT16((SI)(R8*1), Y2, Y3)
+	PRODUCT16((SI)(R8*2), Y4, Y5)
+	PRODUCT16((SI)(R12*1), Y6, Y7)
+	ADDQ    R9, SI
+	ADDQ    R10, DI
+	DECQ    CX
+	JNZ     loop
+
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    R11, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    R11, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ    R11, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	VZEROUPPER
+	RET
+
+#define PRODUCT8(mem, acc, tmp) \
+	VBROADCASTSS mem, tmp     \
+	VMULPS       Y8, tmp, tmp \
+	VADDPS       tmp, acc, acc
+
+// func gemm4x8(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
+TEXT ·gemm4x8(SB), NOSPLIT, $0-72
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ row+16(FP), R8
+	MOVQ col+24(FP), R9
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R10
+	MOVQ c+48(FP), DX
+	MOVQ ldc+56(FP), R11
+	MOVQ bias+64(FP), BX
+	SHLQ $2, R8
+	SHLQ $2, R9
+	SHLQ $2, R10
+	SHLQ $2, R11
+	LEAQ (R8)(R8*2), R12
+
+	VXORPS  Y0, Y0, Y0
+	TESTQ   BX, BX
+	JZ      start
+	VMOVUPS (BX), Y0
+
+start:
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+
+loop:
+	VMOVUPS (DI), Y8
+	PRODUCT8((SI), Y0, Y10)
+	PRODUCT8((SI)(R8*1), Y1, Y11)
+	PRODUCT8((SI)(R8*2), Y2, Y12)
+	PRODUCT8((SI)(R12*1), Y3, Y13)
+	ADDQ    R9, SI
+	ADDQ    R10, DI
+	DECQ    CX
+	JNZ     loop
+
+	VMOVUPS Y0, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Y1, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Y2, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Y3, (DX)
+	VZEROUPPER
+	RET
+
+// func gemm1x32(k int, a *float32, col int, b *float32, ldb int, c *float32, bias *float32)
+TEXT ·gemm1x32(SB), NOSPLIT, $0-56
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ col+16(FP), R9
+	MOVQ b+24(FP), DI
+	MOVQ ldb+32(FP), R10
+	MOVQ c+40(FP), DX
+	MOVQ bias+48(FP), BX
+	SHLQ $2, R9
+	SHLQ $2, R10
+
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	TESTQ   BX, BX
+	JZ      loop
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 64(BX), Y2
+	VMOVUPS 96(BX), Y3
+
+loop:
+	VBROADCASTSS (SI), Y8
+	VMULPS       (DI), Y8, Y10
+	VADDPS       Y10, Y0, Y0
+	VMULPS       32(DI), Y8, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       64(DI), Y8, Y12
+	VADDPS       Y12, Y2, Y2
+	VMULPS       96(DI), Y8, Y13
+	VADDPS       Y13, Y3, Y3
+	ADDQ         R9, SI
+	ADDQ         R10, DI
+	DECQ         CX
+	JNZ          loop
+
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VZEROUPPER
+	RET
+
+// func gemm1x8(k int, a *float32, col int, b *float32, ldb int, c *float32, bias *float32)
+TEXT ·gemm1x8(SB), NOSPLIT, $0-56
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ col+16(FP), R9
+	MOVQ b+24(FP), DI
+	MOVQ ldb+32(FP), R10
+	MOVQ c+40(FP), DX
+	MOVQ bias+48(FP), BX
+	SHLQ $2, R9
+	SHLQ $2, R10
+
+	VXORPS  Y0, Y0, Y0
+	TESTQ   BX, BX
+	JZ      loop
+	VMOVUPS (BX), Y0
+
+loop:
+	VBROADCASTSS (SI), Y8
+	VMULPS       (DI), Y8, Y8
+	VADDPS       Y8, Y0, Y0
+	ADDQ         R9, SI
+	ADDQ         R10, DI
+	DECQ         CX
+	JNZ          loop
+
+	VMOVUPS Y0, (DX)
+	VZEROUPPER
+	RET
+
+// ---- elementwise functions ----
+
+// POLY: acc = x·acc + coefficient.
+#define POLY(x, acc, coefficient, tmp) \
+	VBROADCASTSS coefficient, tmp \
+	VMULPS       x, acc, acc      \
+	VADDPS       tmp, acc, acc
+
+// func tanhAVX2(x *float32, n int)
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-16
+	MOVQ         x+0(FP), SI
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS ·tanhTable+48(SB), Y14
+	VBROADCASTSS ·tanhTable+44(SB), Y15
+	VBROADCASTSS ·tanhTable+56(SB), Y12
+	VBROADCASTSS ·tanhTable+52(SB), Y13
+
+loop:
+	VMOVUPS      (SI), Y0
+	VMAXPS       Y15, Y0, Y0
+	VMINPS       Y14, Y0, Y0
+	VMULPS       Y0, Y0, Y1           // s = v²
+	VBROADCASTSS ·tanhTable+0(SB), Y2
+	VBROADCASTSS ·tanhTable+28(SB), Y3
+	POLY(Y1, Y2, ·tanhTable+4(SB), Y4)
+	POLY(Y1, Y3, ·tanhTable+32(SB), Y5)
+	POLY(Y1, Y2, ·tanhTable+8(SB), Y4)
+	POLY(Y1, Y3, ·tanhTable+36(SB), Y5)
+	POLY(Y1, Y2, ·tanhTable+12(SB), Y4)
+	POLY(Y1, Y3, ·tanhTable+40(SB), Y5)
+	POLY(Y1, Y2, ·tanhTable+16(SB), Y4)
+	POLY(Y1, Y2, ·tanhTable+20(SB), Y4)
+	POLY(Y1, Y2, ·tanhTable+24(SB), Y4)
+	VMULPS       Y0, Y2, Y2
+	VDIVPS       Y3, Y2, Y2
+	VMAXPS       Y13, Y2, Y2
+	VMINPS       Y12, Y2, Y2
+	VMOVUPS      Y2, (SI)
+	ADDQ         $32, SI
+	SUBQ         $8, CX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func tanhGradAVX2(d, h *float32, n int)
+TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-24
+	MOVQ         d+0(FP), DI
+	MOVQ         h+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VBROADCASTSS ·tanhTable+56(SB), Y2
+
+loop:
+	VMOVUPS (SI), Y0
+	VMULPS  Y0, Y0, Y0
+	VSUBPS  Y0, Y2, Y0    // 1 - h²
+	VMULPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func expAVX2(x *float32, n int)
+TEXT ·expAVX2(SB), NOSPLIT, $0-16
+	MOVQ         x+0(FP), SI
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS ·expTable+24(SB), Y15
+	VBROADCASTSS ·expTable+28(SB), Y14
+	VBROADCASTSS ·expTable+32(SB), Y13
+	VBROADCASTSS ·expTable+36(SB), Y12
+	VBROADCASTSS ·expTable+40(SB), Y11
+	VBROADCASTSS ·expTable+44(SB), Y10
+	VBROADCASTSS ·expTable+44(SB), Y9        // 127<<23: the bits of 1
+
+loop:
+	VMOVUPS      (SI), Y0
+	VCMPPS       $5, Y15, Y0, Y8      // all ones where x is not less than expMin
+	VMAXPS       Y15, Y0, Y0          // keeps n below in range
+	VMINPS       Y14, Y0, Y0
+	VMULPS       Y13, Y0, Y1
+	VROUNDPS     $8, Y1, Y1           // n = round to even
+	VMULPS       Y12, Y1, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y11, Y1, Y2
+	VSUBPS       Y2, Y0, Y0           // r
+	VBROADCASTSS ·expTable+0(SB), Y3
+	POLY(Y0, Y3, ·expTable+4(SB), Y4)
+	POLY(Y0, Y3, ·expTable+8(SB), Y4)
+	POLY(Y0, Y3, ·expTable+12(SB), Y4)
+	POLY(Y0, Y3, ·expTable+16(SB), Y4)
+	POLY(Y0, Y3, ·expTable+20(SB), Y4)
+	VMULPS       Y0, Y0, Y5
+	VMULPS       Y3, Y5, Y3
+	VADDPS       Y0, Y3, Y3
+	VADDPS       Y10, Y3, Y3
+	VCVTPS2DQ    Y1, Y1
+	VPSLLD       $23, Y1, Y1
+	VPADDD       Y9, Y1, Y1           // bits of 2^n
+	VMULPS       Y1, Y3, Y3
+	VANDPS       Y8, Y3, Y3
+	VMOVUPS      Y3, (SI)
+	ADDQ         $32, SI
+	SUBQ         $8, CX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func sumSquaresAVX2(x *float32, n int) float64
+// Eight sums in float64, one per lane of Y0 and Y1.
+TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
+	MOVQ   x+0(FP), SI
+	MOVQ   n+8(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+
+loop:
+	VCVTPS2PD    (SI), Y2
+	VCVTPS2PD    16(SI), Y3
+	VMULPD       Y2, Y2, Y2
+	VMULPD       Y3, Y3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $32, SI
+	SUBQ         $8, CX
+	JNZ          loop
+	VADDPD       Y1, Y0, Y0    // lanes 0…3
+	VEXTRACTF128 $1, Y0, X1
+	VADDPD       X1, X0, X0    // lanes 0+2, 1+3
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	VMOVSD       X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func adamAVX2(p, m, v, d *float32, n int, s *AdamStep)
+TEXT ·adamAVX2(SB), NOSPLIT, $0-48
+	MOVQ         p+0(FP), DI
+	MOVQ         m+8(FP), R8
+	MOVQ         v+16(FP), R9
+	MOVQ         d+24(FP), SI
+	MOVQ         n+32(FP), CX
+	MOVQ         s+40(FP), BX
+	VBROADCASTSS 0(BX), Y9     // GradScale
+	VBROADCASTSS 4(BX), Y10    // Beta1Rest
+	VBROADCASTSS 8(BX), Y11    // Beta2
+	VBROADCASTSS 12(BX), Y12   // Beta2Rest
+	VBROADCASTSS 16(BX), Y13   // InvSqrtBias
+	VBROADCASTSS 20(BX), Y14   // Eps
+	VBROADCASTSS 24(BX), Y15   // Rate
+	XORQ         AX, AX
+
+loop:
+	VMULPS  (SI)(AX*4), Y9, Y0 // g'
+	VMOVUPS (R8)(AX*4), Y1
+	VSUBPS  Y1, Y0, Y2
+	VMULPS  Y10, Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	VMOVUPS Y1, (R8)(AX*4)     // m
+	VMULPS  Y0, Y0, Y3
+	VMULPS  Y12, Y3, Y3
+	VMULPS  (R9)(AX*4), Y11, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (R9)(AX*4)     // v
+	VSQRTPS Y4, Y4
+	VMULPS  Y13, Y4, Y4
+	VADDPS  Y14, Y4, Y4
+	VMULPS  Y15, Y1, Y1
+	VDIVPS  Y4, Y1, Y1
+	VMOVUPS (DI)(AX*4), Y5
+	VSUBPS  Y1, Y5, Y5
+	VMOVUPS Y5, (DI)(AX*4)     // p
+	ADDQ    $8, AX
+	CMPQ    AX, CX
+	JL      loop
+	VZEROUPPER
+	RET
