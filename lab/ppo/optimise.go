@@ -1,0 +1,121 @@
+package ppo
+
+import (
+	"fmt"
+	"math"
+
+	"meshbench/lab/ppo/internal/kernel"
+)
+
+// optimise runs the epochs of an update over the full rollout and empties it.
+func (t *Trainer) optimise() (Metrics, error) {
+	r, c := t.rollout, &t.cfg
+	envs, obs := r.envs, t.shape.obs
+	last := t.acting.value.forward(t.weights.value, r.obs[r.n*envs*obs:], envs)
+	ldv := t.valueStride()
+	for e := range envs { // without gaps
+		last[e] = last[e*ldv]
+	}
+	r.finish(last, c.Gamma, c.GAELambda)
+
+	m := Metrics{
+		Steps:             t.steps,
+		ExplainedVariance: explainedVariance(r.value, r.ret),
+		LearningRate:      c.LearningRateSchedule.at(c.LearningRate, t.steps, c.TotalSteps),
+		EntropyCoef:       c.EntropyCoefSchedule.at(c.EntropyCoef, t.steps, c.TotalSteps),
+	}
+	m.EpisodeReward, m.EpisodeLength = t.episodes.means()
+	for _, v := range r.reward {
+		m.MeanReward += float64(v)
+	}
+	m.MeanReward /= float64(len(r.reward))
+
+	lw := lossWeights{clip: c.Clip, clipValue: c.ClipValue, entropy: m.EntropyCoef, value: c.ValueCoef}
+	for i := range t.order {
+		t.order[i] = int32(i)
+	}
+	batches, steps := 0, 0
+epochs:
+	for range c.Epochs {
+		m.Epochs++
+		t.shuffler.Shuffle(len(t.order), func(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] })
+		kl, inEpoch := 0.0, 0
+		for at := 0; at < len(t.order); at += c.Batch {
+			b := t.batch.gather(r, t.order[at:min(at+c.Batch, len(t.order))])
+			if !c.RawAdvantages {
+				normalise(b.advantage)
+			}
+			l := t.gradient(lw, b)
+			batches++
+			inEpoch++
+			kl += l.kl
+			m.ApproxKL = kl / float64(inEpoch)
+			m.PolicyGradientLoss += l.policy
+			m.ValueLoss += l.value
+			m.EntropyLoss -= l.entropy
+			m.ClipFraction += l.clipped
+			m.Loss = l.total
+			if c.TargetKL > 0 && l.kl > 1.5*c.TargetKL {
+				break epochs
+			}
+			norm := math.Sqrt(kernel.SumSquares(t.grads.data))
+			if math.IsNaN(norm) || math.IsInf(norm, 0) {
+				return m, fmt.Errorf("ppo: training diverged at step %d: the gradient is not finite; a smaller learning rate or scaled rewards and observations may help", t.steps)
+			}
+			m.GradNorm += norm
+			steps++
+			t.adam.step(t.weights.data, t.grads.data, m.LearningRate, clipScale(norm, c.MaxGradNorm))
+		}
+	}
+	for _, v := range []*float64{&m.PolicyGradientLoss, &m.ValueLoss, &m.EntropyLoss, &m.ClipFraction} {
+		*v /= float64(batches)
+	}
+	m.GradNorm /= float64(max(1, steps))
+
+	copy(r.obs[:envs*obs], r.obs[r.n*envs*obs:])
+	r.n = 0
+	t.updates++
+	m.Updates = t.updates
+	return m, nil
+}
+
+// gradient computes the loss on a minibatch and its gradient into t.grads.
+func (t *Trainer) gradient(lw lossWeights, b *minibatch) lossTerms {
+	p := t.learning
+	logits := p.policy.forward(t.weights.policy, b.obs, b.rows)
+	values := p.value.forward(t.weights.value, b.obs, b.rows)
+	p.dist.set(logits, b.rows, b.mask)
+	l := loss(lw, b, p.dist, values, t.valueStride(), p.policy.result(), p.value.result())
+	p.policy.backward(t.weights.policy, t.grads.policy, b.obs, b.rows)
+	p.value.backward(t.weights.value, t.grads.value, b.obs, b.rows)
+	return l
+}
+
+func newMinibatch(rows int, w widths) minibatch {
+	b := minibatch{
+		obs: make([]float32, rows*w.obs), choice: make([]int32, rows*w.choice),
+		logProb: make([]float32, rows), advantage: make([]float32, rows),
+		ret: make([]float32, rows), value: make([]float32, rows),
+	}
+	if w.mask > 0 {
+		b.mask = make([]bool, rows*w.mask)
+	}
+	return b
+}
+
+// gather copies the given rows of the rollout.
+func (b *minibatch) gather(r *rollout, rows []int32) *minibatch {
+	w := r.widths
+	b.rows = len(rows)
+	b.advantage = b.advantage[:b.rows]
+	for i, row := range rows {
+		at := int(row)
+		copy(b.obs[i*w.obs:][:w.obs], r.obs[at*w.obs:])
+		copy(b.choice[i*w.choice:][:w.choice], r.choice[at*w.choice:])
+		if w.mask > 0 {
+			copy(b.mask[i*w.mask:][:w.mask], r.mask[at*w.mask:])
+		}
+		b.logProb[i], b.advantage[i], b.ret[i], b.value[i] = r.logProb[at], r.advantage[at], r.ret[at], r.value[at]
+	}
+	return b
+}
