@@ -2,11 +2,10 @@ package ppo
 
 import (
 	"context"
-	"fmt"
 	"testing"
 )
 
-// mesh is an environment of the paper's size: two loads in, four choices of
+// meshEnv is an environment of the paper's size: two loads in, four choices of
 // six out, so cheap that the time is the trainer's own.
 type meshEnv struct {
 	rng uint64
@@ -47,10 +46,7 @@ func benchmarkUpdate(b *testing.B, envs int) {
 	for i := range list {
 		list[i] = new(meshEnv)
 	}
-	t, err := New(Config{}, list...)
-	if err != nil {
-		b.Fatal(err)
-	}
+	t := newTrainer(b, Config{}, list...)
 	ctx := context.Background()
 	if _, err := t.Update(ctx); err != nil {
 		b.Fatal(err)
@@ -70,21 +66,10 @@ func BenchmarkUpdate1Env(b *testing.B)  { benchmarkUpdate(b, 1) }
 func BenchmarkUpdate8x128(b *testing.B) { benchmarkUpdate(b, 8) }
 
 func BenchmarkAct(b *testing.B) {
-	p := testPolicy(b, Config{}, new(meshEnv))
+	p := newTrainer(b, Config{}, new(meshEnv)).Policy()
 	choice, obs := make([]int, 4), []float32{.5, 1}
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Act(choice, obs)
 	}
 }
-
-func testPolicy(tb testing.TB, cfg Config, env Env) *Policy {
-	tb.Helper()
-	t, err := New(cfg, env)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return t.Policy()
-}
-
-var _ = fmt.Sprint

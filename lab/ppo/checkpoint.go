@@ -15,6 +15,7 @@ type checkpointHeader struct {
 	Obs     int          `json:"observation"`
 	Heads   []int        `json:"heads"`
 	Envs    int          `json:"environments"`
+	Masked  bool         `json:"masked"`
 	Steps   int          `json:"steps"`
 	Updates int          `json:"updates"`
 	AdamT   int          `json:"adam_steps"`
@@ -53,7 +54,7 @@ func (t *Trainer) Checkpoint(path string) error {
 	rows := r.n * r.envs
 	h := checkpointHeader{
 		Format: checkpointFormat, Version: formatVersion, Config: t.cfg,
-		Obs: t.shape.obs, Heads: t.shape.heads, Envs: len(t.envs),
+		Obs: t.shape.obs, Heads: t.shape.heads, Envs: len(t.envs), Masked: r.mask != nil,
 		Steps: t.steps, Updates: t.updates, AdamT: t.adam.t, Started: t.started, Rollout: r.n,
 		Curve: t.curve, Episodes: t.episodes,
 		Choice: r.choice[:rows*len(t.shape.heads)], Done: r.done[:rows],
@@ -167,6 +168,9 @@ func resume(path string, cfg Config, envs []Env) (*Trainer, error) {
 	}
 
 	r := t.rollout
+	if masked := r.mask != nil; masked != h.Masked {
+		return nil, fmt.Errorf("environments that mask: %v, in the checkpoint: %v", masked, h.Masked)
+	}
 	if h.Rollout < 0 || h.Rollout > r.steps {
 		return nil, fmt.Errorf("%s: %d steps since the last update, want 0 to %d", checkpointName, h.Rollout, r.steps)
 	}

@@ -2,45 +2,45 @@ package ppo
 
 import "math"
 
-// Metrics describes an update, by the names that SB3 logs. Averages are over
-// the update's minibatches unless said otherwise.
+// Metrics describes an update by what SB3 logs (SB3's name in brackets where it
+// differs). Averages are over the update's minibatches unless said otherwise.
 type Metrics struct {
-	Steps   int `json:"total_timesteps"` // environment steps so far, over all environments
-	Updates int `json:"updates"`         // updates so far (SB3's n_updates counts their epochs)
-	Epochs  int `json:"epochs"`          // epochs begun in this update; fewer than configured where TargetKL ended it
+	Steps   int // environment steps so far, over all environments (total_timesteps)
+	Updates int // updates so far (SB3's n_updates counts their epochs)
+	Epochs  int // epochs begun in this update; fewer than configured where TargetKL ended it
 
 	// MeanReward is the mean reward per step of the update's steps.
-	MeanReward float64 `json:"mean_reward"`
+	MeanReward float64
 	// EpisodeReward and EpisodeLength are means over the last 100 complete
-	// episodes; NaN before the first.
-	EpisodeReward float64 `json:"ep_rew_mean"`
-	EpisodeLength float64 `json:"ep_len_mean"`
+	// episodes (ep_rew_mean, ep_len_mean); NaN before the first.
+	EpisodeReward float64
+	EpisodeLength float64
 
 	// ApproxKL estimates the KL divergence of the new policy from the one that
 	// took the steps, mean(ratio - 1 - log ratio), over the last epoch. Much
 	// above 0.03, updates are too large.
-	ApproxKL float64 `json:"approx_kl"`
+	ApproxKL float64
 	// ClipFraction is the share of steps whose probability ratio lay outside
 	// 1 ± Clip.
-	ClipFraction float64 `json:"clip_fraction"`
+	ClipFraction float64
 	// EntropyLoss is minus the mean entropy of the policy, in nats: rises to 0
 	// as the policy becomes deterministic.
-	EntropyLoss float64 `json:"entropy_loss"`
+	EntropyLoss float64
 	// ExplainedVariance is 1 - Var(return - value) / Var(return) of the
 	// estimates made before the update: 1 is perfect, below 0 is worse than
 	// the mean. NaN where all returns are equal.
-	ExplainedVariance float64 `json:"explained_variance"`
+	ExplainedVariance float64
 	// PolicyGradientLoss is the clipped surrogate loss.
-	PolicyGradientLoss float64 `json:"policy_gradient_loss"`
+	PolicyGradientLoss float64
 	// ValueLoss is the mean squared error of the value network, without ValueCoef.
-	ValueLoss float64 `json:"value_loss"`
+	ValueLoss float64
 	// Loss is the total loss of the last minibatch.
-	Loss float64 `json:"loss"`
+	Loss float64
 	// GradNorm is the norm of the gradient before it is clipped.
-	GradNorm float64 `json:"grad_norm"`
+	GradNorm float64
 
-	LearningRate float64 `json:"learning_rate"` // of this update
-	EntropyCoef  float64 `json:"ent_coef"`      // of this update
+	LearningRate float64 // of this update
+	EntropyCoef  float64 // of this update
 }
 
 // explainedVariance is 1 - Var(ret - value)/Var(ret).

@@ -1,0 +1,170 @@
+package ppo
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// exactNet computes a network's results for one observation in float64.
+func exactNet(net []layer, x []float64) []float64 {
+	for i, l := range net {
+		y := make([]float64, l.out)
+		for j := range y {
+			y[j] = float64(l.b[j])
+			for p, v := range x {
+				y[j] += v * float64(l.w[p*l.ld+j])
+			}
+			if i < len(net)-1 {
+				y[j] = math.Tanh(y[j])
+			}
+		}
+		x = y
+	}
+	return x
+}
+
+// exactLoss is PPO's loss written down straight from its definition, in
+// float64.
+func exactLoss(c lossWeights, s shape, w *weights, b *minibatch) float64 {
+	var policy, value, entropy float64
+	for r := range b.rows {
+		x := make([]float64, s.obs)
+		for i := range x {
+			x[i] = float64(b.obs[r*s.obs+i])
+		}
+		logits := exactNet(w.policy, x)
+		logProb, at := 0.0, 0
+		for h, n := range s.heads {
+			norm := 0.0
+			p := make([]float64, n)
+			for i := range p {
+				if b.mask == nil || b.mask[r*s.choices()+at+i] {
+					p[i] = math.Exp(logits[at+i])
+					norm += p[i]
+				}
+			}
+			for i := range p {
+				p[i] /= norm
+				if p[i] > 0 {
+					entropy -= p[i] * math.Log(p[i])
+				}
+			}
+			logProb += math.Log(p[b.choice[r*len(s.heads)+h]])
+			at += n
+		}
+		ratio := math.Exp(logProb - float64(b.logProb[r]))
+		a := float64(b.advantage[r])
+		policy -= min(a*ratio, a*min(max(ratio, 1-c.clip), 1+c.clip))
+		v := exactNet(w.value, x)[0]
+		if old := float64(b.value[r]); c.clipValue > 0 {
+			v = old + min(max(v-old, -c.clipValue), c.clipValue)
+		}
+		value += (float64(b.ret[r]) - v) * (float64(b.ret[r]) - v)
+	}
+	return (policy - c.entropy*entropy + c.value*value) / float64(b.rows)
+}
+
+// The gradient of every weight against central differences of the loss.
+func TestGradient(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		hidden    []int
+		mask      bool
+		advantage float64 // its scale; 0 leaves out the policy's loss
+		loss      lossWeights
+	}{
+		{"policy alone", []int{5, 3}, false, 1, lossWeights{clip: .2}},
+		{"value alone", []int{5, 3}, false, 0, lossWeights{clip: .2, value: .5}},
+		{"entropy alone", []int{5, 3}, false, 0, lossWeights{clip: .2, entropy: 1}},
+		{"all terms", []int{9, 8}, false, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
+		{"all terms, masked", []int{4, 17, 3}, true, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
+		{"linear networks", []int{}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const rows = 37
+			rng := rand.New(rand.NewPCG(1, 2))
+			var env Env = newIdentity()
+			if test.mask {
+				env = newMasked()
+			}
+			tr := newTrainer(t, Config{Hidden: test.hidden, Batch: rows}, env)
+			s, w := tr.shape, tr.weights
+			w.rows(func(row []float32) {
+				for i := range row {
+					row[i] += float32(rng.NormFloat64() / 2)
+				}
+			})
+			b := &tr.batch
+			b.rows = rows
+			for i := range b.obs {
+				b.obs[i] = float32(rng.NormFloat64())
+			}
+			for i := range b.mask {
+				b.mask[i] = rng.IntN(2) == 0
+			}
+			at := 0
+			for i := range b.choice {
+				n := s.heads[i%len(s.heads)]
+				b.choice[i] = int32(rng.IntN(n))
+				if b.mask != nil {
+					b.mask[at+int(b.choice[i])] = true
+				}
+				at += n
+			}
+			p := tr.learning
+			p.dist.set(p.policy.forward(w.policy, b.obs, rows), rows, b.mask)
+			values := p.value.forward(w.value, b.obs, rows)
+			// As if the steps had been taken by a slightly different policy, on
+			// both sides of the kinks where clipping sets in but not near them.
+			shift := func(small, large float64) float32 {
+				x := small * rng.Float64()
+				if rng.IntN(2) == 0 {
+					x = large * (1 + rng.Float64())
+				}
+				return float32(math.Copysign(x, rng.Float64()-.5))
+			}
+			for r := range rows {
+				b.logProb[r] = p.dist.logProb(r, b.choice[r*len(s.heads):]) + shift(.15, .3)
+				b.advantage[r] = float32(test.advantage * rng.NormFloat64())
+				b.value[r] = values[r*tr.valueStride()] + shift(.25, .35)
+				b.ret[r] = b.value[r] + float32(rng.NormFloat64())
+			}
+
+			terms := tr.gradient(test.loss, b)
+			if want := exactLoss(test.loss, s, w, b); math.Abs(terms.total-want) > 1e-5*(1+math.Abs(want)) {
+				t.Errorf("loss %v, want %v", terms.total, want)
+			}
+			var largest, worst float64
+			const h = 1.0 / 512 // exact in float32 for weights of this size
+			var grads []float32
+			tr.grads.rows(func(row []float32) { grads = append(grads, row...) })
+			i := 0
+			w.rows(func(row []float32) {
+				for j, v := range row {
+					// Richardson's extrapolation of two central differences.
+					diff := func(h float32) float64 {
+						row[j] = v + h
+						up := exactLoss(test.loss, s, w, b)
+						up2 := float64(row[j])
+						row[j] = v - h
+						d := (up - exactLoss(test.loss, s, w, b)) / (up2 - float64(row[j]))
+						row[j] = v
+						return d
+					}
+					want := (4*diff(h/2) - diff(h)) / 3
+					largest = max(largest, math.Abs(want))
+					worst = max(worst, math.Abs(want-float64(grads[i])))
+					i++
+				}
+			})
+			t.Logf("%d weights, largest gradient %.3g, worst difference %.3g", i, largest, worst)
+			if largest == 0 {
+				t.Error("the gradient is 0")
+			}
+			if worst > 1e-6 {
+				t.Errorf("worst difference to finite differences %g, largest gradient %g", worst, largest)
+			}
+		})
+	}
+}
