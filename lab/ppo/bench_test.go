@@ -3,6 +3,8 @@ package ppo
 import (
 	"context"
 	"testing"
+
+	"meshbench/lab/ppo/internal/kernel"
 )
 
 // meshEnv is an environment of the paper's size: two loads in, four choices of
@@ -64,6 +66,12 @@ func benchmarkUpdate(b *testing.B, envs int) {
 // One update of 1,024 steps at the paper's setting, environment included.
 func BenchmarkUpdate1Env(b *testing.B)  { benchmarkUpdate(b, 1) }
 func BenchmarkUpdate8x128(b *testing.B) { benchmarkUpdate(b, 8) }
+
+// The same without vector instructions.
+func BenchmarkUpdate1EnvPortable(b *testing.B) {
+	defer kernel.UsePortable()()
+	benchmarkUpdate(b, 1)
+}
 
 func BenchmarkAct(b *testing.B) {
 	p := newTrainer(b, Config{}, new(meshEnv)).Policy()

@@ -44,9 +44,7 @@ func (d *distribution) set(logits []float32, rows int, mask []bool) {
 			if mask == nil {
 				top := in[0]
 				for _, v := range in[1:] {
-					if v > top {
-						top = v
-					}
+					top = max(top, v)
 				}
 				for c, v := range in {
 					out[c] = v - top

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"meshbench/lab/ppo/internal/kernel"
 )
 
 var ctx = context.Background()
@@ -164,6 +166,16 @@ func TestSameSeedSameBytes(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// The portable kernels give the same bytes as the vector instructions.
+func TestPortableSameBytes(t *testing.T) {
+	t.Logf("kernels: %s", kernel.Name())
+	want := policyBytes(t, 1)
+	defer kernel.UsePortable()()
+	if !bytes.Equal(want, policyBytes(t, 1)) {
+		t.Error("other weights")
 	}
 }
 

@@ -4,8 +4,16 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// useAVX2 is a variable so that tests can compare the two implementations.
 var useAVX2 = cpu.X86.HasAVX2
+
+// UsePortable switches to the portable implementation until restore is called.
+// It is for tests and benchmarks that compare the two; nothing else may run
+// kernels meanwhile.
+func UsePortable() (restore func()) {
+	before := useAVX2
+	useAVX2 = false
+	return func() { useAVX2 = before }
+}
 
 // gemmAVX2 cuts C into tiles of 4×16, 4×8, 1×32 and 1×8, each of which a micro
 // kernel keeps in registers while it runs over k.
