@@ -119,7 +119,7 @@ func (r *rollout) state() [][]float32 {
 // environments as it was written with, of the same kind; their state is set.
 // The configuration is the checkpoint's; of cfg, Evaluate and OnUpdate are
 // used, which files cannot hold, and TotalSteps unless it is 0, so that a
-// training can be prolonged.
+// training can be prolonged (which changes linear schedules from there on).
 func Resume(path string, cfg Config, envs ...Env) (*Trainer, error) {
 	t, err := resume(path, cfg, envs)
 	if err != nil {

@@ -64,7 +64,8 @@ type Config struct {
 	// Stop ends Train when the scores have converged. Default: nil, never.
 	Stop *Convergence
 
-	// OnUpdate is called after every update. Not saved with a checkpoint.
+	// OnUpdate is called after every update, before the evaluation that may be
+	// due; it may call Checkpoint. Not saved with a checkpoint.
 	OnUpdate func(Metrics) `json:"-"`
 }
 
