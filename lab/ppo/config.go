@@ -58,8 +58,9 @@ type Config struct {
 	// multiple. Default: 0, never.
 	EvalEvery int
 	// Evaluate scores a policy; higher is better, NaN is an error. A policy
-	// acts deterministically by [Policy.Act]. It must not touch the trainer's
-	// environments. Not saved with a checkpoint.
+	// acts deterministically by [Policy.Act], and may be kept, for instance as
+	// the best so far. Evaluate must not touch the trainer's environments. Not
+	// saved with a checkpoint.
 	Evaluate func(ctx context.Context, p *Policy, steps int) (score float64, err error) `json:"-"`
 	// Stop ends Train when the scores have converged. Default: nil, never.
 	Stop *Convergence

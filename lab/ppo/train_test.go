@@ -49,7 +49,7 @@ func TestLearnsIdentity(t *testing.T) {
 	}{
 		{"paper, one environment", Config{}, 1, 4096},
 		{"paper, eight environments", Config{}, 8, 4096},
-		{"short updates", Config{Steps: 128, LearningRate: 3e-3}, 1, 1024},
+		{"short updates", Config{Steps: 128, LearningRate: 3e-3, MaxGradNorm: -1}, 1, 1024},
 		{"discounted, all options", Config{
 			Steps: 128, LearningRate: 5e-3, LearningRateSchedule: Linear, EntropyCoef: .01, EntropyCoefSchedule: Linear,
 			Gamma: .5, ClipValue: .5, TargetKL: .1, TotalSteps: 8192,
@@ -107,7 +107,7 @@ func TestLearnsBandit(t *testing.T) {
 // A forbidden choice makes the environment fail, so that training at all is
 // the test; and the policy must not take one either.
 func TestMask(t *testing.T) {
-	tr := newTrainer(t, Config{Steps: 128, EntropyCoef: .01}, newMasked(), newMasked())
+	tr := newTrainer(t, Config{Steps: 128, EntropyCoef: .01}, newMasked(), newIdentity())
 	if err := tr.Train(ctx, 4096); err != nil {
 		t.Fatal(err)
 	}
@@ -361,6 +361,14 @@ type faulty struct {
 	reward   float64
 	obs      float32
 	err      error
+	reset    error
+	first    float32 // added to the first observation
+}
+
+func (e *faulty) Reset(seed uint64, obs []float32) error {
+	err := e.meshEnv.Reset(seed, obs)
+	obs[0] += e.first
+	return errors.Join(err, e.reset)
 }
 
 func (e *faulty) Step(choice []int, obs []float32) (float64, bool, error) {
@@ -384,6 +392,8 @@ func TestEnvironmentErrors(t *testing.T) {
 		{&faulty{at: 5, reward: nan}, "ppo: environment 0, step 4: reward NaN, want a finite number"},
 		{&faulty{at: 5, reward: 1e300}, "ppo: environment 0, step 4: reward 1e+300, want a finite number"},
 		{&faulty{at: 5, obs: float32(nan)}, "ppo: environment 0, step 4: observation 1 is NaN, want a finite number"},
+		{&faulty{reset: gone}, "ppo: resetting environment 0 at step 0: testbed gone"},
+		{&faulty{first: float32(nan)}, "ppo: resetting environment 0 at step 0: observation 0 is NaN, want a finite number"},
 		{diverging, "ppo: training diverged at step 32: the gradient is not finite"},
 	} {
 		cfg := Config{Steps: 32}

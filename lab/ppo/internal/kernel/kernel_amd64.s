@@ -7,6 +7,37 @@
 
 // ---- matrix product ----
 
+// Arguments of the micro kernels of four rows: CX products, A at SI with strides
+// R8 (row), 3·R8 = R12 and R9 (column), B at DI with R10, C at DX with R11, bias
+// at BX. Strides become bytes.
+#define ARGUMENTS4 \
+	MOVQ k+0(FP), CX     \
+	MOVQ a+8(FP), SI     \
+	MOVQ row+16(FP), R8  \
+	MOVQ col+24(FP), R9  \
+	MOVQ b+32(FP), DI    \
+	MOVQ ldb+40(FP), R10 \
+	MOVQ c+48(FP), DX    \
+	MOVQ ldc+56(FP), R11 \
+	MOVQ bias+64(FP), BX \
+	SHLQ $2, R8          \
+	SHLQ $2, R9          \
+	SHLQ $2, R10         \
+	SHLQ $2, R11         \
+	LEAQ (R8)(R8*2), R12
+
+// The same for one row.
+#define ARGUMENTS1 \
+	MOVQ k+0(FP), CX     \
+	MOVQ a+8(FP), SI     \
+	MOVQ col+16(FP), R9  \
+	MOVQ b+24(FP), DI    \
+	MOVQ ldb+32(FP), R10 \
+	MOVQ c+40(FP), DX    \
+	MOVQ bias+48(FP), BX \
+	SHLQ $2, R9          \
+	SHLQ $2, R10
+
 // PRODUCT16 adds the product of the broadcast A element at mem and the row of
 // B in Y8, Y9 to the accumulators lo, hi.
 #define PRODUCT16(mem, lo, hi) \
@@ -19,20 +50,7 @@
 // func gemm4x16(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
 // Y0…Y7: the tile, two registers per row.
 TEXT ·gemm4x16(SB), NOSPLIT, $0-72
-	MOVQ k+0(FP), CX
-	MOVQ a+8(FP), SI
-	MOVQ row+16(FP), R8
-	MOVQ col+24(FP), R9
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R10
-	MOVQ c+48(FP), DX
-	MOVQ ldc+56(FP), R11
-	MOVQ bias+64(FP), BX
-	SHLQ $2, R8
-	SHLQ $2, R9
-	SHLQ $2, R10
-	SHLQ $2, R11
-	LEAQ (R8)(R8*2), R12 // third row of A
+	ARGUMENTS4
 
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -82,20 +100,7 @@ loop:
 
 // func gemm4x8(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
 TEXT ·gemm4x8(SB), NOSPLIT, $0-72
-	MOVQ k+0(FP), CX
-	MOVQ a+8(FP), SI
-	MOVQ row+16(FP), R8
-	MOVQ col+24(FP), R9
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R10
-	MOVQ c+48(FP), DX
-	MOVQ ldc+56(FP), R11
-	MOVQ bias+64(FP), BX
-	SHLQ $2, R8
-	SHLQ $2, R9
-	SHLQ $2, R10
-	SHLQ $2, R11
-	LEAQ (R8)(R8*2), R12
+	ARGUMENTS4
 
 	VXORPS  Y0, Y0, Y0
 	TESTQ   BX, BX
@@ -130,15 +135,7 @@ loop:
 
 // func gemm1x32(k int, a *float32, col int, b *float32, ldb int, c *float32, bias *float32)
 TEXT ·gemm1x32(SB), NOSPLIT, $0-56
-	MOVQ k+0(FP), CX
-	MOVQ a+8(FP), SI
-	MOVQ col+16(FP), R9
-	MOVQ b+24(FP), DI
-	MOVQ ldb+32(FP), R10
-	MOVQ c+40(FP), DX
-	MOVQ bias+48(FP), BX
-	SHLQ $2, R9
-	SHLQ $2, R10
+	ARGUMENTS1
 
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -175,15 +172,7 @@ loop:
 
 // func gemm1x8(k int, a *float32, col int, b *float32, ldb int, c *float32, bias *float32)
 TEXT ·gemm1x8(SB), NOSPLIT, $0-56
-	MOVQ k+0(FP), CX
-	MOVQ a+8(FP), SI
-	MOVQ col+16(FP), R9
-	MOVQ b+24(FP), DI
-	MOVQ ldb+32(FP), R10
-	MOVQ c+40(FP), DX
-	MOVQ bias+48(FP), BX
-	SHLQ $2, R9
-	SHLQ $2, R10
+	ARGUMENTS1
 
 	VXORPS  Y0, Y0, Y0
 	TESTQ   BX, BX
