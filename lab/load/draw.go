@@ -1,0 +1,72 @@
+package load
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+
+	"meshbench/lab/mesh"
+)
+
+// Streams of random numbers. Each use has its own, so that the arrivals of a
+// step do not depend on the draw of its load.
+const (
+	streamLoad uint64 = iota + 1
+	streamArrivals
+)
+
+// source is the generator of one (seed, stream, step, service). Neighbouring
+// steps and services differ in few bits, so the words are mixed first.
+func source(seed, stream uint64, t, service int) rand.PCG {
+	var p rand.PCG
+	p.Seed(mix(seed^mix(stream)), mix(uint64(t))^mix(^uint64(service)))
+	return p
+}
+
+// mix is the finaliser of SplitMix64: every input bit reaches every output bit.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// unit is a uniform number in [0, 1).
+func unit(p *rand.PCG) float64 { return float64(p.Uint64()>>11) / (1 << 53) }
+
+// pick is a uniform number in {0..n-1}.
+func pick(p *rand.PCG, n int) int {
+	hi, _ := bits.Mul64(p.Uint64(), uint64(n))
+	return int(hi)
+}
+
+// sized returns dst, allocated when nil, as a load of mesh m.
+func sized(dst mesh.Load, m mesh.Mesh) mesh.Load {
+	if dst == nil {
+		return make(mesh.Load, m.M())
+	}
+	if len(dst) != m.M() {
+		panic(fmt.Sprintf("load: destination for %d services; the mesh has %d", len(dst), m.M()))
+	}
+	return dst
+}
+
+// round rounds x to a multiple of quantum; no rounding for quantum <= 0.
+// Dividing by the inverse keeps decimal fractions exact: 18.7, not 18.7000...3.
+func round(x, quantum float64) float64 {
+	if quantum <= 0 {
+		return x
+	}
+	inverse := 1 / quantum
+	return math.Round(x*inverse) / inverse
+}
+
+// or is x, or the default where x is zero.
+func or[T comparable](x, def T) T {
+	var zero T
+	if x == zero {
+		return def
+	}
+	return x
+}
