@@ -1,0 +1,95 @@
+# Meshbench: every command a reader needs. `make help` lists them.
+
+PYTHON ?= python3
+GO     ?= go
+TRACE  ?=
+
+GONB   := .bin/gonb
+TOOLS  := .bin/goimports .bin/gopls
+VENV   := .venv/installed
+KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
+BENCH  := $(GO) run ./lab/cmd/meshbench
+FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
+
+.PHONY: all setup build notebooks test figures $(FIGS) table2 kth lab bench \
+	cluster-up cluster-test cluster-down clean help
+.DELETE_ON_ERROR:
+
+all: notebooks figures ## the main job: set-up, all notebooks headless, figures and tables
+
+# The parts of the set-up do not depend on each other: pip waits for the
+# network while Go compiles.
+setup: ## tools, kernel and packages (incremental; from empty caches a few minutes)
+	@$(call need,$(GO),Go 1.26 or newer: https://go.dev/dl)
+	@$(call need,$(PYTHON),Python 3.10 or newer with the venv module)
+	@$(MAKE) --no-print-directory -j3 $(GONB) .bin/tools $(KERNEL) build
+
+need = command -v $(1) >/dev/null || { echo "make: '$(1)' is not on the PATH; needed: $(2)" >&2; exit 1; }
+
+$(GONB): go.mod
+	@echo "building the notebook kernel"
+	@$(GO) build -o $@ github.com/janpfeifer/gonb && touch $@
+
+# goimports and gopls have a module of their own: what they require must not
+# move the versions that the workbench is pinned to.
+.bin/tools: notebooks/tools/go.mod notebooks/tools/go.sum
+	@echo "building goimports and gopls"
+	@mkdir -p .bin && cd notebooks/tools && GOBIN="$(CURDIR)/.bin" $(GO) install tool && touch "$(CURDIR)/$@"
+
+$(VENV): notebooks/requirements.lock
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "make: $(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "installing Jupyter into .venv"
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(KERNEL): notebooks/kernel/kernel.json $(VENV)
+	@mkdir -p $(@D) && cp $< $@
+
+# Cells compile in a second once the packages they import are in Go's cache.
+build:
+	@$(GO) build ./...
+	@$(GO) build -o .bin/notebooks ./notebooks/run
+
+notebooks: setup ## run all notebooks headless; the results go to .out/notebooks
+	@.bin/notebooks
+
+test: setup ## vet, unit tests, and all notebooks headless at the small size
+	$(GO) vet ./...
+	$(GO) test ./...
+	.bin/notebooks -size small
+
+figures: setup ## all figures and tables, into figures/
+	@$(BENCH) figure all
+
+$(FIGS): fig%: setup
+	@$(BENCH) figure $*
+
+table2: setup ## table 2 alone; fig1 to fig8 likewise
+	@$(BENCH) table 2
+
+kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
+	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }
+	@$(BENCH) kth "$(TRACE)"
+
+lab: setup ## JupyterLab on 127.0.0.1, in notebooks/
+	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+
+bench: setup ## our speed beside that of others, into figures/bench.json
+	@$(BENCH) bench
+
+cluster-up: ## bring up the Kubernetes and Istio testbed
+	@cluster/up
+
+cluster-test: setup ## test the testbed on it
+	@cluster/test
+
+cluster-down: ## take it down
+	@cluster/down
+
+clean: ## remove all that these commands made, but not figures/ and Go's own caches
+	@rm -rf .bin .venv .gonb .cache .out notebooks/.ipynb_checkpoints
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,126 @@
+// Package nb shows things in a notebook: tables, figures, text and the
+// progress of long work. Outside a notebook the same calls print plain text, so
+// that code which shows something runs anywhere.
+package nb
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/janpfeifer/gonb/gonbui"
+)
+
+// SizeVariable is the environment variable that asks for short runs: "small".
+const SizeVariable = "MESHBENCH_SIZE"
+
+// Small reports whether work is to be kept short, as when notebooks are only
+// tested.
+func Small() bool { return os.Getenv(SizeVariable) == "small" }
+
+// out is where text goes outside a notebook.
+var out io.Writer = os.Stdout
+
+// inNotebook is a variable for tests.
+var inNotebook = gonbui.IsNotebook
+
+// show sends HTML to the notebook and waits until it has arrived: what is on
+// its way when the cell's process ends is lost.
+func show(text string) {
+	gonbui.DisplayHTML(text)
+	gonbui.Sync()
+}
+
+const tableStyle = `style="border-collapse:collapse;font-size:90%"`
+
+// Table shows rows under a header. Cells that look like numbers are aligned
+// right.
+func Table(header []string, rows [][]string) {
+	if inNotebook {
+		show(tableHTML(header, rows))
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	w.Flush()
+}
+
+func tableHTML(header []string, rows [][]string) string {
+	var b strings.Builder
+	b.WriteString("<table " + tableStyle + "><thead><tr>")
+	for _, h := range header {
+		fmt.Fprintf(&b, `<th style="text-align:left;border-bottom:1px solid">%s</th>`, html.EscapeString(h))
+	}
+	b.WriteString("</tr></thead><tbody>")
+	for _, row := range rows {
+		b.WriteString("<tr>")
+		for _, c := range row {
+			align := "left"
+			if numeric(c) {
+				align = "right"
+			}
+			fmt.Fprintf(&b, `<td style="text-align:%s">%s</td>`, align, html.EscapeString(c))
+		}
+		b.WriteString("</tr>")
+	}
+	b.WriteString("</tbody></table>")
+	return b.String()
+}
+
+func numeric(cell string) bool {
+	return cell != "" && strings.ContainsAny(cell[:1], "0123456789-+.")
+}
+
+// Markdown shows text.
+func Markdown(text string) {
+	if inNotebook {
+		gonbui.DisplayMarkdown(text)
+		gonbui.Sync()
+		return
+	}
+	fmt.Fprintln(out, text)
+}
+
+// Figure shows what writes itself as SVG. Outside a notebook it prints one line
+// that says so.
+func Figure(svg io.WriterTo) error {
+	var b bytes.Buffer
+	if _, err := svg.WriteTo(&b); err != nil {
+		return fmt.Errorf("nb: draw: %w", err)
+	}
+	if inNotebook {
+		show(inline(b.String()))
+		return nil
+	}
+	fmt.Fprintf(out, "[figure, %d bytes of SVG]\n", b.Len())
+	return nil
+}
+
+// inline returns the <svg> element of an SVG document.
+func inline(svg string) string {
+	if k := strings.Index(svg, "<svg"); k > 0 {
+		return svg[k:]
+	}
+	return svg
+}
+
+// Check ends the cell with one line and exit code 1 when err is not nil.
+func Check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// Must is Check for calls that return a value with their error.
+func Must[T any](v T, err error) T {
+	Check(err)
+	return v
+}

@@ -1,0 +1,89 @@
+package nb
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+// capture returns what f prints outside a notebook.
+func capture(t *testing.T, f func()) string {
+	t.Helper()
+	var b bytes.Buffer
+	out = &b
+	was := inNotebook
+	inNotebook = false
+	defer func() { out, inNotebook = io.Discard, was }()
+	f()
+	return b.String()
+}
+
+type svg string
+
+func (s svg) WriteTo(w io.Writer) (int64, error) {
+	if s == "" {
+		return 0, errors.New("nothing to draw")
+	}
+	n, err := io.WriteString(w, string(s))
+	return int64(n), err
+}
+
+func TestText(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		f    func()
+		want string
+	}{
+		{"table", func() { Table([]string{"policy", "ANR"}, [][]string{{"random", "0.45"}, {"ppo", "0.99"}}) },
+			"policy  ANR\nrandom  0.45\nppo     0.99\n"},
+		{"markdown", func() { Markdown("**bold**") }, "**bold**\n"},
+		{"figure", func() { Figure(svg("<svg/>")) }, "[figure, 6 bytes of SVG]\n"},
+		{"progress shows its last line", func() {
+			report, end := Progress()
+			report("fit", 1, 2)
+			report("fit", 2, 2)
+			end()
+			end()
+			report("late", 1, 1)
+		}, "fit: 2 of 2, 0s\n"},
+		{"a place with nothing in it", func() { NewLive().Close() }, ""},
+	} {
+		if got := capture(t, tt.f); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestTableHTML(t *testing.T) {
+	got := tableHTML([]string{"a<b"}, [][]string{{"<script>"}, {"-1.5"}})
+	for _, want := range []string{"a&lt;b", "&lt;script&gt;", `text-align:right">-1.5<`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is not in %s", want, got)
+		}
+	}
+}
+
+func TestFigureError(t *testing.T) {
+	if err := Figure(svg("")); err == nil || !strings.Contains(err.Error(), "nothing to draw") {
+		t.Errorf("Figure: %v", err)
+	}
+}
+
+func TestInline(t *testing.T) {
+	if got := inline("<?xml version=\"1.0\"?>\n<svg a>"); got != "<svg a>" {
+		t.Errorf("inline: %q", got)
+	}
+}
+
+func TestSmall(t *testing.T) {
+	t.Setenv(SizeVariable, "small")
+	if !Small() {
+		t.Error("Small is false with the variable set")
+	}
+	t.Setenv(SizeVariable, "full")
+	if Small() {
+		t.Error("Small is true with another value")
+	}
+}
