@@ -268,8 +268,8 @@ func sameTrace(have, want Meta) string {
 		}
 		delete(ma, p[0])
 	}
-	for key, v := range ma {
-		return fmt.Sprintf("it has %s %q, which is not expected", key, v)
+	for _, key := range slices.Sorted(maps.Keys(ma)) {
+		return fmt.Sprintf("its %s is %q, which is not expected", key, ma[key])
 	}
 	return ""
 }
