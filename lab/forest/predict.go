@@ -1,0 +1,103 @@
+package forest
+
+import (
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// outputs is the number of outputs of a prediction.
+func (f *Forest) outputs() int { return len(f.cfg.OutputNames) }
+
+// Predict writes the mean over trees for one row of inputs to dst, of length
+// outputs, which is allocated when nil. It panics when a length is wrong or a
+// value is not finite.
+func (f *Forest) Predict(dst, row []float64) []float64 {
+	dst = f.prepare(dst, row)
+	var buf [16]uint32
+	ranks := f.ranks(buf[:0], row)
+	f.predict(dst, ranks)
+	return dst
+}
+
+func (f *Forest) prepare(dst, row []float64) []float64 {
+	if len(row) != f.data.features {
+		panic(fmt.Sprintf("forest: a row of %d values for %d features", len(row), f.data.features))
+	}
+	if j, ok := f.checkRow(row); !ok {
+		panic(fmt.Sprintf("forest: %s is %v; inputs must be finite", f.cfg.FeatureNames[j], row[j]))
+	}
+	if dst == nil {
+		return make([]float64, f.outputs())
+	}
+	if len(dst) != f.outputs() {
+		panic(fmt.Sprintf("forest: room for %d values, the forest has %d outputs", len(dst), f.outputs()))
+	}
+	clear(dst)
+	return dst
+}
+
+// ranks appends, for every feature, how many of its thresholds lie below the
+// value: a row goes right where that exceeds the threshold's own rank.
+func (f *Forest) ranks(dst []uint32, row []float64) []uint32 {
+	for j, v := range row {
+		k, _ := slices.BinarySearch(f.cuts[j], v)
+		dst = append(dst, uint32(k))
+	}
+	return dst
+}
+
+// lanes is the number of trees that are walked side by side: most of the time
+// of a walk is waiting for memory, and the waits of several overlap.
+const lanes = 8
+
+// predict adds up leaf values in the order of the trees, so that every way to
+// predict gives the same bits.
+func (f *Forest) predict(dst []float64, ranks []uint32) {
+	k := len(dst)
+	for first := 0; first < len(f.trees); first += lanes {
+		trees := f.trees[first:min(first+lanes, len(f.trees))]
+		var at [lanes]uint32
+		for moving := true; moving; {
+			moving = false
+			for l, t := range trees {
+				n := t[at[l]]
+				if n.isLeaf() {
+					continue
+				}
+				moving = true
+				next := n.child()
+				if ranks[n.feature()] > n.cut() {
+					next++
+				}
+				at[l] = next
+			}
+		}
+		for l, t := range trees {
+			v := int(t[at[l]].value()) * k
+			for o, y := range f.values[v : v+k] {
+				dst[o] += y
+			}
+		}
+	}
+	for o := range dst {
+		dst[o] /= float64(len(f.trees))
+	}
+}
+
+// PredictMatrix predicts every row of x (rows x features) and returns rows x
+// outputs. It panics as Predict does.
+func (f *Forest) PredictMatrix(x mat.Matrix) *mat.Dense {
+	rows, _ := x.Dims()
+	out := mat.NewDense(rows, f.outputs(), nil)
+	var row []float64
+	var ranks []uint32
+	for r := range rows {
+		row = mat.Row(row, r, x)
+		dst := f.prepare(out.RawRowView(r), row)
+		ranks = f.ranks(ranks[:0], row)
+		f.predict(dst, ranks)
+	}
+	return out
+}

@@ -1,0 +1,175 @@
+// Package headless runs notebooks without a browser: each is executed by
+// Jupyter's nbconvert and must end without a failed cell, failed shell line or
+// unknown magic. Executed notebooks and their HTML are kept beside each other
+// in a folder of their own; the committed ones stay without outputs.
+package headless
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"meshbench/lab/nb"
+)
+
+// Config says what is run and where the results go.
+type Config struct {
+	// Root is the project's folder.
+	Root string
+	// Notebooks are the files to run; nil means all of Root/notebooks.
+	Notebooks []string
+	// Small asks the notebooks for short runs.
+	Small bool
+	// Out is the folder of the results. Default Root/.out/notebooks.
+	Out string
+	// CellTimeout is the longest time of one cell. Default 15 min.
+	CellTimeout time.Duration
+	// Log gets a line per notebook. Default os.Stdout.
+	Log io.Writer
+}
+
+// Run runs the notebooks one after the other and reports every one that
+// failed.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Out == "" {
+		cfg.Out = filepath.Join(cfg.Root, ".out", "notebooks")
+	}
+	if cfg.CellTimeout == 0 {
+		cfg.CellTimeout = 15 * time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = os.Stdout
+	}
+	if cfg.Notebooks == nil {
+		found, err := filepath.Glob(filepath.Join(cfg.Root, "notebooks", "*.ipynb"))
+		if err != nil {
+			return err
+		}
+		cfg.Notebooks = found
+	}
+	if len(cfg.Notebooks) == 0 {
+		return fmt.Errorf("no notebook in %s", filepath.Join(cfg.Root, "notebooks"))
+	}
+	if err := os.MkdirAll(cfg.Out, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the executed notebooks: %w", err)
+	}
+	var failed []error
+	for _, path := range cfg.Notebooks {
+		begin := time.Now()
+		err := one(ctx, cfg, path)
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: interrupted", filepath.Base(path))
+		}
+		state := "ok"
+		if err != nil {
+			state = "FAILED"
+			failed = append(failed, err)
+		}
+		fmt.Fprintf(cfg.Log, "%-32s %-6s %5.1f s\n", filepath.Base(path), state, time.Since(begin).Seconds())
+	}
+	return errors.Join(failed...)
+}
+
+func one(ctx context.Context, cfg Config, path string) error {
+	book, err := read(path)
+	if err != nil {
+		return err
+	}
+	if k := book.executed(); k > 0 {
+		return fmt.Errorf("%s: cell %d holds outputs; committed notebooks have none: notebooks/run -strip removes them", filepath.Base(path), k)
+	}
+	executed := filepath.Join(cfg.Out, filepath.Base(path))
+	run := exec.CommandContext(ctx, filepath.Join(cfg.Root, ".venv", "bin", "jupyter"), "nbconvert", "--to", "notebook", "--execute", "--allow-errors",
+		"--ExecutePreprocessor.kernel_name=meshbench", fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(cfg.CellTimeout.Seconds())),
+		"--output-dir", cfg.Out, "--log-level=ERROR", path)
+	run.Dir = cfg.Root
+	size := "full"
+	if cfg.Small {
+		size = "small"
+	}
+	run.Env = append(os.Environ(), nb.SizeVariable+"="+size, "MESHBENCH_HEADLESS=1")
+	// The kernel and the cells' programs are in the same process group, and end
+	// with it.
+	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGTERM) }
+	run.WaitDelay = 10 * time.Second
+	output, err := run.CombinedOutput()
+	if run.Process != nil {
+		syscall.Kill(-run.Process.Pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: nbconvert: %w\n%s", filepath.Base(path), err, firstLines(string(output), 20))
+	}
+	done, err := read(executed)
+	if err != nil {
+		return err
+	}
+	html := exec.CommandContext(ctx, filepath.Join(cfg.Root, ".venv", "bin", "jupyter"), "nbconvert", "--to", "html", "--log-level=ERROR", executed)
+	if output, err := html.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: to HTML: %w\n%s", filepath.Base(path), err, firstLines(string(output), 20))
+	}
+	return done.check(filepath.Base(path))
+}
+
+// notebook is what is read of an .ipynb file.
+type notebook struct {
+	Cells []cell `json:"cells"`
+}
+
+type cell struct {
+	Type    string   `json:"cell_type"`
+	Source  lines    `json:"source"`
+	Outputs []output `json:"outputs"`
+	Count   *int     `json:"execution_count"`
+}
+
+type output struct {
+	Type      string   `json:"output_type"`
+	Name      string   `json:"name"`
+	Text      lines    `json:"text"`
+	Error     string   `json:"ename"`
+	Value     string   `json:"evalue"`
+	Traceback []string `json:"traceback"`
+}
+
+// lines is text that a notebook holds as one string or as a list of lines.
+type lines string
+
+func (l *lines) UnmarshalJSON(b []byte) error {
+	var list []string
+	if json.Unmarshal(b, &list) == nil {
+		*l = lines(strings.Join(list, ""))
+		return nil
+	}
+	return json.Unmarshal(b, (*string)(l))
+}
+
+func read(path string) (*notebook, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read notebook: %w", err)
+	}
+	var n notebook
+	if err := json.Unmarshal(b, &n); err != nil {
+		return nil, fmt.Errorf("%s is not a notebook: %w", path, err)
+	}
+	return &n, nil
+}
+
+// executed is the number of the first cell with outputs, 0 when there is none.
+func (n *notebook) executed() int {
+	for k, c := range n.Cells {
+		if len(c.Outputs) > 0 || c.Count != nil {
+			return k + 1
+		}
+	}
+	return 0
+}

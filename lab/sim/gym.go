@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"meshbench/lab/mesh"
+)
+
+// Observation is what of a state a learning policy sees, and how it is coded.
+// The zero value is the offered loads as they are, in requests/s.
+type Observation struct {
+	// Delays puts the response times d_i of the step before in front of the
+	// loads: (d1, d2, l1, l2) rather than (l1, l2). A missing one is 0.
+	Delays bool `json:"delays"`
+	// Normalise maps loads of 5 to 20 requests/s to -1 to 1, and response times
+	// to at most 1 by d/(d+0.1 s).
+	Normalise bool `json:"normalise"`
+}
+
+// Len is the number of values for m services.
+func (o Observation) Len(m int) int {
+	if o.Delays {
+		return 2 * m
+	}
+	return m
+}
+
+// Encode writes s to dst, of length o.Len(m).
+func (o Observation) Encode(dst []float32, s mesh.State) {
+	k := 0
+	if o.Delays {
+		for _, d := range s.Delay {
+			switch {
+			case math.IsNaN(d):
+				d = 0
+			case o.Normalise:
+				d /= d + .1
+			}
+			dst[k] = float32(d)
+			k++
+		}
+	}
+	for _, l := range s.Load {
+		if o.Normalise {
+			l = (l - 12.5) / 7.5
+		}
+		dst[k] = float32(l)
+		k++
+	}
+}
+
+// Gym shows an Env to a trainer of policies as vectors: observations as
+// Observation codes them, one choice per head of the action space. It has the
+// methods of ppo.Env and, over a simulator, of ppo.Stater. Episodes do not end.
+type Gym struct {
+	env   *Env
+	obs   Observation
+	ctx   context.Context
+	heads []int
+}
+
+// NewGym wraps env. The context ends waiting in a testbed's steps.
+func NewGym(ctx context.Context, env *Env, obs Observation) *Gym {
+	return &Gym{env: env, obs: obs, ctx: ctx, heads: env.space.Heads()}
+}
+
+// Spaces returns the length of an observation and the choices of each head.
+func (g *Gym) Spaces() (obs int, heads []int) {
+	return g.obs.Len(g.env.system.Mesh().M()), g.heads
+}
+
+// Reset starts an episode.
+func (g *Gym) Reset(seed uint64, obs []float32) error {
+	s, err := g.env.Reset(g.ctx, seed)
+	if err != nil {
+		return err
+	}
+	g.obs.Encode(obs, s)
+	return nil
+}
+
+// Step makes one control step. A reward that is missing counts as 0.
+func (g *Gym) Step(choice []int, obs []float32) (reward float64, done bool, err error) {
+	s, err := g.env.Step(g.ctx, g.env.space.At(g.env.space.FromChoice(choice)))
+	if err != nil {
+		return 0, false, err
+	}
+	g.obs.Encode(obs, s.Next)
+	if math.IsNaN(s.Reward) {
+		return 0, false, nil
+	}
+	return s.Reward, false, nil
+}
+
+// State is what SetState needs to go on: seed, step and last response times.
+func (g *Gym) State() ([]byte, error) {
+	if _, ok := g.env.system.(*Simulator); !ok {
+		return nil, fmt.Errorf("sim: the state of %s cannot be saved", g.env.system.Name())
+	}
+	b := binary.LittleEndian.AppendUint64(nil, g.env.seed)
+	b = binary.LittleEndian.AppendUint64(b, uint64(g.env.t))
+	for _, d := range g.env.state.Delay {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(d))
+	}
+	return b, nil
+}
+
+// SetState goes on from a state that State returned.
+func (g *Gym) SetState(state []byte) error {
+	e := g.env
+	if len(state) != 8*(2+e.system.Mesh().M()) {
+		return errors.New("sim: the saved state is not that of this environment")
+	}
+	var head [2]uint64
+	delay := make([]float64, e.system.Mesh().M())
+	r := bytes.NewReader(state)
+	for _, v := range []any{&head, delay} {
+		if err := binary.Read(r, binary.LittleEndian, v); err != nil {
+			return fmt.Errorf("sim: read the saved state: %w", err)
+		}
+	}
+	e.seed, e.t = head[0], int(head[1])
+	e.state.Delay = delay
+	e.state.Load = e.pattern.At(e.state.Load, e.seed, e.t)
+	return nil
+}

@@ -1,0 +1,323 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	"gonum.org/v1/gonum/mat"
+
+	"meshbench/lab/forest"
+	"meshbench/lab/mesh"
+	"meshbench/lab/trace"
+)
+
+// Kind is what a system model learns from a trace.
+type Kind int
+
+const (
+	// Measured learns what was measured: d_i and d_ij from the rows that have
+	// them, and the carried load. A cell that no request reaches has no delay.
+	Measured Kind = iota
+	// AsPublished learns as the authors' code does: one forest for all d_ij, a
+	// delay of 0 where no request went, carried load l(1-b) whatever the trace
+	// says. Use it with objective.Objective.AsPublished.
+	AsPublished
+)
+
+func (k Kind) String() string { return [...]string{"measured", "as published"}[k] }
+
+// ModelConfig holds the settings of Learn.
+type ModelConfig struct {
+	// Kind is what is learned. Default Measured.
+	Kind Kind
+	// Forest holds the settings of each forest. Its names are set by Learn.
+	// If Trees is 0, it will be defaulted to the authors' 120.
+	Forest forest.Config
+	// Levels of an action component in the space that is tabulated. If 0, it
+	// will be defaulted to the paper's 6.
+	Levels int
+}
+
+// Model is a system model (paper, Eq. 5): (load, action) to delays and carried
+// load, by random forests. It answers for the actions of its space at any
+// load; whole action tables are computed at once and kept. It is safe for
+// concurrent use.
+type Model struct {
+	kind  Kind
+	mesh  mesh.Mesh
+	space *mesh.Space
+	// forests predict targets: one for all when as published, one each when
+	// measured, since their rows differ.
+	forests []*forest.Forest
+	targets []string
+	free    int // free routing weights of one service
+
+	mu     sync.Mutex
+	tables map[string]*entry
+}
+
+type entry struct {
+	once  sync.Once
+	table *Table
+	err   error
+}
+
+// Targets names what a model of mesh m and the given kind predicts, in order:
+// d_ij, and for Measured also d_i and the carried loads.
+func Targets(m mesh.Mesh, kind Kind) []string {
+	var names []string
+	for i := range m.M() {
+		for j := range m.N() {
+			names = append(names, m.NodeDelayName(i, j))
+		}
+	}
+	if kind == AsPublished {
+		return names
+	}
+	for i := range m.M() {
+		names = append(names, m.DelayName(i))
+	}
+	for i := range m.M() {
+		names = append(names, m.CarriedName(i))
+	}
+	return names
+}
+
+// Learn fits a system model to trace t.
+func Learn(ctx context.Context, t *trace.Table, cfg ModelConfig) (*Model, error) {
+	names := Targets(t.Mesh(), cfg.Kind)
+	x := t.Features()
+	y, err := t.Targets(names...)
+	if err != nil {
+		return nil, fmt.Errorf("sim: learn a model of kind %q: %w", cfg.Kind, err)
+	}
+	if cfg.Kind == Measured {
+		deriveServiceDelays(t, y)
+	}
+	c := cfg.Forest
+	if c.Trees == 0 {
+		c.Trees = 120
+	}
+	c.FeatureNames = t.Mesh().FeatureNames()
+	m := newModel(t.Mesh(), cfg.Kind, cfg.Levels)
+	if cfg.Kind == AsPublished {
+		c.OutputNames = names
+		f, err := forest.Fit(ctx, x, y, c)
+		if err != nil {
+			return nil, fmt.Errorf("sim: learn %v: %w", names, err)
+		}
+		m.forests = []*forest.Forest{f}
+		return m, nil
+	}
+	for k, name := range names {
+		px, py := present(x, y, k)
+		if px == nil {
+			return nil, fmt.Errorf("sim: learn %s: no row of the trace has it", name)
+		}
+		c.OutputNames = []string{name}
+		f, err := forest.Fit(ctx, px, py, c)
+		if err != nil {
+			return nil, fmt.Errorf("sim: learn %s: %w", name, err)
+		}
+		m.forests = append(m.forests, f)
+	}
+	return m, nil
+}
+
+func newModel(mm mesh.Mesh, kind Kind, levels int) *Model {
+	free := mm.N() - 1
+	return &Model{kind: kind, mesh: mm, space: mesh.NewSpace(mm, levels), targets: Targets(mm, kind),
+		free: free, tables: map[string]*entry{}}
+}
+
+// deriveServiceDelays fills d_i in y, whose columns are Targets, where a trace
+// has the nodes' delays only, as the published one: the mean weighted by the
+// routing weights, missing when the delay of a node that requests go to is.
+func deriveServiceDelays(t *trace.Table, y *mat.Dense) {
+	m, n := t.Mesh().M(), t.Mesh().N()
+	for r := range t.Len() {
+		row := t.Row(r)
+		for i := range m {
+			if !math.IsNaN(y.At(r, m*n+i)) {
+				continue
+			}
+			d := 0.0
+			for j := range n {
+				if p := row.Action.Route[i*n+j]; p > 0 {
+					d += p * y.At(r, i*n+j)
+				}
+			}
+			if row.Action.Block[i] == 1 {
+				d = math.NaN()
+			}
+			y.Set(r, m*n+i, d)
+		}
+	}
+}
+
+// present returns the rows of x and of column k of y in which the latter is
+// not missing, nil when there are none.
+func present(x, y *mat.Dense, k int) (px, py *mat.Dense) {
+	rows, features := x.Dims()
+	var xs, ys []float64
+	for r := range rows {
+		if v := y.At(r, k); !math.IsNaN(v) {
+			xs = append(xs, x.RawRowView(r)...)
+			ys = append(ys, v)
+		}
+	}
+	if len(ys) == 0 {
+		return nil, nil
+	}
+	return mat.NewDense(len(ys), features, xs), mat.NewDense(len(ys), 1, ys)
+}
+
+// Kind is what the model learned.
+func (m *Model) Kind() Kind { return m.kind }
+
+// Mesh is the mesh that the model is of.
+func (m *Model) Mesh() mesh.Mesh { return m.mesh }
+
+// Space is the action space that the model tabulates.
+func (m *Model) Space() *mesh.Space { return m.space }
+
+// Forests returns the forests, in the order of Targets; one for all of them
+// when as published.
+func (m *Model) Forests() []*forest.Forest { return m.forests }
+
+// Predict returns the targets for one load and action, in the order of
+// Targets, NaN where no request goes (Measured).
+func (m *Model) Predict(load mesh.Load, a mesh.Action) ([]float64, error) {
+	if err := m.check(load); err != nil {
+		return nil, err
+	}
+	if err := a.Validate(m.mesh); err != nil {
+		return nil, err
+	}
+	row := m.mesh.Features(nil, load, a)
+	var y []float64
+	for _, f := range m.forests {
+		y = append(y, f.Predict(nil, row)...)
+	}
+	if m.kind == Measured {
+		m.clear(y, load, a)
+	}
+	return y, nil
+}
+
+// clear marks as missing what no request gives, and carries nothing that was
+// not let through.
+func (m *Model) clear(y []float64, load mesh.Load, a mesh.Action) {
+	s, n := m.mesh.M(), m.mesh.N()
+	for i := range s {
+		for j := range n {
+			if !m.mesh.Reaches(load, a, i, j) {
+				y[i*n+j] = math.NaN()
+			}
+		}
+		if load[i] == 0 || a.Block[i] == 1 {
+			y[s*n+i] = math.NaN()
+			y[s*n+s+i] = 0
+		}
+	}
+}
+
+func (m *Model) check(load mesh.Load) error {
+	if len(load) != m.mesh.M() {
+		return fmt.Errorf("sim: %d loads for the %d services of %s", len(load), m.mesh.M(), m.mesh)
+	}
+	for i, l := range load {
+		if !(l >= 0) || math.IsInf(l, 1) {
+			return fmt.Errorf("sim: load %s is %v req/s; it must be a number that is not negative", m.mesh.LoadName(i), l)
+		}
+	}
+	return nil
+}
+
+// Table is what a model says of every action at one load.
+type Table struct {
+	Load mesh.Load
+	// values is actions x targets, row by row.
+	values  []float64
+	targets int
+}
+
+// Row returns the targets for action k of the space; it is shared and must not
+// be changed.
+func (t *Table) Row(k int) []float64 { return t.values[k*t.targets : (k+1)*t.targets] }
+
+// Table returns the action table at the given load, computing it at first use.
+func (m *Model) Table(load mesh.Load) (*Table, error) {
+	if err := m.check(load); err != nil {
+		return nil, err
+	}
+	var buf [64]byte
+	key := loadKey(buf[:0], load)
+	m.mu.Lock()
+	e := m.tables[string(key)]
+	if e == nil {
+		e = &entry{}
+		m.tables[string(key)] = e
+	}
+	m.mu.Unlock()
+	e.once.Do(func() { e.table, e.err = m.tabulate(append(mesh.Load(nil), load...)) })
+	return e.table, e.err
+}
+
+func loadKey(dst []byte, load mesh.Load) []byte {
+	for _, l := range load {
+		b := math.Float64bits(l)
+		dst = append(dst, byte(b), byte(b>>8), byte(b>>16), byte(b>>24), byte(b>>32), byte(b>>40), byte(b>>48), byte(b>>56))
+	}
+	return dst
+}
+
+func (m *Model) tabulate(load mesh.Load) (*Table, error) {
+	t := &Table{Load: load, targets: len(m.targets), values: make([]float64, m.space.Len()*len(m.targets))}
+	column := 0
+	for _, f := range m.forests {
+		y, err := m.grid(f, load)
+		if err != nil {
+			return nil, err
+		}
+		_, outputs := y.Dims()
+		for k := range m.space.Len() {
+			copy(t.Row(k)[column:], y.RawRowView(k))
+		}
+		column += outputs
+	}
+	if m.kind == Measured {
+		for k := range m.space.Len() {
+			m.clear(t.Row(k), load, m.space.At(k))
+		}
+	}
+	return t, nil
+}
+
+// grid predicts all actions of the space at one load. With up to two nodes the
+// space is a grid of the features, whose order it has; with more, the weights
+// of a service are tied to each other and rows are predicted one by one.
+func (m *Model) grid(f *forest.Forest, load mesh.Load) (*mat.Dense, error) {
+	if m.mesh.N() <= 2 {
+		var levels [][]float64
+		for _, l := range load {
+			levels = append(levels, []float64{l})
+		}
+		units := make([]float64, m.space.Levels())
+		for u := range units {
+			units[u] = float64(u) / float64(len(units)-1)
+		}
+		for range m.mesh.M() * (m.free + 1) {
+			levels = append(levels, units)
+		}
+		return f.PredictGrid(nil, levels)
+	}
+	features := len(m.mesh.FeatureNames())
+	x := mat.NewDense(m.space.Len(), features, nil)
+	for k := range m.space.Len() {
+		m.mesh.Features(x.RawRowView(k)[:0], load, m.space.At(k))
+	}
+	return f.PredictMatrix(x), nil
+}

@@ -1,0 +1,163 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"meshbench/lab/forest"
+	"meshbench/lab/mesh"
+	"meshbench/lab/objective"
+)
+
+// RewardsConfig holds the settings of NewRewards.
+type RewardsConfig struct {
+	// Expected values a step by its expected reward over the distribution of
+	// the delays in the forests' leaves, rather than by the reward of the mean
+	// delay. It needs a model of kind Measured and an objective with
+	// request-weighted delays.
+	Expected bool
+}
+
+// Rewards is what an objective pays for every (load, action) of a model, and
+// the optimum by enumeration of the action space. It is safe for concurrent
+// use; tables are computed at first use and kept.
+type Rewards struct {
+	model     *Model
+	objective objective.Objective
+	utilities []*forest.Forest // E[r_i(d_i)] for every service, when expected
+
+	mu     sync.Mutex
+	tables map[string]*rewardEntry
+}
+
+type rewardEntry struct {
+	once sync.Once
+	r    *RewardTable
+	err  error
+}
+
+// RewardTable holds the rewards of all actions at one load.
+type RewardTable struct {
+	Reward []float64 // per action of the space
+	Best   float64   // the optimal reward
+	Action []int     // all actions that reach it, to within rounding, ascending
+}
+
+// NewRewards values model m by objective o.
+func NewRewards(m *Model, o objective.Objective, cfg RewardsConfig) (*Rewards, error) {
+	e, err := o.Bind(m.mesh)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rewards{model: m, objective: o, tables: map[string]*rewardEntry{}}
+	if !cfg.Expected {
+		return r, nil
+	}
+	if m.kind != Measured || o.Delay != objective.RequestWeighted {
+		return nil, fmt.Errorf("sim: expected rewards need a model of kind %q and delays by %q; here %q and %q",
+			Measured, objective.RequestWeighted, m.kind, o.Delay)
+	}
+	for i := range m.mesh.M() {
+		target, ok := e.Target(i)
+		if !ok {
+			r.utilities = append(r.utilities, nil)
+			continue
+		}
+		f, err := m.forests[m.mesh.M()*m.mesh.N()+i].Transform(
+			func(dst, y []float64) { dst[0] = target.Utility(y[0]) }, []string{"utility of " + m.mesh.ServiceNames()[i]})
+		if err != nil {
+			return nil, fmt.Errorf("sim: expected utility of %s: %w", m.mesh.ServiceNames()[i], err)
+		}
+		r.utilities = append(r.utilities, f)
+	}
+	return r, nil
+}
+
+// Model is the model that is valued.
+func (r *Rewards) Model() *Model { return r.model }
+
+// Objective is what values it.
+func (r *Rewards) Objective() objective.Objective { return r.objective }
+
+// At returns the rewards at the given load.
+func (r *Rewards) At(load mesh.Load) (*RewardTable, error) {
+	var buf [64]byte
+	key := loadKey(buf[:0], load)
+	r.mu.Lock()
+	e := r.tables[string(key)]
+	if e == nil {
+		e = &rewardEntry{}
+		r.tables[string(key)] = e
+	}
+	r.mu.Unlock()
+	e.once.Do(func() { e.r, e.err = r.compute(append(mesh.Load(nil), load...)) })
+	return e.r, e.err
+}
+
+func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
+	m := r.model
+	t, err := m.Table(load)
+	if err != nil {
+		return nil, err
+	}
+	e, err := r.objective.Bind(m.mesh)
+	if err != nil {
+		return nil, err
+	}
+	utility, err := r.expectedUtilities(load)
+	if err != nil {
+		return nil, err
+	}
+	out := &RewardTable{Reward: make([]float64, m.space.Len()), Best: math.Inf(-1)}
+	x := mesh.NewMeasurement(m.mesh)
+	for k := range out.Reward {
+		a := m.space.At(k)
+		m.measurement(&x, t, k, a)
+		if utility == nil {
+			out.Reward[k] = e.Reward(load, a, x)
+		} else {
+			out.Reward[k] = e.Expected(load, a, x, utility[k])
+		}
+		if math.IsNaN(out.Reward[k]) {
+			return nil, fmt.Errorf("sim: objective %q gives no number for load %v and action %s", r.objective.Name, load, m.mesh.FormatAction(a))
+		}
+		out.Best = max(out.Best, out.Reward[k])
+	}
+	tie := 1e-9 * max(1, math.Abs(out.Best))
+	for k, v := range out.Reward {
+		if v >= out.Best-tie {
+			out.Action = append(out.Action, k)
+		}
+	}
+	return out, nil
+}
+
+// expectedUtilities is actions x services of E[r_i(d_i)], nil when rewards are
+// those of the mean delays.
+func (r *Rewards) expectedUtilities(load mesh.Load) ([][]float64, error) {
+	if r.utilities == nil {
+		return nil, nil
+	}
+	m := r.model
+	flat := make([]float64, m.space.Len()*m.mesh.M())
+	rows := make([][]float64, m.space.Len())
+	for k := range rows {
+		rows[k] = flat[k*m.mesh.M() : (k+1)*m.mesh.M()]
+	}
+	for i, f := range r.utilities {
+		if f == nil {
+			continue
+		}
+		y, err := m.grid(f, load)
+		if err != nil {
+			return nil, err
+		}
+		for k := range rows {
+			if a := m.space.At(k); load[i] > 0 && a.Block[i] < 1 {
+				rows[k][i] = y.At(k, 0)
+			}
+		}
+	}
+	return rows, nil
+}

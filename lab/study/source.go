@@ -1,0 +1,214 @@
+package study
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"gonum.org/v1/gonum/mat"
+
+	"meshbench/lab/forest"
+	"meshbench/lab/objective"
+	"meshbench/lab/sim"
+	"meshbench/lab/trace"
+)
+
+// Source is a trace and how it is learned from.
+type Source struct {
+	Name   string // "kth-published", "kth-corrected", "local", "virtual"
+	Title  string // for people
+	Trace  *trace.Table
+	Kind   sim.Kind
+	SHA256 string // of the trace's file, or of what generated it
+	Forest forest.Config
+}
+
+// Objective returns o as this source counts delays and carried load.
+func (s Source) Objective(o objective.Objective) objective.Objective {
+	if s.Kind == sim.AsPublished {
+		return o.AsPublished()
+	}
+	return o
+}
+
+// authors is the authors' forest: 120 full-depth trees.
+func authors() forest.Config { return forest.Config{Trees: 120} }
+
+// own is the forest for measured traces: leaves of several steps average out
+// the noise of single ones.
+func own() forest.Config { return forest.Config{Trees: 60, MinLeaf: 5} }
+
+// Published returns the published trace as the authors used it and, beside it,
+// with the audit's corrections. path "" means where trace.FindKTH finds it;
+// without one, it returns none.
+func Published(path string) ([]Source, error) {
+	if path == "" {
+		found, err := trace.FindKTH()
+		if errors.Is(err, trace.ErrNoKTH) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		path = found
+	}
+	var out []Source
+	for _, reading := range []trace.KTHReading{trace.AsPublished, trace.Corrected} {
+		t, err := trace.ImportKTH(path, trace.KTHOptions{Reading: reading})
+		if err != nil {
+			return nil, err
+		}
+		s := Source{Name: "kth-published", Title: "published trace, as published", Trace: t, Kind: sim.AsPublished, SHA256: trace.KTHSHA256, Forest: authors()}
+		if reading == trace.Corrected {
+			s.Name, s.Title, s.Kind, s.Forest = "kth-corrected", "published trace, corrected", sim.Measured, own()
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// Local is the committed trace of the local testbed, relative to Root.
+const Local = "datasets/local.csv"
+
+// Own returns the project's own trace.
+func Own(root string) (Source, error) {
+	path := filepath.Join(root, Local)
+	if _, err := os.Stat(path); err != nil {
+		return Source{}, fmt.Errorf("study: the local testbed's trace: %w", err)
+	}
+	t, err := trace.Read(path, trace.ReadOptions{})
+	if err != nil {
+		return Source{}, err
+	}
+	sum, err := trace.SHA256(path)
+	if err != nil {
+		return Source{}, err
+	}
+	return Source{Name: "local", Title: "local testbed", Trace: t, Kind: sim.Measured, SHA256: sum, Forest: own()}, nil
+}
+
+// Score is how well a model predicts one target on rows that it did not see:
+// means over splits.
+type Score struct {
+	Trace  string  `json:"trace"`
+	Split  string  `json:"split"` // "row" or "action"
+	Target string  `json:"target"`
+	NMAE   float64 `json:"nmae"`
+	R2     float64 `json:"r2"`
+	Naive  float64 `json:"naive_nmae"` // NMAE of predicting the training mean
+}
+
+// Scores fits models to 70 % of the rows and scores them on the rest, over
+// several splits, by row and by whole action.
+func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
+	var out []Score
+	for _, by := range []string{"row", "action"} {
+		var sum []Score
+		for seed := range splits {
+			train, test := s.Trace.Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
+			cfg := s.Forest
+			cfg.Seed = uint64(seed)
+			model, err := sim.Learn(ctx, train, sim.ModelConfig{Kind: s.Kind, Forest: cfg})
+			if err != nil {
+				return nil, err
+			}
+			one, err := score(s, by, model, train, test)
+			if err != nil {
+				return nil, err
+			}
+			if sum == nil {
+				sum = one
+				continue
+			}
+			for k := range sum {
+				sum[k].NMAE += one[k].NMAE
+				sum[k].R2 += one[k].R2
+				sum[k].Naive += one[k].Naive
+			}
+		}
+		for k := range sum {
+			sum[k].NMAE /= float64(splits)
+			sum[k].R2 /= float64(splits)
+			sum[k].Naive /= float64(splits)
+		}
+		out = append(out, sum...)
+	}
+	return out, nil
+}
+
+func score(s Source, by string, model *sim.Model, train, test *trace.Table) ([]Score, error) {
+	p, err := Predicted(model, train, test)
+	if err != nil {
+		return nil, err
+	}
+	var out []Score
+	for _, t := range p {
+		y, hat := column(t.Measured), column(t.Predicted)
+		naive := make([]float64, len(t.Measured))
+		for k := range naive {
+			naive[k] = t.TrainMean
+		}
+		out = append(out, Score{Trace: s.Name, Split: by, Target: t.Target,
+			NMAE: forest.NMAE(y, hat)[0], R2: forest.R2(y, hat)[0], Naive: forest.NMAE(y, column(naive))[0]})
+	}
+	return out, nil
+}
+
+func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }
+
+// Prediction is one target on the test rows that have it.
+type Prediction struct {
+	Target              string
+	Measured, Predicted []float64
+	TrainMean           float64
+}
+
+// Predicted predicts every target of a model on the rows of test.
+func Predicted(model *sim.Model, train, test *trace.Table) ([]Prediction, error) {
+	names := sim.Targets(model.Mesh(), model.Kind())
+	x := test.Features()
+	y, err := test.Targets(names...)
+	if err != nil {
+		return nil, err
+	}
+	trained, err := train.Targets(names...)
+	if err != nil {
+		return nil, err
+	}
+	var hat []*mat.Dense
+	for _, f := range model.Forests() {
+		hat = append(hat, f.PredictMatrix(x))
+	}
+	rows, _ := y.Dims()
+	var out []Prediction
+	for k, name := range names {
+		f, c := 0, k
+		if len(hat) > 1 {
+			f, c = k, 0
+		}
+		p := Prediction{Target: name, TrainMean: mean(trained, k)}
+		for r := range rows {
+			if v := y.At(r, k); !math.IsNaN(v) {
+				p.Measured = append(p.Measured, v)
+				p.Predicted = append(p.Predicted, hat[f].At(r, c))
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func mean(m *mat.Dense, k int) float64 {
+	rows, _ := m.Dims()
+	sum, n := 0.0, 0
+	for r := range rows {
+		if v := m.At(r, k); !math.IsNaN(v) {
+			sum += v
+			n++
+		}
+	}
+	return sum / float64(n)
+}

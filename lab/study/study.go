@@ -1,0 +1,365 @@
+// Package study runs the paper's loop in the simulator, from a trace to
+// figures: fit system models, train a policy for every objective, setting and
+// seed in parallel, evaluate them beside the baselines, and keep the results.
+// Stages are cached by the hash of what they depend on, so a second run, and a
+// notebook that asks for the same, takes what is there.
+package study
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"meshbench/lab/anr"
+	"meshbench/lab/mesh"
+	"meshbench/lab/objective"
+	"meshbench/lab/policy"
+	"meshbench/lab/sim"
+	"meshbench/lab/trace"
+)
+
+// Config holds the settings of a study.
+type Config struct {
+	// Sources are the traces; the first one is drawn in the figures.
+	Sources []Source
+	// Objectives default to the paper's three.
+	Objectives []objective.Objective
+	// Settings default to Paper and Best.
+	Settings []Setting
+	// Seeds is the number of training seeds. If 0, it will be defaulted to 5.
+	Seeds int
+	// Splits is the number of splits for the model's scores. If 0, it will be
+	// defaulted to 5.
+	Splits int
+	// Seed is added to every seed.
+	Seed uint64
+	// Cache keeps results of stages; nil keeps none.
+	Cache *Cache
+	// Workers is the number of trainings at a time. If 0, it will be defaulted
+	// to the number of usable cores.
+	Workers int
+	// Progress, if set, is told what is done. Calls do not overlap.
+	Progress func(stage string, done, total int)
+}
+
+func (c Config) defaults() Config {
+	if c.Objectives == nil {
+		c.Objectives = objective.Paper()
+	}
+	if c.Settings == nil {
+		c.Settings = []Setting{Paper(), Best()}
+	}
+	if c.Seeds == 0 {
+		c.Seeds = 5
+	}
+	if c.Splits == 0 {
+		c.Splits = 5
+	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	var mu sync.Mutex
+	report := c.Progress
+	c.Progress = func(stage string, done, total int) {
+		if report != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			report(stage, done, total)
+		}
+	}
+	return c
+}
+
+// Cell is what one policy scored under one source, objective and load: one run
+// per seed.
+type Cell struct {
+	Source, Objective, Setting, Policy, Load string
+	Environment                              string
+	Runs                                     []anr.Run
+}
+
+// ANR returns the median over runs with its bootstrap interval.
+func (c Cell) ANR() anr.Interval {
+	var v []float64
+	for _, r := range c.Runs {
+		v = append(v, r.ANR())
+	}
+	return anr.Median(v)
+}
+
+// Training is one training's learning curve.
+type Training struct {
+	Source, Objective, Setting string
+	Seed                       uint64
+	Trained                    Trained
+}
+
+// Timing is the wall-clock time of a stage.
+type Timing struct {
+	Stage   string  `json:"stage"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Result is what a study found.
+type Result struct {
+	Config    Config
+	Scores    []Score
+	Trainings []Training
+	Cells     []Cell
+	Times     []Timing
+}
+
+// timed runs f and notes its time under stage.
+func (r *Result) timed(stage string, f func() error) error {
+	begin := time.Now()
+	err := f()
+	r.Times = append(r.Times, Timing{stage, time.Since(begin).Seconds()})
+	return err
+}
+
+// Run runs the study.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	cfg = cfg.defaults()
+	r := &Result{Config: cfg}
+	if len(cfg.Sources) == 0 {
+		return nil, fmt.Errorf("study: no trace to learn from")
+	}
+	for _, s := range cfg.Sources {
+		if err := r.source(ctx, s); err != nil {
+			return nil, fmt.Errorf("study of %s: %w", s.Title, err)
+		}
+	}
+	return r, nil
+}
+
+// Learn fits the simulator's model of a source: to the training part of its
+// first split, as the authors did.
+func (s Source) Learn(ctx context.Context, seed uint64) (*sim.Model, error) {
+	train, _ := s.Trace.Split(trace.Split{Seed: seed})
+	cfg := s.Forest
+	cfg.Seed = seed
+	return sim.Learn(ctx, train, sim.ModelConfig{Kind: s.Kind, Forest: cfg})
+}
+
+func (r *Result) source(ctx context.Context, s Source) error {
+	cfg := r.Config
+	err := r.timed("scores of the model, "+s.Name, func() error {
+		cfg.Progress("scoring the model of "+s.Name, 0, 1)
+		scores, err := Do(cfg.Cache, "scores", []any{s.Name, s.SHA256, s.Forest, s.Kind, cfg.Splits}, func() ([]Score, error) {
+			return Scores(ctx, s, cfg.Splits)
+		})
+		r.Scores = append(r.Scores, scores...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// Fitted at first need: a study whose stages are all cached fits nothing.
+	// The other model, of another 70 % of the rows, is what greedy looks at: it
+	// must not have seen the noise that the evaluation's optimum has.
+	model := sync.OnceValues(func() (*sim.Model, error) { return s.Learn(ctx, cfg.Seed) })
+	other := sync.OnceValues(func() (*sim.Model, error) { return s.Learn(ctx, cfg.Seed+1) })
+
+	trainings := make([]Training, 0, len(cfg.Objectives)*len(cfg.Settings)*cfg.Seeds)
+	for _, o := range cfg.Objectives {
+		for _, set := range cfg.Settings {
+			for k := range cfg.Seeds {
+				trainings = append(trainings, Training{Source: s.Name, Objective: o.Name, Setting: set.Name, Seed: cfg.Seed + uint64(k)})
+			}
+		}
+	}
+	rewards := map[string]func() (*sim.Rewards, error){}
+	for _, o := range cfg.Objectives {
+		rewards[o.Name] = sync.OnceValues(func() (*sim.Rewards, error) {
+			m, err := model()
+			if err != nil {
+				return nil, err
+			}
+			return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{})
+		})
+	}
+	err = r.timed("fit and training, "+s.Name, func() error {
+		return r.train(ctx, s, trainings, rewards)
+	})
+	if err != nil {
+		return err
+	}
+	r.Trainings = append(r.Trainings, trainings...)
+	return r.timed("evaluation, "+s.Name, func() error {
+		for _, o := range cfg.Objectives {
+			cells, err := Do(cfg.Cache, "evaluate", r.key(s, o), func() ([]Cell, error) {
+				return r.evaluate(ctx, s, o, trainings, rewards[o.Name], other)
+			})
+			if err != nil {
+				return err
+			}
+			r.Cells = append(r.Cells, cells...)
+			cfg.Progress("evaluated "+o.Name+" on "+s.Name, 1, 1)
+		}
+		return nil
+	})
+}
+
+func (r *Result) key(s Source, o objective.Objective) []any {
+	key := []any{s.Name, s.SHA256, s.Forest, s.Kind, o.Name, r.Config.Seeds, r.Config.Seed}
+	for _, set := range r.Config.Settings {
+		key = append(key, set.describe())
+	}
+	return key
+}
+
+func (r *Result) train(ctx context.Context, s Source, trainings []Training, rewards map[string]func() (*sim.Rewards, error)) error {
+	cfg := r.Config
+	settings := map[string]Setting{}
+	for _, set := range cfg.Settings {
+		settings[set.Name] = set
+	}
+	var mu sync.Mutex
+	done := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cfg.Workers)
+	for k := range trainings {
+		t := &trainings[k]
+		g.Go(func() error {
+			set := settings[t.Setting]
+			got, err := Do(cfg.Cache, "train", []any{s.Name, s.SHA256, s.Forest, s.Kind, t.Objective, set.describe(), t.Seed, cfg.Seed}, func() (Trained, error) {
+				rw, err := rewards[t.Objective]()
+				if err != nil {
+					return Trained{}, err
+				}
+				return Train(ctx, rw, set, t.Seed, nil)
+			})
+			if err != nil {
+				return err
+			}
+			t.Trained = got
+			mu.Lock()
+			done++
+			n := done
+			mu.Unlock()
+			cfg.Progress("training on "+s.Name, n, len(trainings))
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// proportionalTimes are the mean service times that the proportional rule goes
+// by, s: those of the local testbed's services (see lab/service).
+var proportionalTimes = []float64{.020, .070}
+
+// evaluate runs every policy under both loads, one run per seed, all policies
+// under the same loads.
+func (r *Result) evaluate(ctx context.Context, s Source, o objective.Objective, trainings []Training,
+	rewards func() (*sim.Rewards, error), other func() (*sim.Model, error)) ([]Cell, error) {
+	rw, err := rewards()
+	if err != nil {
+		return nil, err
+	}
+	unseen, err := other()
+	if err != nil {
+		return nil, err
+	}
+	seen, err := sim.NewRewards(unseen, s.Objective(o), sim.RewardsConfig{})
+	if err != nil {
+		return nil, err
+	}
+	baselines, err := Baselines(rw, seen)
+	if err != nil {
+		return nil, err
+	}
+	var cells []Cell
+	for _, e := range Patterns() {
+		run := func(p policy.Policy, seed uint64) (anr.Run, error) {
+			return anr.Evaluate(ctx, rw.NewEnv(e.Pattern), p, rw, anr.Config{Steps: e.Steps, Seed: 1000 + seed})
+		}
+		cell := func(setting, name string) Cell {
+			return Cell{Source: s.Name, Objective: o.Name, Setting: setting, Policy: name, Load: e.Pattern.Name(), Environment: "simulation"}
+		}
+		for _, set := range r.Config.Settings {
+			c := cell(set.Name, "ppo")
+			for _, t := range trainings {
+				if t.Objective != o.Name || t.Setting != set.Name {
+					continue
+				}
+				p, err := t.Trained.Policy(rw.Model().Space())
+				if err != nil {
+					return nil, err
+				}
+				got, err := run(p, t.Seed)
+				if err != nil {
+					return nil, err
+				}
+				c.Runs = append(c.Runs, got)
+			}
+			cells = append(cells, c)
+		}
+		for _, p := range baselines {
+			c := cell("", p.Name())
+			for k := range r.Config.Seeds {
+				got, err := run(p, r.Config.Seed+uint64(k))
+				if err != nil {
+					return nil, err
+				}
+				c.Runs = append(c.Runs, got)
+			}
+			cells = append(cells, c)
+		}
+	}
+	return cells, nil
+}
+
+// Baselines returns the policies that a learned one is shown beside, calibrated
+// on r: random, the best constant action on random load, the proportional rule
+// with its best utilisation bound, and greedy on a model of other rows.
+func Baselines(r, unseen *sim.Rewards) ([]policy.Policy, error) {
+	space := r.Model().Space()
+	loads := Loads(space.Mesh())
+	constant, err := policy.BestConstant(r, loads)
+	if err != nil {
+		return nil, err
+	}
+	list := []policy.Policy{&policy.Random{Space: space}, constant}
+	if len(proportionalTimes) == space.Mesh().M() {
+		best, top := policy.Proportional{}, -1.0
+		for bound := .2; bound < 1.6; bound += .1 {
+			p := policy.Proportional{Space: space, ServiceTime: proportionalTimes, Bound: bound}
+			score, err := ExactANR(r, p, loads)
+			if err != nil {
+				return nil, err
+			}
+			if score > top {
+				best, top = p, score
+			}
+		}
+		list = append(list, best)
+	}
+	return append(list, policy.Greedy{Rewards: unseen}), nil
+}
+
+// Find returns the cell of a policy, and false when the study has none.
+func (r *Result) Find(source, objective, setting, policy, load string) (Cell, bool) {
+	for _, c := range r.Cells {
+		if c.Source == source && c.Objective == objective && c.Setting == setting && c.Policy == policy && c.Load == load {
+			return c, true
+		}
+	}
+	return Cell{}, false
+}
+
+// Optima returns the optimal rewards of an objective at the given loads.
+func Optima(r *sim.Rewards, loads []mesh.Load) ([]float64, error) {
+	var out []float64
+	for _, l := range loads {
+		t, err := r.At(l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t.Best)
+	}
+	return out, nil
+}
