@@ -117,6 +117,9 @@ func parseHead(text string) (meta Meta, header []string, lines int, err error) {
 				return meta, nil, lines, err
 			}
 		} else if !isHead {
+			if line == "" {
+				return meta, nil, lines, fmt.Errorf("line %d: the names of the columns are missing", lines)
+			}
 			header = strings.Split(line, ",")
 			break
 		} else if key, value, ok := strings.Cut(comment, ":"); ok {

@@ -1,0 +1,204 @@
+package trace
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"meshbench/lab/mesh"
+)
+
+func TestAppender(t *testing.T) {
+	meta, rows := syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 60, 1)
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	for from := 0; from < len(rows); from += 20 {
+		a, err := OpenAppender(path, meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Next() != from || a.Rows() != from || a.Dropped() != "" {
+			t.Fatalf("next step %d, %d rows, dropped %q; want %d and nothing", a.Next(), a.Rows(), a.Dropped(), from)
+		}
+		for _, row := range rows[from : from+20] {
+			if err := a.Append(row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Append(rows[from]); err == nil || !strings.Contains(err.Error(), "already there") {
+			t.Errorf("a step twice: %v", err)
+		}
+		bad := rows[from]
+		bad.Step, bad.Load = 1000, nil
+		if err := a.Append(bad); err == nil {
+			t.Error("a row without loads was appended")
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := os.ReadFile(path)
+	var want bytes.Buffer
+	table(t, meta, rows).WriteTo(&want)
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Error("appended rows differ from a table that was written at once")
+	}
+}
+
+// However the last line is torn, whole rows stay and the tear is cut off.
+func TestAppenderDropsTornLine(t *testing.T) {
+	meta, rows := syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 3, 1)
+	var file bytes.Buffer
+	table(t, meta, rows).WriteTo(&file)
+	whole := bytes.LastIndexByte(bytes.TrimSuffix(file.Bytes(), []byte("\n")), '\n') + 1
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	for size := whole; size <= file.Len(); size++ {
+		if err := os.WriteFile(path, file.Bytes()[:size], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		a, err := OpenAppender(path, meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, next := string(file.Bytes()[whole:size]), 2
+		if size == file.Len() {
+			want, next = "", 3
+		}
+		if a.Dropped() != want || a.Next() != next {
+			t.Fatalf("torn at %d: dropped %q, next step %d; want %q, %d", size, a.Dropped(), a.Next(), want, next)
+		}
+		for _, row := range rows[next:] {
+			if err := a.Append(row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Close()
+		if got, _ := os.ReadFile(path); !bytes.Equal(got, file.Bytes()) {
+			t.Fatalf("torn at %d and resumed, the file differs", size)
+		}
+	}
+}
+
+func TestAppenderRefuses(t *testing.T) {
+	meta := syntheticMeta(mesh.Mesh{})
+	good := twoRows(t)
+	for _, c := range []struct {
+		name  string
+		file  string
+		meta  func(m *Meta)
+		words string
+	}{
+		{"another mesh", good, func(m *Meta) { m.Mesh = mesh.New(2, 3) }, `nodes is "node1, node2", not "node1, node2, node3"`},
+		{"another seed", good, func(m *Meta) { m.Seed = 8 }, `seed is "7", not "8"`},
+		{"another time scale", good, func(m *Meta) { m.TimeScale = 1 }, "time scale"},
+		{"a further entry", good, func(m *Meta) { m.Extra["x"] = "y" }, `no "x"`},
+		{"an entry less", good, func(m *Meta) { m.Extra = nil }, "settle seconds"},
+		{"another schema", strings.Replace(good, ",mark\n", ",remark\n", 1), nil, "other columns"},
+		{"a bad row", edit(t, good, 1, "l1", "x"), nil, "row 1"},
+		{"another file", "hello\n", nil, "line 1"},
+		{"an empty file", "", nil, "line 1"},
+		{"an invalid head", good, func(m *Meta) { m.StepSeconds = -5 }, "step seconds"},
+	} {
+		path := filepath.Join(t.TempDir(), "trace.csv")
+		if err := os.WriteFile(path, []byte(c.file), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m := meta
+		m.Extra = map[string]string{"settle seconds": "0.5"}
+		if c.meta != nil {
+			c.meta(&m)
+		}
+		_, err := OpenAppender(path, m)
+		if err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.words)
+		}
+		if data, _ := os.ReadFile(path); string(data) != c.file {
+			t.Errorf("%s: the file was changed", c.name)
+		}
+	}
+	if _, err := OpenAppender(filepath.Join(t.TempDir(), "no", "folder.csv"), meta); err == nil {
+		t.Error("a folder that is not there was accepted")
+	}
+}
+
+func TestAppenderLocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	a, err := OpenAppender(path, Meta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenAppender(path, Meta{}); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("opened twice: %v", err)
+	}
+	a.Close()
+	if a, err = OpenAppender(path, Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+}
+
+// TestKilledAppender kills a process that appends, at random moments, and
+// lets the next go on. Every row that the process told of must be there, once.
+func TestKilledAppender(t *testing.T) {
+	if path := os.Getenv("TRACE_TEST_APPEND"); path != "" {
+		appendForever(path)
+	}
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 5 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledAppender$")
+		cmd.Env = append(os.Environ(), "TRACE_TEST_APPEND="+path)
+		var told bytes.Buffer
+		cmd.Stdout = &told
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(50+random.IntN(200)) * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+		lines := strings.Split(told.String(), "\n")
+		if len(lines) < 2 {
+			continue // killed before its first row
+		}
+		last, err := strconv.Atoi(lines[len(lines)-2])
+		if err != nil {
+			t.Fatalf("the process said %q", told.String())
+		}
+		a, err := OpenAppender(path, syntheticMeta(mesh.Mesh{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Next() <= last || a.Rows() != a.Next() {
+			t.Errorf("step %d was appended; the file goes to %d with %d rows", last, a.Next()-1, a.Rows())
+		}
+		a.Close()
+	}
+	tab, err := Read(path, ReadOptions{MinRows: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := range tab.Len() {
+		if tab.Row(r).Step != r {
+			t.Fatalf("row %d is of step %d", r, tab.Row(r).Step)
+		}
+	}
+}
+
+func appendForever(path string) {
+	row := synthetic(mesh.Mesh{}, 2, 1)[1]
+	a, err := OpenAppender(path, syntheticMeta(mesh.Mesh{}))
+	for err == nil {
+		row.Step = a.Next()
+		if err = a.Append(row); err == nil {
+			fmt.Println(row.Step)
+		}
+	}
+	fmt.Println(err)
+	os.Exit(1)
+}

@@ -1,0 +1,255 @@
+package trace
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"meshbench/lab/mesh"
+)
+
+func TestWriteAndRead(t *testing.T) {
+	for _, m := range []mesh.Mesh{{}, mesh.New(3, 3), {Services: []string{"video info", "maps"}, Nodes: []string{"a", "b", "c"}}, mesh.New(1, 1)} {
+		rows := synthetic(m, 250, 1)
+		rows[3].Measurement.Mark = `node1, "the first", failed`
+		rows[4].Measurement = mesh.NewMeasurement(m)
+		rows[5].Start = rows[5].Start.AddDate(-5, 0, 0).Local()
+		have := table(t, syntheticMeta(m), rows)
+		path := filepath.Join(t.TempDir(), "trace.csv")
+		if err := have.Write(path); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(path, ReadOptions{MinRows: 250, Mesh: &m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(have.Meta(), got.Meta()); diff != "" {
+			t.Errorf("%s: head: %s", m, diff)
+		}
+		for r := range have.Len() {
+			// Half the resolution, and float64's own.
+			if diff := cmp.Diff(have.Row(r), got.Row(r), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-15, resolution*.501)); diff != "" {
+				t.Fatalf("%s: row %d: %s", m, r, diff)
+			}
+		}
+		var again bytes.Buffer
+		if _, err := got.WriteTo(&again); err != nil {
+			t.Fatal(err)
+		}
+		first, _ := os.ReadFile(path)
+		if !bytes.Equal(first, again.Bytes()) {
+			t.Errorf("%s: written again, the file differs", m)
+		}
+	}
+}
+
+// twoRows is a small trace file of the paper's mesh.
+func twoRows(t testing.TB) string {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 2, 5)).WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// edit sets one cell of a trace file, counting rows from 1.
+func edit(t testing.TB, file string, row int, column, value string) string {
+	t.Helper()
+	lines := strings.Split(file, "\n")
+	first := 0
+	for strings.HasPrefix(lines[first], "#") {
+		first++
+	}
+	cells := strings.Split(lines[first+row], ",")
+	for k, name := range strings.Split(lines[first], ",") {
+		if name == column {
+			cells[k] = value
+			lines[first+row] = strings.Join(cells, ",")
+			return strings.Join(lines, "\n")
+		}
+	}
+	t.Fatalf("no column %s", column)
+	return ""
+}
+
+func TestReadBadFile(t *testing.T) {
+	good := twoRows(t)
+	cell := func(row int, column, value string) string { return edit(t, good, row, column, value) }
+	replace := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("the file has no %q", old)
+		}
+		return strings.Replace(good, old, new, 1)
+	}
+	line := strings.LastIndex(strings.TrimSuffix(good, "\n"), "\n") + 1 // of the last row
+	body := strings.Index(good, "\nstep,")
+	body += 1 + strings.Index(good[body+1:], "\n") + 1 // of the first row
+	other := mesh.New(3, 2)
+	for _, c := range []struct {
+		name  string
+		file  string
+		o     ReadOptions
+		words []string // that the error must have
+	}{
+		{"empty file", "", ReadOptions{}, []string{"line 1"}},
+		{"no head", "step,start\n1,\n", ReadOptions{}, []string{"line 1", "# meshbench trace 1", "ImportKTH"}},
+		{"newer version", replace("trace 1", "trace 2"), ReadOptions{}, []string{"version 2 is newer", "version 1"}},
+		{"odd version", replace("trace 1", "trace one"), ReadOptions{}, []string{`"one"`}},
+		{"head without entry", replace("# seed: 7\n", ""), ReadOptions{}, []string{"no entry", `"seed"`}},
+		{"head with bad entry", replace("# seed: 7", "# seed: seven"), ReadOptions{}, []string{`"seed"`, `"seven"`, "whole number"}},
+		{"head with bad scale", replace("# time scale: 10", "# time scale: 0"), ReadOptions{}, []string{`"time scale"`, `"0"`, "> 0"}},
+		{"head with bad length", replace("# step seconds: 5", "# step seconds: NaN"), ReadOptions{}, []string{`"step seconds"`, "> 0"}},
+		{"head entry twice", replace("# seed: 7\n", "# seed: 7\n# seed: 8\n"), ReadOptions{}, []string{"seed", "twice"}},
+		{"service name twice", replace("service1, service2", "service1, service1"), ReadOptions{}, []string{`"service1"`, "twice"}},
+		{"head only", good[:strings.Index(good, "step,start")], ReadOptions{}, []string{"column", "missing"}},
+		{"another mesh", good, ReadOptions{Mesh: &other}, []string{"service1,service2 on node1,node2", "service3"}},
+		{"missing column", replace(",cl1,", ","), ReadOptions{}, []string{`"cl1" is missing`}},
+		{"misspelt column", replace(",cl1,", ",c11,"), ReadOptions{}, []string{`"c11"`, `did you mean "cl1"`}},
+		{"extra column", replace(",mark\n", ",mark,humidity\n"), ReadOptions{}, []string{`"humidity"`, "accepted: step, start"}},
+		{"column twice", replace(",cl2,", ",cl1,"), ReadOptions{}, []string{`"cl1" is there twice`}},
+		{"no row", good[:body], ReadOptions{}, []string{"0 rows", "at least 1"}},
+		{"too few rows", good, ReadOptions{MinRows: 3}, []string{"2 rows", "at least 3"}},
+		{"torn last line", good[:line+20], ReadOptions{}, []string{"line 15", "wrong number of fields"}},
+		{"a cell too many", strings.TrimSuffix(good, "\n") + ",1\n", ReadOptions{}, []string{"line 15"}},
+		{"not a number", cell(2, "d1", "fast"), ReadOptions{}, []string{"row 2 (line 15)", "column d1", `"fast"`, "seconds"}},
+		{"a number with a unit", cell(1, "l1", "5/s"), ReadOptions{}, []string{"row 1 (line 14)", "column l1", `"5/s"`, "requests/s"}},
+		{"negative", cell(2, "cl2", "-1"), ReadOptions{}, []string{"row 2", "column cl2", `"-1"`, ">= 0"}},
+		{"NaN", cell(2, "d11", "NaN"), ReadOptions{}, []string{"row 2", "column d11", `"NaN"`, "empty where it is missing"}},
+		{"NA", cell(2, "d11", "NA"), ReadOptions{}, []string{"row 2", "column d11", `"NA"`}},
+		{"infinite", cell(1, "d22_p99", "+Inf"), ReadOptions{}, []string{"row 1", "column d22_p99", `"+Inf"`}},
+		{"overflow", cell(1, "d2", "1e999"), ReadOptions{}, []string{"row 1", "column d2", `"1e999"`}},
+		{"missing load", cell(1, "l2", ""), ReadOptions{}, []string{"row 1", "column l2", `""`}},
+		{"missing weight", cell(1, "p12", ""), ReadOptions{}, []string{"row 1", "column p12", `""`, "[0, 1]"}},
+		{"weight above 1", cell(2, "p11", "1.2"), ReadOptions{}, []string{"row 2", "column p11", `"1.2"`, "[0, 1]"}},
+		{"percent for fraction", cell(2, "b1", "20"), ReadOptions{}, []string{"row 2", "column b1", `"20"`, "[0, 1]"}},
+		{"weights do not sum to 1", edit(t, cell(1, "p21", "0.4"), 1, "p22", "0.4"), ReadOptions{}, []string{"row 1 (line 14)", "service2", "0.8"}},
+		{"bad step", cell(1, "step", "1.5"), ReadOptions{}, []string{"row 1", "column step", `"1.5"`}},
+		{"steps fall", cell(1, "step", "9"), ReadOptions{}, []string{"row 2", "column step", `"1"`, ">= 9"}},
+		{"bad time", cell(1, "start", "yesterday"), ReadOptions{}, []string{"row 1", "column start", `"yesterday"`, "2026-"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "bad.csv")
+			if err := os.WriteFile(path, []byte(c.file), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			tab, err := Read(path, c.o)
+			if err == nil || tab != nil {
+				t.Fatal("it was read")
+			}
+			for _, words := range append(c.words, path) {
+				if !strings.Contains(err.Error(), words) {
+					t.Errorf("the error does not say %q: %v", words, err)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the error has more than one line: %v", err)
+			}
+		})
+	}
+	if _, err := Read(filepath.Join(t.TempDir(), "none.csv"), ReadOptions{}); err == nil || !strings.Contains(err.Error(), "none.csv") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func TestColumnsInAnyOrder(t *testing.T) {
+	file := twoRows(t)
+	lines := strings.Split(strings.TrimSuffix(file, "\n"), "\n")
+	for k, line := range lines {
+		if !strings.HasPrefix(line, "#") {
+			first, rest, _ := strings.Cut(line, ",")
+			lines[k] = rest + "," + first
+		}
+	}
+	got, err := decode("x", []byte(strings.Join(lines, "\r\n")), ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	got.WriteTo(&b)
+	if b.String() != file {
+		t.Error("columns in another order give another table")
+	}
+}
+
+func TestWriteKeepsWhatWasThere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "trace.csv")
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := New(Meta{Mesh: mesh.Mesh{Services: []string{"a,b"}}}).Write(path); err == nil {
+		t.Error("a service name with a comma was written")
+	}
+	data, _ := os.ReadFile(path)
+	entries, _ := os.ReadDir(dir)
+	if string(data) != "old" || len(entries) != 1 {
+		t.Errorf("the file holds %q beside %d others", data, len(entries)-1)
+	}
+	if err := New(Meta{}).Write(filepath.Join(dir, "no", "such", "folder.csv")); err == nil || !strings.Contains(err.Error(), "folder.csv") {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
+func TestAppendRowToTable(t *testing.T) {
+	m := mesh.Mesh{}
+	for _, c := range []struct {
+		name   string
+		change func(r *Row)
+		words  string
+	}{
+		{"a load too few", func(r *Row) { r.Load = r.Load[:1] }, "1 loads"},
+		{"a delay too many", func(r *Row) { r.Measurement.Node = append(r.Measurement.Node, mesh.Delay{}) }, "5 node delays"},
+		{"no action", func(r *Row) { r.Action = mesh.Action{} }, "0 weights"},
+		{"weights that do not sum to 1", func(r *Row) { r.Action.Route[0] += .1 }, "sum to"},
+		{"missing load", func(r *Row) { r.Load[1] = math.NaN() }, "l2 is NaN"},
+		{"infinite delay", func(r *Row) { r.Measurement.Service[0].Mean = math.Inf(1) }, "d1 is +Inf"},
+		{"negative count", func(r *Row) { r.Measurement.Blocked[1] = -1 }, "blocked2 is -1"},
+		{"negative step", func(r *Row) { r.Step = -1 }, "step -1"},
+	} {
+		tab, row := New(Meta{}), synthetic(m, 2, 1)[1]
+		c.change(&row)
+		if err := tab.Append(row); err == nil || !strings.Contains(err.Error(), c.words) || tab.Len() != 0 {
+			t.Errorf("%s: error %v, want %q; %d rows", c.name, err, c.words, tab.Len())
+		}
+	}
+}
+
+func TestMetaValidate(t *testing.T) {
+	for _, c := range []struct {
+		meta  Meta
+		words string
+	}{
+		{Meta{StepSeconds: -1}, "step seconds"},
+		{Meta{TimeScale: math.Inf(1)}, "time scale"},
+		{Meta{Reference: -1}, "reference"},
+		{Meta{Testbed: "a\nb"}, "one line"},
+		{Meta{Extra: map[string]string{"seed": "1"}}, "fixed one"},
+		{Meta{Extra: map[string]string{"a:b": "1"}}, "colon"},
+		{Meta{Mesh: mesh.Mesh{Nodes: []string{"a", "a"}}}, "twice"},
+	} {
+		if err := c.meta.Validate(); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%+v: %v, want %q", c.meta, err, c.words)
+		}
+	}
+	if err := (Meta{}).Validate(); err != nil {
+		t.Errorf("the zero value: %v", err)
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	var file bytes.Buffer
+	table(b, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 45_343, 1)).WriteTo(&file)
+	b.SetBytes(int64(file.Len()))
+	for b.Loop() {
+		if _, err := decode("x", file.Bytes(), ReadOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package trace
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"meshbench/lab/mesh"
+)
+
+func TestSplit(t *testing.T) {
+	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 2000, 1))
+	for _, c := range []struct {
+		split Split
+		want  int // rows to learn from
+		slack int
+	}{
+		{Split{}, 1400, 0},
+		{Split{Train: .5, Seed: 3}, 1000, 0},
+		{Split{ByAction: true}, 1400, 60},
+		{Split{ByAction: true, Train: .5, Seed: 4}, 1000, 60},
+	} {
+		train, test := tab.SplitRows(c.split)
+		if d := len(train) - c.want; d < -c.slack || d > c.slack || len(train)+len(test) != tab.Len() {
+			t.Errorf("%+v: %d and %d rows, want %d to learn from", c.split, len(train), len(test), c.want)
+		}
+		if !slices.IsSorted(train) || !slices.IsSorted(test) {
+			t.Errorf("%+v: rows out of order", c.split)
+		}
+		all := slices.Sorted(slices.Values(slices.Concat(train, test)))
+		if len(slices.Compact(all)) != tab.Len() {
+			t.Errorf("%+v: a row is on both sides", c.split)
+		}
+		again, _ := tab.SplitRows(c.split)
+		other, _ := tab.SplitRows(Split{c.split.Train, c.split.Seed + 1, c.split.ByAction})
+		if !slices.Equal(train, again) || slices.Equal(train, other) {
+			t.Errorf("%+v: the seed does not decide", c.split)
+		}
+		learned := map[int]bool{}
+		space := mesh.NewSpace(mesh.Mesh{}, 11) // holds the reference cell's .5 too
+		a, b := tab.Split(c.split)
+		for r := range a.Len() {
+			k, _ := space.Index(a.Row(r).Action)
+			learned[k] = true
+		}
+		shared := 0
+		for r := range b.Len() {
+			if k, ok := space.Index(b.Row(r).Action); !ok || learned[k] {
+				shared++
+			}
+		}
+		if c.split.ByAction != (shared == 0) {
+			t.Errorf("%+v: %d test rows have an action that was learned from", c.split, shared)
+		}
+	}
+	defer func() {
+		if r := recover(); r == nil || !strings.HasPrefix(r.(string), "trace: ") {
+			t.Errorf("Train of 2: %v", r)
+		}
+	}()
+	tab.Split(Split{Train: 2})
+}
+
+func TestMatrices(t *testing.T) {
+	for _, m := range []mesh.Mesh{{}, mesh.New(3, 3)} {
+		rows := synthetic(m, 50, 1)
+		tab := table(t, syntheticMeta(m), rows)
+		x := tab.Features()
+		for k, name := range m.FeatureNames() {
+			column, err := tab.Column(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for r := range tab.Len() {
+				if x.At(r, k) != column[r] {
+					t.Fatalf("row %d: feature %s is %v, want %v", r, name, x.At(r, k), column[r])
+				}
+			}
+		}
+		y, err := tab.Targets()
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing := 0
+		for r := range tab.Len() {
+			for k, d := range tab.Row(r).Measurement.Node {
+				if got := y.At(r, k); got != d.Mean && !(math.IsNaN(got) && math.IsNaN(d.Mean)) {
+					t.Fatalf("row %d: target %d is %v, want %v", r, k, got, d.Mean)
+				}
+				if math.IsNaN(d.Mean) {
+					missing++
+				}
+			}
+		}
+		if missing == 0 {
+			t.Error("no delay is missing; the test shows nothing of those")
+		}
+		y, err = tab.Targets("d1", "cl1")
+		if r, c := y.Dims(); err != nil || r != 50 || c != 2 || y.At(3, 1) != rows[3].Measurement.Carried[0] {
+			t.Errorf("targets d1, cl1: %d x %d, %v", r, c, err)
+		}
+		if _, err := tab.Targets("d1_n", "delay1"); err == nil || !strings.Contains(err.Error(), `"delay1"`) {
+			t.Errorf("an unknown target: %v", err)
+		}
+		if _, err := tab.Targets("D11"); err == nil || !strings.Contains(err.Error(), `did you mean "d11"`) {
+			t.Errorf("a misspelt target: %v", err)
+		}
+	}
+	if New(Meta{}).Features() != nil {
+		t.Error("features of no row")
+	}
+}
+
+func TestSummaryAndFrame(t *testing.T) {
+	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 300, 1))
+	frame := tab.Frame()
+	if !slices.Equal(frame.Names(), Columns(mesh.Mesh{})) || frame.Nrow() != 300 {
+		t.Errorf("frame of %d rows with columns %v", frame.Nrow(), frame.Names())
+	}
+	for _, s := range tab.Summary() {
+		v, _ := tab.Column(s.Name)
+		missing, sum := 0, 0.0
+		for r, x := range v {
+			if math.IsNaN(x) != math.IsNaN(frame.Col(s.Name).Elem(r).Float()) {
+				t.Fatalf("%s: row %d is %v in the table only", s.Name, r, x)
+			}
+			if math.IsNaN(x) {
+				missing++
+				continue
+			}
+			sum += x
+			if x < s.Min || x > s.Max {
+				t.Errorf("%s: %v is outside [%v, %v]", s.Name, x, s.Min, s.Max)
+			}
+		}
+		if s.Missing != missing || math.Abs(s.Mean*float64(300-missing)-sum) > 1e-9*sum {
+			t.Errorf("%s: mean %v, %d missing; want %v, %d", s.Name, s.Mean, s.Missing, sum/float64(300-missing), missing)
+		}
+	}
+}
+
+// A row is a view: writing past its end must not reach the next row.
+func TestRowsDoNotOverlap(t *testing.T) {
+	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 3, 1))
+	want := tab.Row(1).Load[0]
+	_ = append(tab.Row(0).Load, want+1)
+	if tab.Row(1).Load[0] != want {
+		t.Error("appending to one row's load changed the next")
+	}
+}
