@@ -42,7 +42,7 @@ func Best() Setting {
 			EntropyCoef: .02, EntropyCoefSchedule: ppo.Linear,
 		},
 		Observation: sim.Observation{Normalise: true},
-		Load:        load.Uniform{Step: 1},
+		Load:        load.Uniform{Quantum: 1},
 	}
 }
 

@@ -136,13 +136,27 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return r, nil
 }
 
-// Learn fits the simulator's model of a source: to the training part of its
-// first split, as the authors did.
+// Learn fits the system model of a source to all rows of its trace.
 func (s Source) Learn(ctx context.Context, seed uint64) (*sim.Model, error) {
-	train, _ := s.Trace.Split(trace.Split{Seed: seed})
+	return s.learn(ctx, s.Trace, seed)
+}
+
+// LearnHalves fits two models to disjoint halves of the rows. Noise that one
+// has learned, the other has not: what is optimal under one is evaluated
+// honestly by the other.
+func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b *sim.Model, err error) {
+	first, second := s.Trace.Split(trace.Split{Train: .5, Seed: seed})
+	if a, err = s.learn(ctx, first, seed); err != nil {
+		return nil, nil, err
+	}
+	b, err = s.learn(ctx, second, seed+1)
+	return a, b, err
+}
+
+func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (*sim.Model, error) {
 	cfg := s.Forest
 	cfg.Seed = seed
-	return sim.Learn(ctx, train, sim.ModelConfig{Kind: s.Kind, Forest: cfg})
+	return sim.Learn(ctx, t, sim.ModelConfig{Kind: s.Kind, Forest: cfg})
 }
 
 func (r *Result) source(ctx context.Context, s Source) error {
@@ -159,10 +173,12 @@ func (r *Result) source(ctx context.Context, s Source) error {
 		return err
 	}
 	// Fitted at first need: a study whose stages are all cached fits nothing.
-	// The other model, of another 70 % of the rows, is what greedy looks at: it
-	// must not have seen the noise that the evaluation's optimum has.
+	// The other model, of half of the rows, is what greedy looks at.
 	model := sync.OnceValues(func() (*sim.Model, error) { return s.Learn(ctx, cfg.Seed) })
-	other := sync.OnceValues(func() (*sim.Model, error) { return s.Learn(ctx, cfg.Seed+1) })
+	other := sync.OnceValues(func() (*sim.Model, error) {
+		half, _ := s.Trace.Split(trace.Split{Train: .5, Seed: cfg.Seed})
+		return s.learn(ctx, half, cfg.Seed+1)
+	})
 
 	trainings := make([]Training, 0, len(cfg.Objectives)*len(cfg.Settings)*cfg.Seeds)
 	for _, o := range cfg.Objectives {

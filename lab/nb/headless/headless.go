@@ -48,7 +48,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Log == nil {
 		cfg.Log = os.Stdout
 	}
-	if cfg.Notebooks == nil {
+	if len(cfg.Notebooks) == 0 {
 		found, err := filepath.Glob(filepath.Join(cfg.Root, "notebooks", "*.ipynb"))
 		if err != nil {
 			return err
@@ -172,4 +172,68 @@ func (n *notebook) executed() int {
 		}
 	}
 	return 0
+}
+
+// check reports the first cell that failed.
+func (n *notebook) check(name string) error {
+	for k, c := range n.Cells {
+		for _, o := range c.Outputs {
+			if what := o.failure(string(c.Source)); what != "" {
+				return fmt.Errorf("%s: cell %d failed: %s\n%s", name, k+1, what, firstLines(c.errorText(), 12))
+			}
+		}
+	}
+	return nil
+}
+
+// failure says in which way an output shows a failure, "" for none. The kernel
+// reports a failed shell line and an unknown magic on stderr alone.
+func (o output) failure(source string) string {
+	switch {
+	case o.Type == "error":
+		return o.Value
+	case o.Type != "stream" || o.Name != "stderr":
+		return ""
+	case strings.Contains(string(o.Text), "unknown or not implemented yet"):
+		return "unknown magic"
+	case hasShell(source) && strings.HasPrefix(strings.TrimSpace(lastLine(string(o.Text))), "exit status "):
+		return "shell command: " + strings.TrimSpace(lastLine(string(o.Text)))
+	}
+	return ""
+}
+
+// hasShell reports whether a cell runs shell commands.
+func hasShell(source string) bool {
+	for line := range strings.Lines(source) {
+		if strings.HasPrefix(line, "!") || strings.HasPrefix(line, "%%bash") || strings.HasPrefix(line, "%%sh") || strings.HasPrefix(line, "%%script") {
+			return true
+		}
+	}
+	return false
+}
+
+// errorText is what the cell wrote to stderr and its tracebacks.
+func (c cell) errorText() string {
+	var b strings.Builder
+	for _, o := range c.Outputs {
+		if o.Type == "error" {
+			b.WriteString(strings.Join(o.Traceback, "\n") + "\n")
+		} else if o.Name == "stderr" {
+			b.WriteString(string(o.Text))
+		}
+	}
+	return b.String()
+}
+
+func lastLine(text string) string {
+	text = strings.TrimRight(text, "\n")
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+func firstLines(text string, n int) string {
+	list := strings.SplitAfterN(strings.TrimSpace(text), "\n", n+1)
+	if len(list) > n {
+		list = list[:n]
+	}
+	return strings.TrimRight(strings.Join(list, ""), "\n")
 }

@@ -1,0 +1,73 @@
+package headless
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// book writes a notebook of code cells and returns its path.
+func book(t *testing.T, name string, sources ...string) string {
+	t.Helper()
+	var cells []map[string]any
+	for _, s := range sources {
+		cells = append(cells, map[string]any{"cell_type": "code", "metadata": map[string]any{}, "source": s, "outputs": []any{}, "execution_count": nil})
+	}
+	b, err := json.Marshal(map[string]any{"cells": cells, "nbformat": 4, "nbformat_minor": 4, "metadata": map[string]any{
+		"kernelspec": map[string]any{"name": "meshbench", "display_name": "Go (Meshbench)", "language": "go"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRun(t *testing.T) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, ".venv", "installed")); err != nil {
+		t.Skip("Jupyter is not installed; make setup installs it")
+	}
+	for _, tt := range []struct {
+		name, source, want string
+	}{
+		{"good", "import (\n\t\"fmt\"\n\t\"meshbench/lab/mesh\"\n\t\"meshbench/lab/nb\"\n)\n%%\nif !nb.Small() { panic(\"size\") }\nfmt.Println(mesh.Mesh{})", ""},
+		{"compile", "%%\nundefined()", "undefined: undefined"},
+		{"panic", "%%\npanic(\"no way\")", "no way"},
+		{"shell", "!false", "cell 2 failed: shell command: exit status 1"},
+		{"bash", "%%bash\nls /nonexistent", "cell 2 failed: shell command: exit status 2"},
+		{"magic", "%frobnicate", "cell 2 failed: unknown magic"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log strings.Builder
+			err := Run(context.Background(), Config{Root: root, Notebooks: []string{book(t, tt.name+".ipynb", "!echo exit status is fine", tt.source)},
+				Small: true, Out: t.TempDir(), Log: &log})
+			switch {
+			case tt.want == "" && err != nil:
+				t.Fatal(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(log.String(), "FAILED")):
+				t.Fatalf("error %v, want %q; log %q", err, tt.want, log.String())
+			}
+		})
+	}
+}
+
+func TestOutputsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.ipynb")
+	if err := os.WriteFile(path, []byte(`{"cells": [{"cell_type": "code", "source": ["1"], "execution_count": 3, "outputs": []}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := Run(context.Background(), Config{Notebooks: []string{path}, Out: t.TempDir(), Log: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "cell 1 holds outputs") {
+		t.Errorf("Run: %v", err)
+	}
+}
