@@ -54,12 +54,13 @@ func sized(dst mesh.Load, m mesh.Mesh) mesh.Load {
 
 // round rounds x to a multiple of quantum; no rounding for quantum <= 0.
 // Dividing by the inverse keeps decimal fractions exact: 18.7, not 18.7000...3.
+// Ties go up, also where the last bits of a sine fell short of one.
 func round(x, quantum float64) float64 {
 	if quantum <= 0 {
 		return x
 	}
 	inverse := 1 / quantum
-	return math.Round(x*inverse) / inverse
+	return math.Round(x*inverse+1e-9) / inverse
 }
 
 // or is x, or the default where x is zero.

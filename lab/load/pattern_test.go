@@ -1,0 +1,243 @@
+package load
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"meshbench/lab/mesh"
+)
+
+func TestRandomIsUniformAndIndependent(t *testing.T) {
+	const steps = 40_000
+	counts := map[[2]float64]int{}
+	same := 0
+	var before, l mesh.Load
+	for step := range steps {
+		l = Random{}.At(l, 1, step)
+		counts[[2]float64{l[0], l[1]}]++
+		if before != nil && before[0] == l[0] {
+			same++
+		}
+		before = slices.Clone(l)
+	}
+	// Chi-square with 15 degrees of freedom: 44.3 is its 0.9999 quantile.
+	chi := 0.0
+	for _, a := range randomValues {
+		for _, b := range randomValues {
+			d := float64(counts[[2]float64{a, b}]) - steps/16.
+			chi += d * d / (steps / 16.)
+		}
+	}
+	if len(counts) != 16 || chi > 44.3 {
+		t.Errorf("%d pairs of loads, chi-square %v", len(counts), chi)
+	}
+	// A quarter of the steps repeat the load before; four deviations.
+	if d := math.Abs(float64(same) - steps/4.); d > 4*math.Sqrt(steps*.25*.75) {
+		t.Errorf("%d of %d steps repeat the load before", same, steps)
+	}
+}
+
+func TestUniform(t *testing.T) {
+	const steps = 20_000
+	for _, c := range []struct {
+		u         Uniform
+		low, high float64
+	}{
+		{Uniform{}, 5, 20},
+		{Uniform{Max: 8}, 0, 8},
+		{Uniform{Mesh: mesh.New(3, 2), Min: 10, Max: 11}, 10, 11},
+	} {
+		var l mesh.Load
+		sum, squares, n := 0.0, 0.0, 0.0
+		for step := range steps {
+			l = c.u.At(l, 2, step)
+			for _, x := range l {
+				if x < c.low || x > c.high {
+					t.Fatalf("%v outside [%v, %v]", x, c.low, c.high)
+				}
+				sum, squares, n = sum+x, squares+x*x, n+1
+			}
+		}
+		mean, width := sum/n, c.high-c.low
+		if math.Abs(mean-(c.low+c.high)/2) > 4*width/math.Sqrt(12*n) {
+			t.Errorf("%+v: mean %v", c.u, mean)
+		}
+		if v := squares/n - mean*mean; math.Abs(v/(width*width/12)-1) > .03 {
+			t.Errorf("%+v: variance %v, want %v", c.u, v, width*width/12)
+		}
+	}
+	for step := range 100 {
+		for _, x := range (Uniform{Quantum: .5}).At(nil, 1, step) {
+			if x*2 != math.Round(x*2) {
+				t.Errorf("%v is no multiple of 0.5", x)
+			}
+		}
+	}
+}
+
+// The published runs: T = 600, phases 0 and 2 pi/3, rounded to 0.1.
+func TestSinusoidal(t *testing.T) {
+	for _, c := range []struct {
+		s    Sinusoidal
+		t    int
+		want mesh.Load
+	}{
+		{Sinusoidal{}, 0, mesh.Load{12.5, 19}},
+		{Sinusoidal{}, 50, mesh.Load{16.3, 16.3}},
+		{Sinusoidal{}, 150, mesh.Load{20, 8.8}},
+		{Sinusoidal{}, 450, mesh.Load{5, 16.3}},
+		{Sinusoidal{}, 1650, mesh.Load{5, 16.3}},
+		{Sinusoidal{Mesh: mesh.New(3, 2)}, 0, mesh.Load{12.5, 19, 6}},
+		{Sinusoidal{Mean: 1, Amplitude: 4, Period: 4, Phase: []float64{0, math.Pi}}, 3, mesh.Load{0, 5}},
+		{Sinusoidal{Quantum: -1}, 100, mesh.Load{12.5 + 7.5*math.Sin(math.Pi/3), 12.5}},
+	} {
+		got := c.s.At(nil, 0, c.t)
+		for i := range c.want {
+			if math.Abs(got[i]-c.want[i]) > 1e-12 {
+				t.Errorf("%+v at %d: %v, want %v", c.s, c.t, got, c.want)
+			}
+		}
+	}
+	if x := (Sinusoidal{}).At(nil, 0, 0)[1]; x != 19 {
+		t.Errorf("rounding leaves %v", x)
+	}
+}
+
+func TestShapes(t *testing.T) {
+	for _, c := range []struct {
+		p    Pattern
+		t    int
+		want mesh.Load
+	}{
+		{Constant{}, 7, mesh.Load{10, 10}},
+		{Constant{Load: mesh.Load{20, 0}}, 7, mesh.Load{20, 0}},
+		{Step{}, 49, mesh.Load{5, 5}},
+		{Step{}, 50, mesh.Load{20, 20}},
+		{Step{}, 100, mesh.Load{5, 5}},
+		{Step{Levels: []mesh.Load{{1, 2}, {3, 4}, {5, 6}}, Every: 2}, 11, mesh.Load{5, 6}},
+		{FlashCrowd{}, 49, mesh.Load{5, 5}},
+		{FlashCrowd{}, 52, mesh.Load{11, 5}},
+		{FlashCrowd{}, 55, mesh.Load{20, 5}},
+		{FlashCrowd{}, 94, mesh.Load{20, 5}},
+		{FlashCrowd{}, 105, mesh.Load{12.5, 5}},
+		{FlashCrowd{}, 115, mesh.Load{5, 5}},
+		{FlashCrowd{Service: 1, Base: 2, Peak: 8, Start: -1, Rise: -1, Hold: 2, Fall: -1}, 0, mesh.Load{2, 8}},
+		{FlashCrowd{Service: 1, Base: 2, Peak: 8, Start: -1, Rise: -1, Hold: 2, Fall: -1}, 2, mesh.Load{2, 2}},
+		{NewReplay("mine", []mesh.Load{{1, 2}, {3, 4}}), 0, mesh.Load{1, 2}},
+		{NewReplay("mine", []mesh.Load{{1, 2}, {3, 4}}), 5, mesh.Load{3, 4}},
+	} {
+		if got := c.p.At(nil, 9, c.t); !slices.Equal(got, c.want) {
+			t.Errorf("%s %+v at %d: %v, want %v", c.p.Name(), c.p, c.t, got, c.want)
+		}
+	}
+}
+
+// Every pattern depends on seed and step alone, whatever was asked before.
+func TestPatternsArePure(t *testing.T) {
+	for _, m := range []mesh.Mesh{{}, mesh.New(3, 3), mesh.New(1, 2)} {
+		for _, name := range []string{"random", "uniform", "sinusoidal", "constant", "step", "flashcrowd", "constant:7"} {
+			p, err := Parse(name, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name != "constant:7" && p.Name() != name {
+				t.Errorf("%s calls itself %s", name, p.Name())
+			}
+			var forward []mesh.Load
+			for step := range 200 {
+				forward = append(forward, p.At(nil, 5, step))
+			}
+			buffer := make(mesh.Load, m.M())
+			differs := false
+			for step := 199; step >= 0; step-- {
+				if got := p.At(buffer, 5, step); !slices.Equal(got, forward[step]) || &got[0] != &buffer[0] {
+					t.Fatalf("%s at %d: %v, then %v", name, step, forward[step], got)
+				}
+				differs = differs || !slices.Equal(p.At(nil, 6, step), forward[step])
+			}
+			if differs != (name == "random" || name == "uniform") {
+				t.Errorf("%s: another seed changes it: %v", name, differs)
+			}
+			if n := testing.AllocsPerRun(10, func() { p.At(buffer, 5, 3) }); n != 0 {
+				t.Errorf("%s allocates %v times a step", name, n)
+			}
+		}
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, c := range []struct{ name, words string }{
+		{"sinusodal", "random, uniform, sinusoidal, constant, step, flashcrowd"},
+		{"", "accepted: random"},
+		{"random:3", "unknown pattern"},
+		{"constant:", `"" is not a rate`},
+		{"constant:fast", `"fast" is not a rate`},
+		{"constant:-1", "finite number >= 0"},
+		{"constant:NaN", "finite number >= 0"},
+		{"constant:1,2,3", "3 rates; accepted: 1 or 2"},
+		{"replay", "replay:FILE"},
+		{"replay:/no/such/file.csv", "/no/such/file.csv"},
+	} {
+		if _, err := Parse(c.name, mesh.Mesh{}); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%q: %v, want %q", c.name, err, c.words)
+		}
+	}
+}
+
+func TestReadReplay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "loads.csv")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# a comment\nstep,l2,l1,mark\n0,2,1,\n1,4.5,3,late\n")
+	p, err := Parse("replay:"+path, mesh.Mesh{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.At(nil, 0, 3); !slices.Equal(got, mesh.Load{3, 4.5}) || p.(*Replay).Len() != 2 {
+		t.Errorf("step 3 is %v, one pass %d", got, p.(*Replay).Len())
+	}
+	for _, c := range []struct{ text, words string }{
+		{"", "no row"},
+		{"l1,l2\n", "no row"},
+		{"l1,load2\n1,2\n", "no column l2; its columns are l1, load2"},
+		{"l1,l2\n1,2\n3,x\n", `row 2: column l2 is "x"`},
+		{"l1,l2\n1,-2\n", `row 1: column l2 is "-2"`},
+		{"l1,l2\n1,NaN\n", `column l2 is "NaN"`},
+		{"l1,l2\n1,2,3\n", "wrong number of fields"},
+	} {
+		write(c.text)
+		if _, err := ReadReplay(path, mesh.Mesh{}); err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: %v, want %q", c.text, err, c.words)
+		}
+	}
+}
+
+func TestMistakesPanic(t *testing.T) {
+	for name, f := range map[string]func(){
+		"destination of another mesh": func() { Random{}.At(make(mesh.Load, 3), 0, 0) },
+		"too few phases":              func() { Sinusoidal{Phase: []float64{1}}.At(nil, 0, 0) },
+		"empty range":                 func() { Uniform{Min: 3, Max: 2}.At(nil, 0, 0) },
+		"too many loads":              func() { Constant{Load: mesh.Load{1, 2, 3}}.At(nil, 0, 0) },
+		"no such service":             func() { FlashCrowd{Service: 2}.At(nil, 0, 0) },
+		"replay of nothing":           func() { NewReplay("x", nil) },
+		"replay of unequal loads":     func() { NewReplay("x", []mesh.Load{{1}, {1, 2}}) },
+		"negative rate":               func() { Arrivals(nil, -1, 5, 0, 0, 0) },
+		"endless step":                func() { Arrivals(nil, 1, math.Inf(1), 0, 0, 0) },
+	} {
+		func() {
+			defer func() {
+				if r := recover(); r == nil || !strings.HasPrefix(r.(string), "load: ") {
+					t.Errorf("%s: %v", name, r)
+				}
+			}()
+			f()
+		}()
+	}
+}
