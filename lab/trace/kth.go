@@ -111,8 +111,10 @@ func (f *cells) kthRow(r int, reading KTHReading, row *Row) error {
 		if err != nil {
 			return math.NaN()
 		}
-		var v float64
-		v, err = f.number(r, column, k, k.accepted())
+		v, ok := parse(f.column[column][r], k)
+		if !ok {
+			err = f.errorf(r, column, k.accepted())
+		}
 		return v
 	}
 	x := &row.Measurement

@@ -141,14 +141,11 @@ func (f *cells) errorf(r int, column, accepted string) error {
 		f.path, r+1, f.headLines+r+1, column, f.column[column][r], accepted)
 }
 
-// number parses a cell that is not empty. Spellings of NaN and infinity are
-// not numbers.
-func (f *cells) number(r int, column string, k kind, accepted string) (float64, error) {
-	v, err := strconv.ParseFloat(f.column[column][r], 64)
-	if err != nil || !k.holds(v) {
-		return 0, f.errorf(r, column, accepted)
-	}
-	return v, nil
+// parse reads a cell that is not empty. Spellings of NaN and infinity are not
+// numbers.
+func parse(s string, k kind) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil && k.holds(v)
 }
 
 // table turns the text into typed columns.
@@ -180,9 +177,11 @@ func (f *cells) table(meta Meta) (*Table, error) {
 				*cell = math.NaN()
 				continue
 			}
-			if *cell, err = f.number(r, c.name, c.kind, c.accepted()); err != nil {
-				return nil, err
+			v, ok := parse(text[k][r], c.kind)
+			if !ok {
+				return nil, f.errorf(r, c.name, c.accepted())
 			}
+			*cell = v
 		}
 		if err := t.Row(r).Action.Validate(meta.Mesh); err != nil {
 			return nil, fmt.Errorf("trace: %s: row %d (line %d): %w", f.path, r+1, f.headLines+r+1, err)
