@@ -49,7 +49,7 @@ func (a Action) Validate(m Mesh) error {
 	return nil
 }
 
-// String prints the free components in the paper's order, for two nodes
+// FormatAction prints the free components in the paper's order, for two nodes
 // "p11=0.4 p21=0 b1=0 b2=0.2".
 func (m Mesh) FormatAction(a Action) string {
 	s := ""
@@ -264,15 +264,19 @@ func (s *Space) route(point []float64) (int, bool) {
 }
 
 // Nearest returns the number of the grid action closest to a: each service's
-// weights by largest remainder, each blocking rate rounded.
+// weights by largest remainder, each blocking rate rounded. It panics for an
+// action that is not valid.
 func (s *Space) Nearest(a Action) int {
+	if err := a.Validate(s.mesh); err != nil {
+		panic(err.Error())
+	}
 	m, n := s.mesh.M(), s.mesh.N()
 	k := 0
 	for i := range m {
 		k = k*len(s.routes) + s.lookup[s.code(s.roundWeights(a.Route[i*n:i*n+n]))]
 	}
 	for _, b := range a.Block {
-		k = k*s.levels + int(math.Round(min(max(b, 0), 1)*float64(s.levels-1)))
+		k = k*s.levels + int(math.Round(b*float64(s.levels-1)))
 	}
 	return k
 }
