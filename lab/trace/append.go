@@ -2,11 +2,10 @@ package trace
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -31,8 +30,8 @@ type Appender struct {
 	dropped string
 }
 
-// OpenAppender opens a trace file to add rows to, making it when there is
-// none. It refuses a file of another mesh, schema or head, naming the
+// OpenAppender opens a trace file to add rows to, making it and its folder when
+// there is none. It refuses a file of another mesh, schema or head, naming the
 // difference, and a file that another Appender has open (on systems with
 // flock). What it does not refuse is read whole and checked as by Read.
 func OpenAppender(path string, meta Meta) (*Appender, error) {
@@ -40,16 +39,10 @@ func OpenAppender(path string, meta Meta) (*Appender, error) {
 		return nil, err
 	}
 	meta = meta.defaults()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		err := writeAtomic(path, func(w io.Writer) error {
-			_, err := w.Write(appendHead(nil, meta))
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("trace: %s: %w", path, err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
@@ -69,6 +62,13 @@ func (a *Appender) resume() error {
 	data, err := io.ReadAll(a.file)
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
+	}
+	// A new file, or one whose maker was killed while writing the head.
+	if want := appendHead(nil, a.table.meta); len(data) < len(want) && bytes.HasPrefix(want, data) {
+		if _, err := a.file.WriteAt(want, 0); err != nil {
+			return fmt.Errorf("trace: %w", err)
+		}
+		data = want
 	}
 	whole := data[:bytes.LastIndexByte(data, '\n')+1]
 	have, header, _, err := parseHead(string(head(whole)))

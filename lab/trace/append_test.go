@@ -85,6 +85,25 @@ func TestAppenderDropsTornLine(t *testing.T) {
 	}
 }
 
+// A file that ends within its head is begun again.
+func TestAppenderCompletesHead(t *testing.T) {
+	meta := syntheticMeta(mesh.Mesh{})
+	want := string(appendHead(nil, meta.defaults()))
+	for size := 0; size <= len(want); size += 7 {
+		path := filepath.Join(t.TempDir(), "new", "trace.csv")
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		os.WriteFile(path, []byte(want[:size]), 0o644)
+		a, err := OpenAppender(path, meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Close()
+		if got, _ := os.ReadFile(path); string(got) != want || a.Next() != 0 {
+			t.Fatalf("after %d bytes of the head: %q", size, got)
+		}
+	}
+}
+
 func TestAppenderRefuses(t *testing.T) {
 	meta := syntheticMeta(mesh.Mesh{})
 	good := twoRows(t)
@@ -102,7 +121,6 @@ func TestAppenderRefuses(t *testing.T) {
 		{"another schema", strings.Replace(good, ",mark\n", ",remark\n", 1), nil, "other columns"},
 		{"a bad row", edit(t, good, 1, "l1", "x"), nil, "row 1"},
 		{"another file", "hello\n", nil, "line 1"},
-		{"an empty file", "", nil, "line 1"},
 		{"an invalid head", good, func(m *Meta) { m.StepSeconds = -5 }, "step seconds"},
 	} {
 		path := filepath.Join(t.TempDir(), "trace.csv")
@@ -122,8 +140,10 @@ func TestAppenderRefuses(t *testing.T) {
 			t.Errorf("%s: the file was changed", c.name)
 		}
 	}
-	if _, err := OpenAppender(filepath.Join(t.TempDir(), "no", "folder.csv"), meta); err == nil {
-		t.Error("a folder that is not there was accepted")
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, nil, 0o644)
+	if _, err := OpenAppender(filepath.Join(file, "trace.csv"), meta); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a folder that is a file: %v", err)
 	}
 }
 

@@ -192,8 +192,11 @@ func TestWriteKeepsWhatWasThere(t *testing.T) {
 	if string(data) != "old" || len(entries) != 1 {
 		t.Errorf("the file holds %q beside %d others", data, len(entries)-1)
 	}
-	if err := New(Meta{}).Write(filepath.Join(dir, "no", "such", "folder.csv")); err == nil || !strings.Contains(err.Error(), "folder.csv") {
-		t.Errorf("a folder that is not there: %v", err)
+	if err := New(Meta{}).Write(filepath.Join(path, "beneath.csv")); err == nil || !strings.Contains(err.Error(), "beneath.csv") {
+		t.Errorf("a folder that is a file: %v", err)
+	}
+	if err := New(Meta{}).Write(filepath.Join(dir, "new", "folder", "trace.csv")); err != nil {
+		t.Errorf("a folder that is to be made: %v", err)
 	}
 }
 

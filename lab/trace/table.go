@@ -195,3 +195,13 @@ func (t *Table) Subset(rows []int) *Table {
 	}
 	return s
 }
+
+// Loads returns the configured loads, one per row, to be replayed by
+// load.NewReplay.
+func (t *Table) Loads() []mesh.Load {
+	loads := make([]mesh.Load, t.Len())
+	for r := range loads {
+		loads[r] = slices.Clone(t.Row(r).Load)
+	}
+	return loads
+}

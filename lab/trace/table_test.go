@@ -2,10 +2,12 @@ package trace
 
 import (
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"meshbench/lab/load"
 	"meshbench/lab/mesh"
 )
 
@@ -147,5 +149,25 @@ func TestRowsDoNotOverlap(t *testing.T) {
 	_ = append(tab.Row(0).Load, want+1)
 	if tab.Row(1).Load[0] != want {
 		t.Error("appending to one row's load changed the next")
+	}
+}
+
+// Loads of a table and of its file replay alike.
+func TestLoadsReplay(t *testing.T) {
+	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 20, 1))
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	if err := tab.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	fromFile, err := load.Parse("replay:"+path, mesh.Mesh{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromTable := load.NewReplay("replay", tab.Loads())
+	for step := range 45 {
+		want := tab.Row(step % 20).Load
+		if a, b := fromTable.At(nil, 1, step), fromFile.At(nil, 1, step); !slices.Equal(a, want) || !slices.Equal(b, want) {
+			t.Fatalf("step %d: %v and %v, want %v", step, a, b, want)
+		}
 	}
 }
