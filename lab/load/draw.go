@@ -14,6 +14,7 @@ import (
 const (
 	streamLoad uint64 = iota + 1
 	streamArrivals
+	streamMixed
 )
 
 // source is the generator of one (seed, stream, step, service). Neighbouring
