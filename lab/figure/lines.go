@@ -1,0 +1,239 @@
+package figure
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Series is a named line. Where Y is NaN the line has a gap.
+type Series struct {
+	Name   string
+	X, Y   []float64
+	Lo, Hi []float64 // band around the line; nil for none
+}
+
+func (s Series) check() error {
+	n := len(s.X)
+	if n == 0 || len(s.Y) != n || s.Lo != nil && (len(s.Lo) != n || len(s.Hi) != n) {
+		return fmt.Errorf("figure: series %q has %d x, %d y, a band of %d and %d; lengths must agree and not be 0", s.Name, n, len(s.Y), len(s.Lo), len(s.Hi))
+	}
+	return nil
+}
+
+// pieces are the stretches of a series without NaN.
+func (s Series) pieces() []plotter.XYs {
+	var out []plotter.XYs
+	var now plotter.XYs
+	for k := range s.X {
+		if math.IsNaN(s.Y[k]) {
+			if now != nil {
+				out, now = append(out, now), nil
+			}
+			continue
+		}
+		now = append(now, plotter.XY{X: s.X[k], Y: s.Y[k]})
+	}
+	if now != nil {
+		out = append(out, now)
+	}
+	return out
+}
+
+// Axes labels the axes of a figure and bounds the vertical one (0, 0 for what
+// the data needs).
+type Axes struct {
+	Title, X, Y string
+	Min, Max    float64
+	LogX, LogY  bool
+	Steps       bool // values hold until the next: loads
+}
+
+// lines makes a panel of series.
+func lines(a Axes, series []Series) (panel, error) {
+	p := panel{plot: newPlot(a.Title, a.X, a.Y)}
+	for k, s := range series {
+		if err := s.check(); err != nil {
+			return panel{}, err
+		}
+		style := line(k)
+		if s.Lo != nil {
+			if err := addBand(p.plot, s, palette[k%len(palette)]); err != nil {
+				return panel{}, err
+			}
+		}
+		for n, piece := range s.pieces() {
+			l, err := plotter.NewLine(piece)
+			if err != nil {
+				return panel{}, fmt.Errorf("figure: series %q: %w", s.Name, err)
+			}
+			l.LineStyle = style
+			if a.Steps {
+				l.StepStyle = plotter.PreStep
+			}
+			p.plot.Add(l)
+			if n == 0 && s.Name != "" {
+				p.legend = append(p.legend, entry{s.Name, []plot.Thumbnailer{l}})
+			}
+		}
+	}
+	if a.Min != 0 || a.Max != 0 {
+		p.plot.Y.Min, p.plot.Y.Max = a.Min, a.Max
+	}
+	if a.LogX {
+		p.plot.X.Scale, p.plot.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	if a.LogY {
+		p.plot.Y.Scale, p.plot.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	return p, nil
+}
+
+func addBand(p *plot.Plot, s Series, c color.Color) error {
+	var ring plotter.XYs
+	for k := range s.X {
+		if !math.IsNaN(s.Hi[k]) {
+			ring = append(ring, plotter.XY{X: s.X[k], Y: s.Hi[k]})
+		}
+	}
+	for k := len(s.X) - 1; k >= 0; k-- {
+		if !math.IsNaN(s.Lo[k]) {
+			ring = append(ring, plotter.XY{X: s.X[k], Y: s.Lo[k]})
+		}
+	}
+	if len(ring) < 3 {
+		return nil
+	}
+	poly, err := plotter.NewPolygon(ring)
+	if err != nil {
+		return fmt.Errorf("figure: band of %q: %w", s.Name, err)
+	}
+	r, g, b, _ := c.RGBA()
+	poly.Color = color.NRGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 0x38}
+	poly.LineStyle.Width = 0
+	p.Add(poly)
+	return nil
+}
+
+// Lines draws series in one panel.
+func Lines(a Axes, series ...Series) (Figure, error) {
+	p, err := lines(a, series)
+	if err != nil {
+		return Figure{}, err
+	}
+	return stack(Column, 2.1*vg.Inch, p), nil
+}
+
+// Objectives draws the components of the reward functions (paper, Fig. 3):
+// (a) r_i(d) of the services against the response time in s, (b) r3 against
+// the carried load in requests/s.
+func Objectives(delay, load []Series) (Figure, error) {
+	a, err := lines(Axes{Title: "(a) utility of the response time", X: "response time d (s)", Y: "r(d)"}, delay)
+	if err != nil {
+		return Figure{}, err
+	}
+	b, err := lines(Axes{Title: "(b) utility of the carried load", X: "carried load of service 1 (requests/s)", Y: "r3"}, load)
+	if err != nil {
+		return Figure{}, err
+	}
+	return stack(Column, 1.7*vg.Inch, a, b), nil
+}
+
+// LearningCurve draws ANR against training steps (paper, Fig. 4), one series
+// for each objective or setting.
+func LearningCurve(series ...Series) (Figure, error) {
+	return Lines(Axes{X: "environment steps (thousands)", Y: "ANR"}, series...)
+}
+
+// Run is one evaluation, per step and service.
+type Run struct {
+	Offered, Carried [][]float64 // service x step, requests/s
+	NR               []float64   // per step; NaN leaves a gap
+	ANR              float64
+}
+
+// Evaluation draws a run (paper, Figs. 5 and 6): (a) offered and carried load,
+// (b) NR with its mean.
+func Evaluation(r Run) (Figure, error) {
+	a, err := loads("(a) offered and carried load", r)
+	if err != nil {
+		return Figure{}, err
+	}
+	b, err := nr("(b) normalised reward", r)
+	if err != nil {
+		return Figure{}, err
+	}
+	return stack(Column, 1.75*vg.Inch, a, b), nil
+}
+
+// Loads draws the offered and carried load of a run (paper, Fig. 8).
+func Loads(r Run) (Figure, error) {
+	p, err := loads("", r)
+	if err != nil {
+		return Figure{}, err
+	}
+	return stack(Column, 1.9*vg.Inch, p), nil
+}
+
+// NormalisedRewards draws NR of two runs (paper, Fig. 7): (a) under random,
+// (b) under sinusoidal load.
+func NormalisedRewards(random, sinusoidal Run) (Figure, error) {
+	a, err := nr("(a) random load", random)
+	if err != nil {
+		return Figure{}, err
+	}
+	b, err := nr("(b) sinusoidal load", sinusoidal)
+	if err != nil {
+		return Figure{}, err
+	}
+	return stack(Column, 1.6*vg.Inch, a, b), nil
+}
+
+func loads(title string, r Run) (panel, error) {
+	var series []Series
+	for i := range r.Offered {
+		series = append(series,
+			Series{Name: fmt.Sprintf("offered %d", i+1), X: count(len(r.Offered[i])), Y: r.Offered[i]},
+			Series{Name: fmt.Sprintf("carried %d", i+1), X: count(len(r.Carried[i])), Y: r.Carried[i]})
+	}
+	return lines(Axes{Title: title, X: "step", Y: "load (requests/s)", Steps: true}, series)
+}
+
+func nr(title string, r Run) (panel, error) {
+	p, err := lines(Axes{Title: title, X: "step", Y: "NR", Min: 0, Max: top(r.NR)}, []Series{{Name: "NR(t)", X: count(len(r.NR)), Y: r.NR}})
+	if err != nil {
+		return panel{}, err
+	}
+	mean, err := plotter.NewLine(plotter.XYs{{X: 0, Y: r.ANR}, {X: float64(len(r.NR) - 1), Y: r.ANR}})
+	if err != nil {
+		return panel{}, fmt.Errorf("figure: mean of NR: %w", err)
+	}
+	mean.LineStyle = draw.LineStyle{Color: palette[1], Width: 1, Dashes: dashes[1]}
+	p.plot.Add(mean)
+	p.legend = append(p.legend, entry{fmt.Sprintf("ANR %.3f", r.ANR), []plot.Thumbnailer{mean}})
+	return p, nil
+}
+
+// top is a bound for NR that leaves room above 1.
+func top(v []float64) float64 {
+	m := 1.0
+	for _, x := range v {
+		if !math.IsNaN(x) {
+			m = max(m, x)
+		}
+	}
+	return math.Ceil(m*10+.5) / 10
+}
+
+func count(n int) []float64 {
+	x := make([]float64, n)
+	for k := range x {
+		x[k] = float64(k)
+	}
+	return x
+}
