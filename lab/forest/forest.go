@@ -56,13 +56,13 @@ type Config struct {
 	Seed uint64
 	// Workers is the number of trees grown at a time. If Workers is 0, it will
 	// be defaulted to the number of usable cores.
-	Workers int
+	Workers int `json:"-"`
 	// FeatureNames and OutputNames name the columns of x and y. If nil, they
 	// will be defaulted to x0, x1, ... and y0, y1, ...
 	FeatureNames, OutputNames []string
 	// Progress, if set, is called after each tree with the number of trees
 	// grown and wanted. Calls do not overlap.
-	Progress func(done, total int)
+	Progress func(done, total int) `json:"-"`
 }
 
 // withDefaults returns c with defaults filled in for the given numbers of

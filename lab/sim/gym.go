@@ -20,6 +20,9 @@ type Observation struct {
 	// Normalise maps loads of 5 to 20 requests/s to -1 to 1, and response times
 	// to at most 1 by d/(d+0.1 s).
 	Normalise bool `json:"normalise"`
+	// Gain multiplies normalised loads: with a larger one the first layer tells
+	// neighbouring loads apart sooner. If 0, it will be defaulted to 1.
+	Gain float64 `json:"gain,omitempty"`
 }
 
 // Len is the number of values for m services.
@@ -45,9 +48,13 @@ func (o Observation) Encode(dst []float32, s mesh.State) {
 			k++
 		}
 	}
+	gain := o.Gain
+	if gain == 0 {
+		gain = 1
+	}
 	for _, l := range s.Load {
 		if o.Normalise {
-			l = (l - 12.5) / 7.5
+			l = gain * (l - 12.5) / 7.5
 		}
 		dst[k] = float32(l)
 		k++

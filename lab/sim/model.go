@@ -85,16 +85,26 @@ func Targets(m mesh.Mesh, kind Kind) []string {
 	return names
 }
 
+// TargetValues returns what trace t has of Targets, rows x targets, NaN where
+// it is missing.
+func TargetValues(t *trace.Table, kind Kind) (*mat.Dense, error) {
+	y, err := t.Targets(Targets(t.Mesh(), kind)...)
+	if err != nil {
+		return nil, fmt.Errorf("sim: targets of a model of kind %q: %w", kind, err)
+	}
+	if kind == Measured {
+		deriveServiceDelays(t, y)
+	}
+	return y, nil
+}
+
 // Learn fits a system model to trace t.
 func Learn(ctx context.Context, t *trace.Table, cfg ModelConfig) (*Model, error) {
 	names := Targets(t.Mesh(), cfg.Kind)
 	x := t.Features()
-	y, err := t.Targets(names...)
+	y, err := TargetValues(t, cfg.Kind)
 	if err != nil {
-		return nil, fmt.Errorf("sim: learn a model of kind %q: %w", cfg.Kind, err)
-	}
-	if cfg.Kind == Measured {
-		deriveServiceDelays(t, y)
+		return nil, err
 	}
 	c := cfg.Forest
 	if c.Trees == 0 {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -157,6 +158,27 @@ func score(s Source, by string, model *sim.Model, train, test *trace.Table) ([]S
 	return out, nil
 }
 
+// presentRows returns features and targets of the rows that have all of the
+// named targets.
+func presentRows(t *trace.Table, names []string) (x, y *mat.Dense, err error) {
+	all, err := t.Targets(names...)
+	if err != nil {
+		return nil, nil, err
+	}
+	features := t.Features()
+	var xs, ys []float64
+	for r := range t.Len() {
+		row := all.RawRowView(r)
+		if !slices.ContainsFunc(row, math.IsNaN) {
+			xs, ys = append(xs, features.RawRowView(r)...), append(ys, row...)
+		}
+	}
+	if len(ys) == 0 {
+		return nil, nil, fmt.Errorf("study: no row has %v", names)
+	}
+	return mat.NewDense(len(ys)/len(names), len(xs)*len(names)/len(ys), xs), mat.NewDense(len(ys)/len(names), len(names), ys), nil
+}
+
 func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }
 
 // Prediction is one target on the test rows that have it.
@@ -170,11 +192,11 @@ type Prediction struct {
 func Predicted(model *sim.Model, train, test *trace.Table) ([]Prediction, error) {
 	names := sim.Targets(model.Mesh(), model.Kind())
 	x := test.Features()
-	y, err := test.Targets(names...)
+	y, err := sim.TargetValues(test, model.Kind())
 	if err != nil {
 		return nil, err
 	}
-	trained, err := train.Targets(names...)
+	trained, err := sim.TargetValues(train, model.Kind())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,131 @@
+// Command meshbench runs the study from a shell: figures and tables, and the
+// audit of a trace. Notebooks call the same packages.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"meshbench/lab/mesh"
+	"meshbench/lab/nb"
+	"meshbench/lab/study"
+	"meshbench/lab/trace"
+)
+
+const usage = `usage: meshbench COMMAND
+
+  figure all|NAME...   run the study where it is not cached, and write figures
+                       (fig1 to fig6, fig8, importance, predicted, policies),
+                       table2 and results.json into figures/
+  kth FILE             audit the published trace and run the study on it
+  audit FILE           audit a trace of a testbed
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "meshbench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("meshbench", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	if flags.NArg() == 0 {
+		return errors.New("no command\n" + usage)
+	}
+	root, err := study.Root()
+	if err != nil {
+		return err
+	}
+	command, rest := flags.Arg(0), flags.Args()[1:]
+	switch command {
+	case "figure":
+		if len(rest) == 0 {
+			return errors.New("figure: name a figure, or all\n" + usage)
+		}
+		sources, err := study.Sources(root)
+		if err != nil {
+			return err
+		}
+		if rest[0] == "all" {
+			rest = nil
+		}
+		return figures(ctx, root, sources, rest)
+	case "kth":
+		if len(rest) != 1 {
+			return errors.New("kth: name the file of the published trace, data_CNSM_2022.csv")
+		}
+		sources, err := study.Published(rest[0])
+		if err != nil {
+			return err
+		}
+		audit(sources[0].Trace)
+		return figures(ctx, root, sources, nil)
+	case "audit":
+		if len(rest) != 1 {
+			return errors.New("audit: name the trace's file")
+		}
+		t, err := trace.Read(rest[0], trace.ReadOptions{})
+		if err != nil {
+			return err
+		}
+		audit(t)
+		return nil
+	}
+	return fmt.Errorf("unknown command %q\n%s", command, usage)
+}
+
+// figures runs the study and draws the named figures, all when there are none.
+func figures(ctx context.Context, root string, sources []study.Source, names []string) error {
+	code, err := study.CodeHash()
+	if err != nil {
+		return err
+	}
+	report, end := nb.Progress()
+	r, err := study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: &study.Cache{Dir: filepath.Join(root, ".cache", "stages"), Code: code}})
+	end()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(root, "figures")
+	wrote, err := r.Draw(ctx, dir, names...)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		if err := r.WriteResults(dir); err != nil {
+			return err
+		}
+		wrote = append(wrote, "results.json")
+		os.Stdout.Write(r.Table2(sources[0].Name).Markdown())
+	}
+	for _, t := range r.Times {
+		fmt.Printf("%6.1f s  %s\n", t.Seconds, t.Stage)
+	}
+	fmt.Printf("figures/: %s\n", strings.Join(wrote, ", "))
+	return nil
+}
+
+func audit(t *trace.Table) {
+	findings := trace.Audit(t)
+	fmt.Printf("%d rows of %s, %d findings\n", t.Len(), mesh.Mesh(t.Mesh()), len(findings))
+	for _, f := range findings {
+		fmt.Printf("- %s: %s\n", f.Title, f.Detail)
+	}
+}

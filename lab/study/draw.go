@@ -1,0 +1,399 @@
+package study
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"meshbench/lab/anr"
+	"meshbench/lab/figure"
+	"meshbench/lab/internal/atomicfile"
+	"meshbench/lab/mesh"
+	"meshbench/lab/objective"
+	"meshbench/lab/sim"
+	"meshbench/lab/trace"
+)
+
+// PaperTable2 holds the paper's ANR (Table 2): simulation with random and
+// sinusoidal load, testbed with random and sinusoidal load.
+var PaperTable2 = map[string][4]float64{
+	"MO1": {.99, .95, .85, .90},
+	"MO2": {.96, .91, .81, .80},
+	"MO3": {.98, .97, .85, .80},
+}
+
+// anrRow is a row of results.json (see README).
+type anrRow struct {
+	Trace       string     `json:"trace"`
+	Objective   string     `json:"objective"`
+	Environment string     `json:"environment"`
+	Load        string     `json:"load"`
+	Policy      string     `json:"policy"`
+	Setting     string     `json:"setting,omitempty"`
+	Seeds       int        `json:"seeds"`
+	Steps       int        `json:"steps"`
+	ANR         float64    `json:"anr"`
+	CI          [2]float64 `json:"ci"`
+}
+
+type results struct {
+	ANR   []anrRow `json:"anr"`
+	Model []Score  `json:"model"`
+	Time  []Timing `json:"time"`
+	Run   manifest `json:"run"`
+}
+
+type manifest struct {
+	Versions map[string]string `json:"versions"`
+	Seed     uint64            `json:"seed"`
+	Data     map[string]string `json:"data_sha256"`
+}
+
+// WriteResults writes results.json into dir.
+func (r *Result) WriteResults(dir string) error {
+	out := results{Model: r.Scores, Time: r.Times, Run: manifest{Versions: versions(), Seed: r.Config.Seed, Data: map[string]string{}}}
+	for _, c := range r.Cells {
+		i := c.ANR()
+		if math.IsNaN(i.Value) {
+			continue
+		}
+		out.ANR = append(out.ANR, anrRow{c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting,
+			len(c.Runs), len(c.Runs[0].Steps), i.Value, [2]float64{i.Lo, i.Hi}})
+	}
+	for _, s := range r.Config.Sources {
+		out.Run.Data[s.Name] = s.SHA256
+	}
+	b, err := json.MarshalIndent(out, "", " ")
+	if err != nil {
+		return fmt.Errorf("study: results: %w", err)
+	}
+	if err := atomicfile.Write(filepath.Join(dir, "results.json"), append(b, '\n')); err != nil {
+		return fmt.Errorf("study: results: %w", err)
+	}
+	return nil
+}
+
+// versions are those of Go and of the modules that compute.
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version(), "cores": fmt.Sprint(runtime.GOMAXPROCS(0))}
+	if code, err := CodeHash(); err == nil {
+		v["code_sha256"] = code
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if strings.HasPrefix(m.Path, "gonum.org/") || strings.HasPrefix(m.Path, "github.com/go-gota/") {
+				v[m.Path] = m.Version
+			}
+		}
+	}
+	return v
+}
+
+// Table2 is the paper's table 2 for a source: ours, the median over seeds with
+// its 95 % interval, beside the paper's, and below each objective the
+// policies that a learned one is to be compared with.
+func (r *Result) Table2(source string) figure.Table {
+	t := figure.Table{Header: []string{"objective", "policy", "simulation, random", "paper", "simulation, sinusoidal", "paper",
+		"testbed, random", "paper", "testbed, sinusoidal", "paper"}}
+	for _, o := range r.Config.Objectives {
+		var seen []string
+		for _, c := range r.Cells {
+			key := c.Setting + "/" + c.Policy
+			if c.Source != source || c.Objective != o.Name || slices.Contains(seen, key) {
+				continue
+			}
+			seen = append(seen, key)
+			name := c.Policy
+			if c.Setting != "" {
+				name = fmt.Sprintf("%s, %s setting", c.Policy, c.Setting)
+			}
+			row := []string{o.Name, name}
+			paper, listed := PaperTable2[o.Name]
+			column := 0
+			for _, environment := range []string{"simulation", "testbed"} {
+				for _, load := range []string{"random", "sinusoidal"} {
+					ours, theirs := "", ""
+					for _, x := range r.Cells {
+						onTestbed := x.Environment != "simulation"
+						if x.Source == source && x.Objective == o.Name && x.Setting == c.Setting && x.Policy == c.Policy &&
+							x.Load == load && onTestbed == (environment == "testbed") {
+							ours = x.ANR().String()
+						}
+					}
+					if listed && c.Policy == "ppo" {
+						theirs = figure.Number(paper[column], 2)
+					}
+					row = append(row, ours, theirs)
+					column++
+				}
+			}
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	return t
+}
+
+// Curve is the learning curve of an objective under a setting: median and
+// range over seeds, steps in thousands.
+func (r *Result) Curve(source, objective, setting string) figure.Series {
+	s := figure.Series{Name: objective}
+	var curves [][]float64
+	for _, t := range r.Trainings {
+		if t.Source != source || t.Objective != objective || t.Setting != setting {
+			continue
+		}
+		var y []float64
+		s.X = s.X[:0]
+		for _, e := range t.Trained.Curve {
+			s.X = append(s.X, float64(e.Steps)/1000)
+			y = append(y, e.Score)
+		}
+		curves = append(curves, y)
+	}
+	for k := range s.X {
+		var at []float64
+		for _, c := range curves {
+			at = append(at, c[k])
+		}
+		slices.Sort(at)
+		s.Y = append(s.Y, at[len(at)/2])
+		s.Lo, s.Hi = append(s.Lo, at[0]), append(s.Hi, at[len(at)-1])
+	}
+	return s
+}
+
+// Drawn converts a run for drawing.
+func Drawn(run anr.Run, m mesh.Mesh) figure.Run {
+	d := figure.Run{NR: run.NR(), ANR: run.ANR(), Offered: make([][]float64, m.M()), Carried: make([][]float64, m.M())}
+	for _, s := range run.Steps {
+		for i := range m.M() {
+			d.Offered[i] = append(d.Offered[i], s.Load[i])
+			d.Carried[i] = append(d.Carried[i], s.Carried[i])
+		}
+	}
+	return d
+}
+
+// Median returns the run of a cell whose ANR is the median.
+func (c Cell) Median() anr.Run {
+	runs := slices.Clone(c.Runs)
+	slices.SortFunc(runs, func(a, b anr.Run) int {
+		switch x, y := a.ANR(), b.ANR(); {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	return runs[len(runs)/2]
+}
+
+// RewardCurves samples the components of the paper's objectives for figure 3.
+func RewardCurves() (delay, load []figure.Series) {
+	for i, t := range objective.PaperTargets() {
+		s := figure.Series{Name: fmt.Sprintf("service %d: O = %g ms", i+1, t.Goal*1000)}
+		for d := 0.0; d <= .16; d += .0005 {
+			s.X, s.Y = append(s.X, d), append(s.Y, t.Utility(d))
+		}
+		delay = append(delay, s)
+	}
+	s := figure.Series{Name: fmt.Sprintf("l_min = %d requests/s", objective.MinLoad)}
+	for l := 0.0; l <= 10; l += .02 {
+		s.X, s.Y = append(s.X, l), append(s.Y, objective.MinLoadUtility(l))
+	}
+	return delay, append(load, s)
+}
+
+// Importance is the permutation importance of the model's features on rows
+// that it was not fitted to, by target, with the range over repeats.
+func Importance(ctx context.Context, s Source, repeats int) ([]figure.Bar, error) {
+	train, test := s.Trace.Split(trace.Split{})
+	model, err := s.learn(ctx, train, 0)
+	if err != nil {
+		return nil, err
+	}
+	names := sim.Targets(model.Mesh(), s.Kind)
+	var out []figure.Bar
+	for k, f := range model.Forests() {
+		targets := names
+		if len(model.Forests()) > 1 {
+			targets = names[k : k+1]
+		}
+		if len(model.Forests()) > 1 && k >= model.Mesh().M()*model.Mesh().N() {
+			break // delays d_ij only: d_i and carried loads follow
+		}
+		x, y, err := presentRows(test, targets)
+		if err != nil {
+			return nil, err
+		}
+		for j, byOutput := range f.Importance(x, y, repeats, 1) {
+			for o, v := range byOutput {
+				slices.Sort(v)
+				out = append(out, figure.Bar{Group: s.Trace.Mesh().FeatureNames()[j], Name: targets[o], Value: v[len(v)/2], Lo: v[0], Hi: v[len(v)-1]})
+			}
+		}
+	}
+	return out, nil
+}
+
+// Draw writes figures and tables into dir: those of names, or all when there
+// is none. It returns what it wrote.
+func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]string, error) {
+	source := r.Config.Sources[0]
+	m := source.Trace.Mesh()
+	setting := r.Config.Settings[len(r.Config.Settings)-1].Name
+	run := func(objective, load string) (figure.Run, error) {
+		c, ok := r.Find(source.Name, objective, setting, "ppo", load)
+		if !ok {
+			return figure.Run{}, fmt.Errorf("study: nothing evaluated for %s under %s load", objective, load)
+		}
+		return Drawn(c.Median(), m), nil
+	}
+	evaluation := func(objective, load string, draw func(figure.Run) (figure.Figure, error)) func() (figure.Figure, error) {
+		return func() (figure.Figure, error) {
+			d, err := run(objective, load)
+			if err != nil {
+				return figure.Figure{}, err
+			}
+			return draw(d)
+		}
+	}
+	all := []struct {
+		name string
+		draw func() (figure.Figure, error)
+	}{
+		{"fig1", func() (figure.Figure, error) { return figure.Mesh(m), nil }},
+		{"fig2", func() (figure.Figure, error) { return figure.Framework(), nil }},
+		{"fig3", func() (figure.Figure, error) { return figure.Objectives(RewardCurves()) }},
+		{"fig4", func() (figure.Figure, error) {
+			var series []figure.Series
+			for _, o := range r.Config.Objectives {
+				series = append(series, r.Curve(source.Name, o.Name, r.Config.Settings[0].Name))
+			}
+			return figure.LearningCurve(series...)
+		}},
+		{"fig5", evaluation("MO1", "random", figure.Evaluation)},
+		{"fig6", evaluation("MO1", "sinusoidal", figure.Evaluation)},
+		{"fig8", evaluation("MO2", "sinusoidal", figure.Loads)},
+		{"importance", func() (figure.Figure, error) {
+			bars, err := Do(r.Config.Cache, "importance", []any{source.Name, source.SHA256, source.Forest, source.Kind}, func() ([]figure.Bar, error) {
+				return Importance(ctx, source, 3)
+			})
+			if err != nil {
+				return figure.Figure{}, err
+			}
+			return figure.Dots(figure.Axes{X: "feature", Y: "loss of R² when shuffled"}, bars...)
+		}},
+		{"predicted", func() (figure.Figure, error) {
+			p, err := Do(r.Config.Cache, "predicted", []any{source.Name, source.SHA256, source.Forest, source.Kind}, func() ([]figure.Predicted, error) {
+				return PredictedNodes(ctx, source)
+			})
+			if err != nil {
+				return figure.Figure{}, err
+			}
+			return figure.PredictedVsMeasured(p...)
+		}},
+		{"policies", func() (figure.Figure, error) {
+			return figure.Dots(figure.Axes{Y: "ANR", X: "objective and load", Min: 0, Max: 1.05}, r.Bars(source.Name)...)
+		}},
+	}
+	var known, wrote []string
+	for _, f := range all {
+		known = append(known, f.name)
+		if len(names) > 0 && !slices.Contains(names, f.name) {
+			continue
+		}
+		drawing, err := f.draw()
+		if err != nil {
+			return wrote, fmt.Errorf("draw %s: %w", f.name, err)
+		}
+		if err := drawing.Save(dir, f.name); err != nil {
+			return wrote, err
+		}
+		wrote = append(wrote, f.name)
+	}
+	if len(names) == 0 || slices.Contains(names, "table2") {
+		for k, s := range r.Config.Sources {
+			name := "table2"
+			if k > 0 {
+				name += "-" + s.Name
+			}
+			if err := r.Table2(s.Name).Save(dir, name); err != nil {
+				return wrote, err
+			}
+			wrote = append(wrote, name)
+		}
+	}
+	for _, n := range names {
+		if n != "table2" && !slices.Contains(known, n) {
+			return wrote, fmt.Errorf("study: no figure %q; there are %s, table2", n, strings.Join(known, ", "))
+		}
+	}
+	return wrote, nil
+}
+
+// Bars are the ANR of all policies of a source, for figure.Dots.
+func (r *Result) Bars(source string) []figure.Bar {
+	var bars []figure.Bar
+	for _, c := range r.Cells {
+		if c.Source != source {
+			continue
+		}
+		name := c.Policy
+		if c.Setting != "" {
+			name += " (" + c.Setting + ")"
+		}
+		i := c.ANR()
+		bars = append(bars, figure.Bar{Group: c.Objective + ", " + c.Load, Name: name, Value: i.Value, Lo: i.Lo, Hi: i.Hi})
+	}
+	return bars
+}
+
+// PredictedNodes predicts the delays d_ij of the rows that a model fitted to
+// the other 70 % has not seen.
+func PredictedNodes(ctx context.Context, s Source) ([]figure.Predicted, error) {
+	train, test := s.Trace.Split(trace.Split{})
+	model, err := s.learn(ctx, train, 0)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Predicted(model, train, test)
+	if err != nil {
+		return nil, err
+	}
+	scores, err := score(s, "row", model, train, test)
+	if err != nil {
+		return nil, err
+	}
+	var out []figure.Predicted
+	for k := range s.Trace.Mesh().M() * s.Trace.Mesh().N() {
+		out = append(out, figure.Predicted{Target: p[k].Target, Measured: p[k].Measured, Predicted: p[k].Predicted, NMAE: scores[k].NMAE, R2: scores[k].R2})
+	}
+	return out, nil
+}
+
+// Sources are the traces of the main study: the published one if it is here,
+// as published and corrected, and the project's own, if it was collected.
+func Sources(root string) ([]Source, error) {
+	list, err := Published("")
+	if err != nil {
+		return nil, err
+	}
+	own, err := Own(root)
+	switch {
+	case err == nil:
+		list = append(list, own)
+	case !errors.Is(err, fs.ErrNotExist) || len(list) == 0:
+		return nil, err
+	}
+	return list, nil
+}
