@@ -12,8 +12,8 @@ import (
 )
 
 // Live is a place in a notebook whose content is replaced while work goes on.
-// It may be used by several goroutines. Outside a notebook only the last text
-// is printed, by Close.
+// It may be used by several goroutines. Outside a notebook texts are printed
+// every five seconds, and the last one by Close.
 type Live struct {
 	mu     sync.Mutex
 	id     string
@@ -65,6 +65,13 @@ func (l *Live) put(f func(), text string) {
 	}
 	l.text = text
 	if !inNotebook {
+		// A log gets a line now and then.
+		if text != "" && time.Since(l.last) >= 5*time.Second {
+			if !l.last.IsZero() {
+				fmt.Fprintln(out, text)
+			}
+			l.last = time.Now()
+		}
 		return
 	}
 	if time.Since(l.last) < interval {

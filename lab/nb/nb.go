@@ -4,6 +4,7 @@
 package nb
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"html"
@@ -123,4 +124,20 @@ func Check(err error) {
 func Must[T any](v T, err error) T {
 	Check(err)
 	return v
+}
+
+// Must2 is Must for two values.
+func Must2[A, B any](a A, b B, err error) (A, B) {
+	Check(err)
+	return a, b
+}
+
+// SVGFile shows an SVG file.
+func SVGFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("nb: %w", err)
+	}
+	defer f.Close()
+	return Figure(bufio.NewReader(f))
 }

@@ -163,9 +163,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 	cfg := r.Config
 	err := r.timed("scores of the model, "+s.Name, func() error {
 		cfg.Progress("scoring the model of "+s.Name, 0, 1)
-		scores, err := Do(cfg.Cache, "scores", []any{s.Name, s.SHA256, s.Forest, s.Kind, cfg.Splits}, func() ([]Score, error) {
-			return Scores(ctx, s, cfg.Splits)
-		})
+		scores, err := CachedScores(ctx, Config{Sources: []Source{s}, Splits: cfg.Splits, Cache: cfg.Cache})
 		r.Scores = append(r.Scores, scores...)
 		return err
 	})

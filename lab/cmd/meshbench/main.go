@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 
-	"meshbench/lab/mesh"
 	"meshbench/lab/nb"
 	"meshbench/lab/study"
 	"meshbench/lab/trace"
@@ -93,12 +92,12 @@ func run(ctx context.Context, args []string) error {
 
 // figures runs the study and draws the named figures, all when there are none.
 func figures(ctx context.Context, root string, sources []study.Source, names []string) error {
-	code, err := study.CodeHash()
+	cache, err := study.DefaultCache()
 	if err != nil {
 		return err
 	}
 	report, end := nb.Progress()
-	r, err := study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: &study.Cache{Dir: filepath.Join(root, ".cache", "stages"), Code: code}})
+	r, err := study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: cache})
 	end()
 	if err != nil {
 		return err
@@ -124,7 +123,7 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 
 func audit(t *trace.Table) {
 	findings := trace.Audit(t)
-	fmt.Printf("%d rows of %s, %d findings\n", t.Len(), mesh.Mesh(t.Mesh()), len(findings))
+	fmt.Printf("%d rows of %s, %d findings\n", t.Len(), t.Mesh(), len(findings))
 	for _, f := range findings {
 		fmt.Printf("- %s: %s\n", f.Title, f.Detail)
 	}
