@@ -1,0 +1,127 @@
+// Package service holds the programs of the mesh as http.Handlers: processing
+// nodes, which look items up in a database by key and render them, and the
+// front node, which blocks requests, routes the rest, and shows a page (paper,
+// Section III). Testbeds run them in one process over loopback or in pods.
+package service
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strings"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
+	_ "modernc.org/sqlite"             // SQLite
+
+	"meshbench/lab/service/item"
+)
+
+// Database holds the items of all services, a table for each.
+type Database struct {
+	db     *sql.DB
+	lookup []*sql.Stmt
+}
+
+// OpenDatabase opens the database and, where it was not filled from catalogue c
+// before, fills it in one transaction. A dsn beginning with postgres:// or
+// postgresql:// is a PostgreSQL server's; any other is the path of a SQLite
+// file, made when missing, and ":memory:" a database in memory.
+func OpenDatabase(ctx context.Context, dsn string, c *item.Catalogue) (*Database, error) {
+	driver, name, shown := "sqlite", dsn, dsn
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		driver, shown = "pgx", "PostgreSQL"
+		if u, err := url.Parse(dsn); err == nil {
+			shown = u.Redacted()
+		}
+	} else {
+		name = "file:" + (&url.URL{Path: dsn}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		return nil, fmt.Errorf("service: database %s: %w", shown, err)
+	}
+	if dsn == ":memory:" {
+		db.SetMaxOpenConns(1) // each connection would have a database of its own
+	}
+	d := &Database{db: db}
+	if err := d.prepare(ctx, c); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("service: database %s: %w", shown, err)
+	}
+	return d, nil
+}
+
+func (d *Database) prepare(ctx context.Context, c *item.Catalogue) error {
+	if err := d.fill(ctx, c); err != nil {
+		return err
+	}
+	for i := range c.Services() {
+		stmt, err := d.db.PrepareContext(ctx, fmt.Sprintf("SELECT content FROM items%d WHERE item_key = $1", i+1))
+		if err != nil {
+			return err
+		}
+		d.lookup = append(d.lookup, stmt)
+	}
+	return nil
+}
+
+// fill makes the tables unless they hold the items of c already.
+func (d *Database) fill(ctx context.Context, c *item.Catalogue) error {
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS catalogue (id TEXT)"); err != nil {
+		return err
+	}
+	var id string
+	if err := tx.QueryRowContext(ctx, "SELECT id FROM catalogue").Scan(&id); err == nil && id == c.ID() {
+		return nil
+	} else if err != nil && err != sql.ErrNoRows {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM catalogue"); err != nil {
+		return err
+	}
+	for i := range c.Services() {
+		table := fmt.Sprintf("items%d", i+1)
+		for _, s := range []string{"DROP TABLE IF EXISTS " + table,
+			"CREATE TABLE " + table + " (item_key INTEGER PRIMARY KEY, content TEXT NOT NULL)"} {
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				return err
+			}
+		}
+		const batch = 200 // rows of one statement
+		for from := 0; from < c.Len(i); from += batch {
+			var values []string
+			var args []any
+			for key := from; key < min(from+batch, c.Len(i)); key++ {
+				values = append(values, fmt.Sprintf("($%d, $%d)", len(args)+1, len(args)+2))
+				args = append(args, key, c.Content(i, key))
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO "+table+" VALUES "+strings.Join(values, ", "), args...); err != nil {
+				return fmt.Errorf("filling %s: %w", table, err)
+			}
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO catalogue VALUES ($1)", c.ID()); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Lookup returns the item of service i with the given key; sql.ErrNoRows when
+// there is none.
+func (d *Database) Lookup(ctx context.Context, i, key int) (string, error) {
+	var content string
+	err := d.lookup[i].QueryRowContext(ctx, key).Scan(&content)
+	return content, err
+}
+
+// Ping reports whether the database answers.
+func (d *Database) Ping(ctx context.Context) error { return d.db.PingContext(ctx) }
+
+// Close closes the database.
+func (d *Database) Close() error { return d.db.Close() }

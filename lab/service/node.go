@@ -1,0 +1,237 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"meshbench/lab/load/pace"
+	"meshbench/lab/mesh"
+	"meshbench/lab/service/item"
+)
+
+// Headers of replies.
+const (
+	NodeHeader    = "Meshbench-Node"    // the processing node that the request was routed to
+	FailureHeader = "Meshbench-Failure" // why there is no item: one of the values below
+)
+
+// Values of FailureHeader.
+const (
+	FailureBlocked  = "blocked"       // turned away at the front, 429
+	FailureQueue    = "queue full"    // 503
+	FailureDatabase = "database"      // 500
+	FailureNode     = "node"          // the front cannot reach the node, 502
+	FailureStopping = "node stopping" // 503
+)
+
+// NodeConfig describes a processing node.
+type NodeConfig struct {
+	Name      string    // named in each reply; default the mesh's first node
+	Mesh      mesh.Mesh // names the services
+	Catalogue *item.Catalogue
+	Database  *Database
+	Queue     int     // requests that wait, besides the one in service; default item.Queue
+	TimeScale float64 // by which service times are divided; default 1
+}
+
+// Node serves the items of all services first come, first served, with one
+// worker. It has a fixed share of a processor: a request takes its real look-up
+// and rendering, and is then held for the rest of the service time that follows
+// from the item's size, so that a node saturates at the same load on any
+// machine that is fast enough.
+//
+//	GET /{service}/items/{key}   the item, or 404, 500, 503
+//	GET /healthz, /readyz        alive; able to serve (the database answers)
+//	GET /metrics                 Prometheus
+type Node struct {
+	cfg    NodeConfig
+	mux    *http.ServeMux
+	jobs   chan *job
+	ctx    context.Context // ends when the node stops
+	stop   context.CancelFunc
+	worker sync.WaitGroup
+
+	served  *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+// job is a request in the queue.
+type job struct {
+	ctx     context.Context
+	service int
+	key     int
+	arrived time.Time
+	done    chan reply
+}
+
+type reply struct {
+	body []byte
+	err  error
+}
+
+// NewNode starts a node's worker; the caller serves the node over HTTP.
+func NewNode(cfg NodeConfig) (*Node, error) {
+	if cfg.Name == "" {
+		cfg.Name = cfg.Mesh.NodeNames()[0]
+	}
+	if cfg.Queue == 0 {
+		cfg.Queue = item.Queue
+	}
+	if cfg.TimeScale == 0 {
+		cfg.TimeScale = 1
+	}
+	if cfg.Catalogue == nil || cfg.Database == nil || cfg.Catalogue.Services() != cfg.Mesh.M() {
+		return nil, fmt.Errorf("service: node %s needs a database and a catalogue of %d services", cfg.Name, cfg.Mesh.M())
+	}
+	if cfg.Queue < 1 || !(cfg.TimeScale > 0) {
+		return nil, fmt.Errorf("service: node %s: queue of %d, time scale %v; both must be above 0", cfg.Name, cfg.Queue, cfg.TimeScale)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	timer, err := pace.New(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	// The request in service is not in the channel.
+	n := &Node{cfg: cfg, mux: http.NewServeMux(), jobs: make(chan *job, cfg.Queue), ctx: ctx, stop: cancel}
+	registry := prometheus.NewRegistry()
+	n.served = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meshbench_requests_total",
+		Help: "Requests by service and status code."}, []string{"service", "code"})
+	n.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "meshbench_node_seconds",
+		Help:    "Time from a request's arrival at the node to its reply, in real seconds.",
+		Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}, []string{"service"})
+	queue := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meshbench_queue_length",
+		Help: "Requests that wait at the node."}, func() float64 { return float64(len(n.jobs)) })
+	registry.MustRegister(n.served, n.seconds, queue)
+	n.mux.HandleFunc("GET /{service}/items/{key}", n.item)
+	n.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+	n.mux.HandleFunc("GET /readyz", n.ready)
+	n.mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	n.worker.Add(1)
+	go n.work(timer)
+	return n, nil
+}
+
+// Close stops the worker; waiting requests are answered with 503.
+func (n *Node) Close() {
+	n.stop()
+	n.worker.Wait()
+}
+
+func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(NodeHeader, n.cfg.Name)
+	n.mux.ServeHTTP(w, r)
+}
+
+func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
+	if err := n.cfg.Database.Ping(r.Context()); err != nil {
+		http.Error(w, "the database does not answer: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func (n *Node) item(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("service")
+	i, err := n.cfg.Mesh.Service(name)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	fail := func(code int, why, text string) {
+		n.served.WithLabelValues(name, strconv.Itoa(code)).Inc()
+		if why != "" {
+			w.Header().Set(FailureHeader, why)
+		}
+		http.Error(w, text, code)
+	}
+	key, err := strconv.Atoi(r.PathValue("key"))
+	if err != nil || key < 0 || key >= n.cfg.Catalogue.Len(i) {
+		fail(http.StatusNotFound, "", fmt.Sprintf("%s has items 0 to %d, not %q", name, n.cfg.Catalogue.Len(i)-1, r.PathValue("key")))
+		return
+	}
+	j := &job{ctx: r.Context(), service: i, key: key, arrived: time.Now(), done: make(chan reply, 1)}
+	select {
+	case n.jobs <- j:
+	default:
+		fail(http.StatusServiceUnavailable, FailureQueue, fmt.Sprintf("the queue of %d requests is full", n.cfg.Queue))
+		return
+	}
+	select {
+	case a := <-j.done:
+		switch {
+		case a.err != nil:
+			fail(http.StatusInternalServerError, FailureDatabase, a.err.Error())
+		default:
+			n.served.WithLabelValues(name, "200").Inc()
+			n.seconds.WithLabelValues(name).Observe(time.Since(j.arrived).Seconds())
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+			w.Write(a.body)
+		}
+	case <-n.ctx.Done():
+		fail(http.StatusServiceUnavailable, FailureStopping, "the node is stopping")
+	case <-r.Context().Done(): // the client has gone; the worker skips the job
+	}
+}
+
+// work serves jobs one by one. Each is due when the one before was due, or it
+// arrived, plus its service time: a wake-up that comes late delays one reply
+// and does not lower the node's capacity.
+func (n *Node) work(timer *pace.Timer) {
+	defer n.worker.Done()
+	defer timer.Close()
+	var due time.Time
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case j := <-n.jobs:
+			if j.ctx.Err() != nil {
+				continue
+			}
+			a := n.render(j)
+			if a.err == nil {
+				if j.arrived.After(due) {
+					due = j.arrived
+				}
+				seconds := item.ServiceTime(n.cfg.Catalogue.Size(j.service, j.key)) / n.cfg.TimeScale
+				due = due.Add(time.Duration(seconds * 1e9))
+				if timer.Until(due) != nil {
+					return
+				}
+			}
+			j.done <- a
+		}
+	}
+}
+
+// lookupTimeout bounds a look-up, in real time, so that a database that hangs
+// does not hang the node.
+const lookupTimeout = time.Second
+
+// render looks the item up and makes the reply.
+func (n *Node) render(j *job) reply {
+	ctx, cancel := context.WithTimeout(j.ctx, lookupTimeout)
+	defer cancel()
+	content, err := n.cfg.Database.Lookup(ctx, j.service, j.key)
+	if err != nil {
+		return reply{err: fmt.Errorf("looking up item %d of %s: %w", j.key, n.cfg.Mesh.ServiceNames()[j.service], err)}
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"service":%q,"node":%q,"item":`, n.cfg.Mesh.ServiceNames()[j.service], n.cfg.Name)
+	if err := json.Compact(&b, []byte(content)); err != nil {
+		return reply{err: fmt.Errorf("item %d of %s is not JSON: %w", j.key, n.cfg.Mesh.ServiceNames()[j.service], err)}
+	}
+	b.WriteString("}\n")
+	return reply{body: b.Bytes()}
+}

@@ -1,0 +1,338 @@
+// Package local is the testbed that needs nothing but Go: load generator, front
+// and processing nodes in one process, talking HTTP over loopback, with a
+// database for each node.
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"meshbench/lab/load/httpload"
+	"meshbench/lab/mesh"
+	"meshbench/lab/service"
+	"meshbench/lab/service/item"
+	"meshbench/lab/testbed"
+)
+
+var _ testbed.Testbed = (*Testbed)(nil)
+
+// Config describes the testbed. The zero value is the paper's: two services on
+// two nodes, 5 s steps, here at ten times the speed.
+type Config struct {
+	Mesh      mesh.Mesh
+	Timing    testbed.Timing // unscaled
+	TimeScale float64        // k: all times are divided and all rates multiplied by it; reports are unscaled. Default 10
+	Kinds     []item.Kind    // of each service's items; default item.Paper
+	ItemSeed  uint64         // of the items
+	Queue     int            // requests that wait at a node, besides the one in service; default item.Queue
+	Front     string         // address of the front; default 127.0.0.1 and a free port
+	Nodes     []string       // addresses of the nodes; default likewise
+	// Databases has a DSN for each node (see service.OpenDatabase); default a
+	// SQLite file each in Dir.
+	Databases []string
+	Dir       string  // of the SQLite files, kept; default a temporary directory, removed by Close
+	Timeout   float64 // of a request, s unscaled; default 10
+	// Generator may set Log and Progress; the rest is filled in.
+	Generator httpload.Config
+}
+
+// Testbed is a running mesh.
+type Testbed struct {
+	*testbed.Loop
+	cfg       Config
+	catalogue *item.Catalogue
+	token     string
+	front     *server
+	nodes     []*node
+	generator *httpload.Generator
+	remove    string // temporary directory
+	closing   sync.Once
+}
+
+// node is a processing node and its database.
+type node struct {
+	name     string
+	addr     string // fixed once it is known, so that a node restarts where it was
+	dsn      string
+	mu       sync.Mutex // guards what follows
+	database *service.Database
+	handler  *service.Node
+	server   *server
+}
+
+// New starts the mesh and returns when all of it is ready. On an error nothing
+// is left running.
+func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("local: %w", err)
+	}
+	t = &Testbed{cfg: cfg, token: rand.Text()}
+	defer func() {
+		if err != nil {
+			t.Close()
+			t, err = nil, fmt.Errorf("local: %w", err)
+		}
+	}()
+	if t.catalogue, err = item.NewCatalogue(cfg.Kinds, cfg.ItemSeed); err != nil {
+		return t, err
+	}
+	if err := t.startNodes(ctx); err != nil {
+		return t, err
+	}
+	if err := t.startFront(); err != nil {
+		return t, err
+	}
+	g := cfg.Generator
+	g.Target, g.Mesh, g.Items = "http://"+t.front.addr, cfg.Mesh, t.items()
+	g.TimeScale, g.Timeout = cfg.TimeScale, cfg.Timeout
+	g.NodeHeader, g.FailureHeader = service.NodeHeader, service.FailureHeader
+	if t.generator, err = httpload.New(g, 0); err != nil {
+		return t, err
+	}
+	t.Loop = testbed.NewLoop(testbed.LoopConfig{
+		Name: "local", Mesh: cfg.Mesh, Timing: cfg.Timing, TimeScale: cfg.TimeScale, Generator: t.generator,
+		Plane: &plane{t: t, Controller: service.Controller{URL: "http://" + t.front.addr, Token: t.token, Mesh: cfg.Mesh, Weights: true}},
+	})
+	return t, t.Reset(ctx, 0)
+}
+
+// complete fills in the defaults and reports what does not fit.
+func (c *Config) complete() error {
+	if err := c.Mesh.Validate(); err != nil {
+		return err
+	}
+	m, n := c.Mesh.M(), c.Mesh.N()
+	c.Timing = c.Timing.Defaults()
+	if c.TimeScale == 0 {
+		c.TimeScale = 10
+	}
+	if c.Kinds == nil {
+		c.Kinds = item.Paper(m)
+	}
+	if c.Front == "" {
+		c.Front = "127.0.0.1:0"
+	}
+	if c.Nodes == nil {
+		for range n {
+			c.Nodes = append(c.Nodes, "127.0.0.1:0")
+		}
+	}
+	switch {
+	case !(c.TimeScale > 0) || math.IsInf(c.TimeScale, 1):
+		return fmt.Errorf("time scale %v; it is above 0, and 1 is real time", c.TimeScale)
+	case !(c.Timing.Step > 0):
+		return fmt.Errorf("step of %v s; it is above 0", c.Timing.Step)
+	case len(c.Kinds) != m:
+		return fmt.Errorf("%d kinds of items for %d services", len(c.Kinds), m)
+	case len(c.Nodes) != n:
+		return fmt.Errorf("%d addresses for %d nodes", len(c.Nodes), n)
+	case c.Databases != nil && len(c.Databases) != n:
+		return fmt.Errorf("%d databases for %d nodes", len(c.Databases), n)
+	}
+	return nil
+}
+
+func (t *Testbed) startNodes(ctx context.Context) error {
+	dsns := t.cfg.Databases
+	if dsns == nil {
+		dir := t.cfg.Dir
+		if dir == "" {
+			var err error
+			if dir, err = os.MkdirTemp("", "meshbench-local-"); err != nil {
+				return fmt.Errorf("directory for the databases: %w", err)
+			}
+			t.remove = dir
+		} else if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("directory for the databases: %w", err)
+		}
+		for _, name := range t.cfg.Mesh.NodeNames() {
+			dsns = append(dsns, filepath.Join(dir, name+".sqlite"))
+		}
+	}
+	for j, name := range t.cfg.Mesh.NodeNames() {
+		n := &node{name: name, addr: t.cfg.Nodes[j], dsn: dsns[j]}
+		t.nodes = append(t.nodes, n)
+		if err := t.start(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start brings a node up.
+func (t *Testbed) start(ctx context.Context, n *node) (err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.server != nil {
+		return nil
+	}
+	if n.database, err = service.OpenDatabase(ctx, n.dsn, t.catalogue); err != nil {
+		return fmt.Errorf("%s: %w", n.name, err)
+	}
+	n.handler, err = service.NewNode(service.NodeConfig{Name: n.name, Mesh: t.cfg.Mesh, Catalogue: t.catalogue,
+		Database: n.database, Queue: t.cfg.Queue, TimeScale: t.cfg.TimeScale})
+	if err != nil {
+		return err
+	}
+	if n.server, err = serve(n.name, n.addr, n.handler); err != nil {
+		return err
+	}
+	if n.addr != n.server.addr { // only at the first start: others read it
+		n.addr = n.server.addr
+	}
+	return nil
+}
+
+// stop takes a node down.
+func (n *node) stop() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.server != nil {
+		n.server.close()
+	}
+	if n.handler != nil {
+		n.handler.Close()
+	}
+	if n.database != nil {
+		n.database.Close()
+	}
+	n.server, n.handler, n.database = nil, nil, nil
+}
+
+func (t *Testbed) startFront() error {
+	cfg := service.FrontConfig{Mesh: t.cfg.Mesh, Token: t.token, Items: t.items()}
+	for _, n := range t.nodes {
+		cfg.Nodes = append(cfg.Nodes, "http://"+n.addr)
+	}
+	front, err := service.NewFront(cfg)
+	if err != nil {
+		return err
+	}
+	t.front, err = serve("the front", t.cfg.Front, front)
+	return err
+}
+
+func (t *Testbed) items() []int {
+	items := make([]int, t.catalogue.Services())
+	for i := range items {
+		items[i] = t.catalogue.Len(i)
+	}
+	return items
+}
+
+// URL is the address of the front: a page for a browser.
+func (t *Testbed) URL() string { return "http://" + t.front.addr }
+
+// Close stops the mesh.
+func (t *Testbed) Close() error {
+	var err error
+	t.closing.Do(func() {
+		if t.generator != nil {
+			t.generator.Close()
+		}
+		if t.front != nil {
+			t.front.close()
+		}
+		for _, n := range t.nodes {
+			n.stop()
+		}
+		if t.remove != "" {
+			err = os.RemoveAll(t.remove)
+		}
+	})
+	return err
+}
+
+// StopNode kills node j: its connections break and its address refuses new
+// ones, until StartNode.
+func (t *Testbed) StopNode(j int) { t.nodes[j].stop() }
+
+// StartNode brings node j back at its address.
+func (t *Testbed) StartNode(ctx context.Context, j int) error {
+	if err := t.start(ctx, t.nodes[j]); err != nil {
+		t.nodes[j].stop()
+		return fmt.Errorf("local: %w", err)
+	}
+	return nil
+}
+
+// StopDatabase closes the database of node j, which then answers nothing but
+// errors until StopNode and StartNode.
+func (t *Testbed) StopDatabase(j int) error {
+	n := t.nodes[j]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.database == nil {
+		return nil
+	}
+	return n.database.Close()
+}
+
+// plane controls the front and looks after the nodes.
+type plane struct {
+	service.Controller
+	t *Testbed
+}
+
+func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
+	return p.Controller.Apply(ctx, a, nil)
+}
+
+// Reset begins the front's draws again and waits until the nodes have finished
+// or dropped what was under way.
+func (p *plane) Reset(ctx context.Context, seed uint64) error {
+	return p.Controller.Apply(ctx, evenly(p.t.cfg.Mesh), &seed)
+}
+
+// evenly is the action that blocks nothing and spreads the load.
+func evenly(m mesh.Mesh) mesh.Action {
+	a := mesh.Action{Route: make([]float64, m.M()*m.N()), Block: make([]float64, m.M())}
+	for k := range a.Route {
+		a.Route[k] = 1 / float64(m.N())
+	}
+	return a
+}
+
+// readyTimeout bounds the look at a node's readiness, in real time.
+const readyTimeout = 200 * time.Millisecond
+
+func (p *plane) Faults(ctx context.Context) []string {
+	var faults []string
+	for _, n := range p.t.nodes {
+		if err := ready(ctx, n.addr); err != nil {
+			faults = append(faults, n.name+" is not ready: "+err.Error())
+		}
+	}
+	return faults
+}
+
+func ready(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err // without the address, which is of no interest in a trace
+	}
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
