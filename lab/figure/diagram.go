@@ -62,7 +62,11 @@ func (d diagram) arrow(x0, y0, x1, y1 float64, label string, share float64, dx, 
 	}
 	d.c.FillPolygon(palette[0], head)
 	if label != "" {
-		d.c.FillText(d.style(7), vg.Point{X: a.X + vg.Length(share)*(b.X-a.X) + dx, Y: a.Y + vg.Length(share)*(b.Y-a.Y) + dy}, label)
+		sty := d.style(7)
+		at := vg.Point{X: a.X + vg.Length(share)*(b.X-a.X) + dx, Y: a.Y + vg.Length(share)*(b.Y-a.Y) + dy}
+		w := sty.Width(label)/2 + 1
+		d.c.FillPolygon(color.White, []vg.Point{{X: at.X - w, Y: at.Y - 4}, {X: at.X + w, Y: at.Y - 4}, {X: at.X + w, Y: at.Y + 4}, {X: at.X - w, Y: at.Y + 4}})
+		d.c.FillText(sty, at, label)
 	}
 }
 
@@ -74,11 +78,15 @@ func Mesh(m mesh.Mesh) Figure {
 	return Figure{Column, height, func(c draw.Canvas) {
 		d := diagram{c}
 		place := func(k, n int) float64 { return 100 * (float64(n-k) - .5) / float64(n) }
-		d.box(42, 50, 16, 34, "front", "node")
+		blocks := ""
+		for i := range m.M() {
+			blocks += " " + m.BlockName(i)
+		}
+		d.box(42, 50, 19, 40, "front node", "blocks", blocks)
 		for i, name := range m.ServiceNames() {
 			y := place(i, m.M())
 			d.box(11, y, 21, 55/float64(rows), "load of", name)
-			d.arrow(21.5, y, 34, 50+(y-50)*.25, m.LoadName(i), .5, 0, 6)
+			d.arrow(21.5, y, 32, 50+(y-50)*.25, m.LoadName(i), .5, 0, 6)
 		}
 		for j, name := range m.NodeNames() {
 			y := place(j, m.N())
@@ -90,15 +98,10 @@ func Mesh(m mesh.Mesh) Figure {
 				label += m.RouteName(i, j)
 			}
 			d.box(72, y, 15, 55/float64(rows), name)
-			d.arrow(50, 50+(y-50)*.25, 64.5, y, label, .45, -9, vg.Length(math.Copysign(11, y-50)))
+			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, label, .45, -9, vg.Length(math.Copysign(11, y-50)))
 			d.box(93, y, 13, 45/float64(rows), "data-", "base")
 			d.arrow(79.5, y, 86.5, y, "", 0, 0, 0)
 		}
-		block := ""
-		for i := range m.M() {
-			block += " " + m.BlockName(i)
-		}
-		d.c.FillText(d.style(7), d.at(42, 24), "blocks"+block)
 	}}
 }
 

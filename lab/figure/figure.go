@@ -118,8 +118,8 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// legendHeight is the room for a legend of n entries in rows of perRow.
-const legendRow = vg.Length(11)
+// legendRow is the height of a legend.
+const legendRow = vg.Length(13)
 
 // panel is one plot of a figure with the legend above it.
 type panel struct {

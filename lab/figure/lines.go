@@ -158,9 +158,9 @@ type Run struct {
 }
 
 // Evaluation draws a run (paper, Figs. 5 and 6): (a) offered and carried load,
-// (b) NR with its mean.
+// a panel per service, (b) NR with its mean.
 func Evaluation(r Run) (Figure, error) {
-	a, err := loads("(a) offered and carried load", r)
+	panels, err := loads("(a) ", r)
 	if err != nil {
 		return Figure{}, err
 	}
@@ -168,16 +168,17 @@ func Evaluation(r Run) (Figure, error) {
 	if err != nil {
 		return Figure{}, err
 	}
-	return stack(Column, 1.75*vg.Inch, a, b), nil
+	return stack(Column, 1.35*vg.Inch, append(panels, b)...), nil
 }
 
-// Loads draws the offered and carried load of a run (paper, Fig. 8).
+// Loads draws the offered and carried load of a run, a panel per service
+// (paper, Fig. 8).
 func Loads(r Run) (Figure, error) {
-	p, err := loads("", r)
+	panels, err := loads("", r)
 	if err != nil {
 		return Figure{}, err
 	}
-	return stack(Column, 1.9*vg.Inch, p), nil
+	return stack(Column, 1.45*vg.Inch, panels...), nil
 }
 
 // NormalisedRewards draws NR of two runs (paper, Fig. 7): (a) under random,
@@ -194,14 +195,22 @@ func NormalisedRewards(random, sinusoidal Run) (Figure, error) {
 	return stack(Column, 1.6*vg.Inch, a, b), nil
 }
 
-func loads(title string, r Run) (panel, error) {
-	var series []Series
-	for i := range r.Offered {
-		series = append(series,
-			Series{Name: fmt.Sprintf("offered %d", i+1), X: count(len(r.Offered[i])), Y: r.Offered[i]},
-			Series{Name: fmt.Sprintf("carried %d", i+1), X: count(len(r.Carried[i])), Y: r.Carried[i]})
+func loads(prefix string, r Run) ([]panel, error) {
+	if len(r.Offered) == 0 || len(r.Offered) != len(r.Carried) {
+		return nil, fmt.Errorf("figure: offered load of %d services, carried load of %d", len(r.Offered), len(r.Carried))
 	}
-	return lines(Axes{Title: title, X: "step", Y: "load (requests/s)", Steps: true}, series)
+	var panels []panel
+	for i := range r.Offered {
+		p, err := lines(Axes{Title: fmt.Sprintf("%sservice %d", prefix, i+1), X: "step", Y: "requests/s", Steps: true}, []Series{
+			{Name: "offered load", X: count(len(r.Offered[i])), Y: r.Offered[i]},
+			{Name: "carried load", X: count(len(r.Carried[i])), Y: r.Carried[i]}})
+		if err != nil {
+			return nil, err
+		}
+		p.plot.Y.Min = 0
+		panels = append(panels, p)
+	}
+	return panels, nil
 }
 
 func nr(title string, r Run) (panel, error) {

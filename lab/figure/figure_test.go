@@ -1,0 +1,157 @@
+package figure_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"meshbench/lab/figure"
+	"meshbench/lab/mesh"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// run is an evaluation of n steps in which service 2 is blocked at times.
+func run(n int) figure.Run {
+	r := figure.Run{Offered: make([][]float64, 2), Carried: make([][]float64, 2), ANR: .95}
+	for t := range n {
+		a, b := 12.5+7.5*math.Sin(float64(t)/20), 12.5-7.5*math.Cos(float64(t)/25)
+		block := float64(t/15%2) * .4
+		r.Offered[0], r.Carried[0] = append(r.Offered[0], a), append(r.Carried[0], a)
+		r.Offered[1], r.Carried[1] = append(r.Offered[1], b), append(r.Carried[1], b*(1-block))
+		r.NR = append(r.NR, 1-block/8)
+	}
+	r.NR[n/2] = math.NaN()
+	return r
+}
+
+func curve(name string, rate float64) figure.Series {
+	s := figure.Series{Name: name}
+	for k := range 30 {
+		y := 1 - math.Exp(-rate*float64(k))
+		s.X, s.Y = append(s.X, float64(k)), append(s.Y, y)
+		s.Lo, s.Hi = append(s.Lo, y-.05), append(s.Hi, min(1, y+.05))
+	}
+	return s
+}
+
+// Every figure against its golden SVG: go test ./lab/figure -update, and look
+// at what changed.
+func TestGolden(t *testing.T) {
+	scatter := figure.Predicted{Target: "d11", NMAE: .1, R2: .9}
+	for k := range 2000 {
+		v := float64(k%200) / 1000
+		scatter.Measured = append(scatter.Measured, v)
+		scatter.Predicted = append(scatter.Predicted, v*(1+.1*math.Sin(float64(k))))
+	}
+	var bars []figure.Bar
+	for k, policy := range []string{"ppo", "random", "constant"} {
+		for _, o := range []string{"MO1", "MO2"} {
+			v := .95 - .2*float64(k)
+			bars = append(bars, figure.Bar{Group: o, Name: policy, Value: v, Lo: v - .03, Hi: v + .02})
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		draw func() (figure.Figure, error)
+	}{
+		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.Mesh{}), nil }},
+		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(mesh.New(3, 4)), nil }},
+		{"framework", func() (figure.Figure, error) { return figure.Framework(), nil }},
+		{"objectives", func() (figure.Figure, error) {
+			return figure.Objectives([]figure.Series{curve("service 1", .1)}, []figure.Series{curve("l_min", .5)})
+		}},
+		{"learning", func() (figure.Figure, error) { return figure.LearningCurve(curve("MO1", .2), curve("MO2", .1)) }},
+		{"evaluation", func() (figure.Figure, error) { return figure.Evaluation(run(80)) }},
+		{"loads", func() (figure.Figure, error) { return figure.Loads(run(80)) }},
+		{"nr", func() (figure.Figure, error) { return figure.NormalisedRewards(run(60), run(80)) }},
+		{"dots", func() (figure.Figure, error) { return figure.Dots(figure.Axes{Y: "ANR"}, bars...) }},
+		{"predicted", func() (figure.Figure, error) { return figure.PredictedVsMeasured(scatter, scatter, scatter) }},
+		{"log", func() (figure.Figure, error) {
+			return figure.Lines(figure.Axes{X: "rows", Y: "seconds", LogX: true, LogY: true}, figure.Series{Name: "fit", X: []float64{10, 100, 1000}, Y: []float64{.1, 1.2, 14}})
+		}},
+	} {
+		f, err := tt.draw()
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		var got bytes.Buffer
+		if _, err := f.WriteTo(&got); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		golden := filepath.Join("testdata", tt.name+".svg")
+		if *update {
+			if err := os.MkdirAll("testdata", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s differs from %s", tt.name, golden)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	short := run(10)
+	short.Carried[1] = short.Carried[1][:4:4]
+	for _, tt := range []struct {
+		name string
+		draw func() (figure.Figure, error)
+	}{
+		{"no series", func() (figure.Figure, error) { return figure.Lines(figure.Axes{}, figure.Series{Name: "empty"}) }},
+		{"lengths", func() (figure.Figure, error) {
+			return figure.Lines(figure.Axes{}, figure.Series{X: []float64{1}, Y: []float64{1, 2}})
+		}},
+		{"no loads", func() (figure.Figure, error) { return figure.Loads(figure.Run{}) }},
+		{"no dots", func() (figure.Figure, error) { return figure.Dots(figure.Axes{}) }},
+		{"no targets", func() (figure.Figure, error) { return figure.PredictedVsMeasured() }},
+		{"empty target", func() (figure.Figure, error) { return figure.PredictedVsMeasured(figure.Predicted{Target: "d11"}) }},
+	} {
+		if _, err := tt.draw(); err == nil || !strings.HasPrefix(err.Error(), "figure: ") {
+			t.Errorf("%s: error %v", tt.name, err)
+		}
+	}
+}
+
+func TestSave(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	if err := figure.Framework().Save(dir, "fig2"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"fig2.svg", "fig2.pdf"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) < 1000 {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
+	if err := (figure.Table{Header: []string{"a"}, Rows: [][]string{{"1", "2"}}}).Save(dir, "bad"); err == nil {
+		t.Error("a table with a row too long was saved")
+	}
+}
+
+func ExampleTable_Markdown() {
+	t := figure.Table{Header: []string{"policy", "ANR"}, Rows: [][]string{{"ppo", figure.Number(.9931, 3)}, {"none", figure.Number(math.NaN(), 3)}}}
+	fmt.Printf("%s%s", t.Markdown(), t.CSV())
+	// Output:
+	// | policy | ANR   |
+	// |--------|-------|
+	// | ppo    | 0.993 |
+	// | none   |       |
+	// policy,ANR
+	// ppo,0.993
+	// none,
+}
