@@ -3,9 +3,7 @@ package study
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -382,18 +380,15 @@ func PredictedNodes(ctx context.Context, s Source) ([]figure.Predicted, error) {
 }
 
 // Sources are the traces of the main study: the published one if it is here,
-// as published and corrected, and the project's own, if it was collected.
-func Sources(root string) ([]Source, error) {
+// as published and corrected, and the project's own.
+func Sources(ctx context.Context, root string) ([]Source, error) {
 	list, err := Published("")
 	if err != nil {
 		return nil, err
 	}
-	own, err := Own(root)
-	switch {
-	case err == nil:
-		list = append(list, own)
-	case !errors.Is(err, fs.ErrNotExist) || len(list) == 0:
+	own, err := Own(ctx, root)
+	if err != nil {
 		return nil, err
 	}
-	return list, nil
+	return append(list, own), nil
 }

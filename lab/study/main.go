@@ -20,12 +20,12 @@ func DefaultCache() (*Cache, error) {
 
 // Main is the project's main study: its traces, the paper's objectives, both
 // settings, five seeds, the project's cache.
-func Main() (Config, error) {
+func Main(ctx context.Context) (Config, error) {
 	root, err := Root()
 	if err != nil {
 		return Config{}, err
 	}
-	sources, err := Sources(root)
+	sources, err := Sources(ctx, root)
 	if err != nil {
 		return Config{}, err
 	}

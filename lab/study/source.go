@@ -2,8 +2,11 @@ package study
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,8 +15,12 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"meshbench/lab/forest"
+	"meshbench/lab/load"
+	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
+	"meshbench/lab/policy"
 	"meshbench/lab/sim"
+	"meshbench/lab/testbed/virtual"
 	"meshbench/lab/trace"
 )
 
@@ -71,14 +78,15 @@ func Published(path string) ([]Source, error) {
 	return out, nil
 }
 
-// Local is the committed trace of the local testbed, relative to Root.
+// Local is the file of the local testbed's trace, relative to Root.
 const Local = "datasets/local.csv"
 
-// Own returns the project's own trace.
-func Own(root string) (Source, error) {
+// Own returns the project's own trace: that of the local testbed if it was
+// collected, else one of the virtual testbed.
+func Own(ctx context.Context, root string) (Source, error) {
 	path := filepath.Join(root, Local)
-	if _, err := os.Stat(path); err != nil {
-		return Source{}, fmt.Errorf("study: the local testbed's trace: %w", err)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return Virtual(ctx, 10_000, 1)
 	}
 	t, err := trace.Read(path, trace.ReadOptions{})
 	if err != nil {
@@ -89,6 +97,42 @@ func Own(root string) (Source, error) {
 		return Source{}, err
 	}
 	return Source{Name: "local", Title: "local testbed", Trace: t, Kind: sim.Measured, SHA256: sum, Forest: own()}, nil
+}
+
+// Virtual generates a trace of the virtual testbed: random loads and random
+// actions. The same arguments give the same trace.
+func Virtual(ctx context.Context, steps int, seed uint64) (Source, error) {
+	bed, err := virtual.New(virtual.Config{})
+	if err != nil {
+		return Source{}, err
+	}
+	defer bed.Close()
+	t := trace.New(trace.Meta{Mesh: bed.Mesh(), StepSeconds: bed.Timing().Step, Testbed: bed.Name(), Load: "random", Actions: "random", Seed: seed})
+	if err := bed.Reset(ctx, seed); err != nil {
+		return Source{}, err
+	}
+	actions := policy.Random{Space: mesh.NewSpace(bed.Mesh(), 0)}
+	actions.Reset(seed)
+	for step := range steps {
+		l := load.Random{}.At(nil, seed, step)
+		a, err := actions.Act(mesh.State{Load: l})
+		if err != nil {
+			return Source{}, err
+		}
+		x, err := bed.Measure(ctx, l, a)
+		if err != nil {
+			return Source{}, fmt.Errorf("study: step %d of the virtual trace: %w", step, err)
+		}
+		if err := t.Append(trace.Row{Step: step, Load: l, Action: a, Measurement: x}); err != nil {
+			return Source{}, err
+		}
+	}
+	h := sha256.New()
+	if _, err := t.WriteTo(h); err != nil {
+		return Source{}, err
+	}
+	return Source{Name: "virtual", Title: "virtual testbed (discrete-event simulation)", Trace: t, Kind: sim.Measured,
+		SHA256: hex.EncodeToString(h.Sum(nil)), Forest: own()}, nil
 }
 
 // Score is how well a model predicts one target on rows that it did not see:

@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string) error {
 		if len(rest) == 0 {
 			return errors.New("figure: name a figure, or all\n" + usage)
 		}
-		sources, err := study.Sources(root)
+		sources, err := study.Sources(ctx, root)
 		if err != nil {
 			return err
 		}
