@@ -1,4 +1,7 @@
-// Package deps holds the pins until code imports them.
+//go:build pins
+
+// Package deps keeps in go.mod the versions of modules that nothing imports yet;
+// it is never compiled.
 package deps
 
 import (
