@@ -135,6 +135,8 @@ type Forest struct {
 	// of shared leaves, which hold several rows.
 	values []float64
 	shared leaves
+	// transformed forests have values that are not means of their targets.
+	transformed bool
 }
 
 // leaves lists the training rows of shared leaves: those of leaf i are

@@ -99,6 +99,7 @@ func (f *Forest) Transform(g func(dst, targets []float64), outputs []string) (*F
 	}
 	k := len(outputs)
 	t := *f
+	t.transformed = true
 	t.cfg.OutputNames = slices.Clone(outputs)
 	t.values = make([]float64, len(f.values)/f.outputs()*k)
 	for r := range f.data.rows {
