@@ -13,6 +13,8 @@ type small struct {
 	code    [][smallRows]uint32 // level of each row, per feature
 	sums    [][smallRows]sum    // per plane
 	row     [smallRows]uint32   // training row
+	first   [smallRows]float64  // its first target
+	total   []sum               // of the node in work, per plane
 	right   [smallRows]uint8    // 1 where a row goes right
 	scratch [smallRows]uint8
 	gains   [smallRows]float64
@@ -24,6 +26,7 @@ func (s *small) init(features, planes int) {
 	s.order = make([][smallRows]uint8, features+1)
 	s.code = make([][smallRows]uint32, features)
 	s.sums = make([][smallRows]sum, planes)
+	s.total = make([]sum, planes)
 	s.draw = make([]int, features)
 }
 
@@ -36,6 +39,7 @@ func (g *grower) growSmall(t task, b []bounds) {
 	for i, q := range g.perm[t.start:t.end] {
 		row := g.b.bag[q]
 		s.row[i] = row
+		s.first[i] = d.y[int(row)*d.outputs]
 		for f, c := range d.codes[int(row)*nf : int(row)*nf+nf] {
 			s.code[f][i] = c
 		}
@@ -91,6 +95,11 @@ func (g *grower) maySplitSmall(t task) bool {
 	}
 	s, d := &g.small, g.b.data
 	rows := s.order[d.features][t.start:t.end]
+	for _, i := range rows[1:] {
+		if s.first[i&(smallRows-1)] != s.first[rows[0]&(smallRows-1)] {
+			return true
+		}
+	}
 	first := d.y[int(s.row[rows[0]])*d.outputs:]
 	for _, i := range rows[1:] {
 		y := d.y[int(s.row[i])*d.outputs:]
@@ -107,6 +116,15 @@ func (g *grower) maySplitSmall(t task) bool {
 func (g *grower) chooseSmall(t task) (choice, bool) {
 	s, nf := &g.small, g.b.data.features
 	best := contest{}
+	if t.end-t.start > 2 {
+		rows := s.order[nf][t.start:t.end]
+		for p := range s.total {
+			s.total[p] = sum{}
+			for _, i := range rows {
+				s.total[p].add(&s.sums[p][i&(smallRows-1)])
+			}
+		}
+	}
 	if g.cfg.MaxFeatures == nf {
 		for f := range nf {
 			g.scanSmall(t, f, &best)
@@ -138,15 +156,20 @@ func (g *grower) scanSmall(t task, f int, best *contest) bool {
 	if code[order[0]&(smallRows-1)] == code[order[n-1]&(smallRows-1)] {
 		return false
 	}
+	if n == 2 {
+		// Two rows are parted by every feature that varies, equally well.
+		best.enter(g, 1, f, code[order[0]&(smallRows-1)])
+		if best.feature == f {
+			best.hi = code[order[1]&(smallRows-1)]
+		}
+		return true
+	}
 	gains := s.gains[:n]
 	clear(gains)
 	for p := range s.sums {
 		sums := &s.sums[p]
-		var total, left sum
-		for _, i := range order {
-			total.add(&sums[i&(smallRows-1)])
-		}
-		mean, count := total.mean(), total.count()
+		var left sum
+		mean, count := s.total[p].mean(), s.total[p].count()
 		for k, i := range order[:n-1] {
 			left.add(&sums[i&(smallRows-1)])
 			if code[i&(smallRows-1)] != code[order[k+1]&(smallRows-1)] {
