@@ -11,7 +11,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 kth lab clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 kth lab bench clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -77,8 +77,17 @@ kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2
 lab: setup ## JupyterLab on 127.0.0.1, in notebooks/
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $$([ $$(id -u) = 0 ] && echo --allow-root)
 
+bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baselines3 (installs them: about 6 GB)
+	@$(LAB) bench .bench/bin/python
+
+.bench/installed: lab/bench/peers/requirements.txt
+	@echo "installing the peers into .bench"
+	@$(PYTHON) -m venv --clear .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 clean: ## remove all that these commands made, but not figures/ and Go's own caches
-	@rm -rf .bin .venv .gonb .cache .out notebooks/.ipynb_checkpoints
+	@rm -rf .bin .venv .bench .gonb .cache .out notebooks/.ipynb_checkpoints
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

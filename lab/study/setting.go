@@ -34,7 +34,7 @@ func Best() Setting {
 	return Setting{
 		Name: "best",
 		PPO: ppo.Config{
-			TotalSteps: 400 * 1024, EvalEvery: 4 * 1024,
+			TotalSteps: 600 * 1024, EvalEvery: 4 * 1024,
 			Batch: 512, Steps: 4096, LearningRate: 3e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .05, EntropyCoefSchedule: ppo.Linear,
 		},

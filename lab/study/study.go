@@ -240,13 +240,7 @@ func (r *Result) train(ctx context.Context, s Source, trainings []Training, rewa
 		t := &trainings[k]
 		g.Go(func() error {
 			set := settings[t.Setting]
-			got, err := Do(cfg.Cache, "train", []any{s.Name, s.SHA256, s.Forest, s.Kind, t.Objective, set.describe(), t.Seed, cfg.Seed}, func() (Trained, error) {
-				rw, err := rewards[t.Objective]()
-				if err != nil {
-					return Trained{}, err
-				}
-				return Train(ctx, rw, set, t.Seed, nil)
-			})
+			got, err := trainOnce(ctx, cfg, s, t.Objective, set, t.Seed, rewards[t.Objective])
 			if err != nil {
 				return err
 			}
@@ -260,6 +254,23 @@ func (r *Result) train(ctx context.Context, s Source, trainings []Training, rewa
 		})
 	}
 	return g.Wait()
+}
+
+// trainOnce trains a policy unless the cache has it.
+func trainOnce(ctx context.Context, cfg Config, s Source, objective string, set Setting, seed uint64, rewards func() (*sim.Rewards, error)) (Trained, error) {
+	return Do(cfg.Cache, "train", []any{s.Name, s.SHA256, s.Forest, s.Kind, objective, set.describe(), seed, cfg.Seed}, func() (Trained, error) {
+		rw, err := rewards()
+		if err != nil {
+			return Trained{}, err
+		}
+		return Train(ctx, rw, set, seed, nil)
+	})
+}
+
+// CachedTrain trains one of the paper's objectives on the rewards of the first
+// source, or takes the policy that the study has trained.
+func CachedTrain(ctx context.Context, cfg Config, r *sim.Rewards, set Setting, seed uint64) (Trained, error) {
+	return trainOnce(ctx, cfg.defaults(), cfg.Sources[0], r.Objective().Name, set, seed, func() (*sim.Rewards, error) { return r, nil })
 }
 
 // proportionalTimes are the mean service times that the proportional rule goes

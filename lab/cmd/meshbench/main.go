@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"meshbench/lab/bench"
+	"meshbench/lab/figure"
 	"meshbench/lab/nb"
 	"meshbench/lab/study"
 	"meshbench/lab/trace"
@@ -25,6 +27,8 @@ const usage = `usage: meshbench COMMAND
                        table2 and results.json into figures/
   kth FILE             audit the published trace and run the study on it
   audit FILE           audit a trace of a testbed
+  bench PYTHON         measure beside scikit-learn and Stable-Baselines3, which
+                       the interpreter PYTHON has, into figures/bench.json
 `
 
 func main() {
@@ -87,6 +91,12 @@ func run(ctx context.Context, args []string) error {
 		audit(t)
 		return nil
 	}
+	if command == "bench" {
+		if len(rest) != 1 {
+			return errors.New("bench: name the Python interpreter that has the peers; make bench does")
+		}
+		return benchmark(ctx, root, rest[0])
+	}
 	return fmt.Errorf("unknown command %q\n%s", command, usage)
 }
 
@@ -119,6 +129,34 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 	}
 	fmt.Printf("figures/: %s\n", strings.Join(wrote, ", "))
 	return nil
+}
+
+func benchmark(ctx context.Context, root, python string) error {
+	sources, err := study.Sources(ctx, root)
+	if err != nil {
+		return err
+	}
+	cases, err := bench.Run(ctx, bench.Config{Source: sources[0], Python: python, Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
+		Log: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
+	if err != nil {
+		return err
+	}
+	t := figure.Table{Header: []string{"case", "ours", "peer", "ratio", "unit", "cores", "check"}}
+	var bars []figure.Bar
+	for _, c := range cases {
+		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
+		bars = append(bars, figure.Bar{Group: c.Case, Name: "times better than the peer", Value: c.Ratio, Lo: c.Ratio, Hi: c.Ratio})
+	}
+	os.Stdout.Write(t.Markdown())
+	drawing, err := figure.Dots(figure.Axes{Y: "peer / ours", LogY: true}, bars...)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(root, "figures")
+	if err := drawing.Save(dir, "bench"); err != nil {
+		return err
+	}
+	return bench.Write(dir, cases)
 }
 
 func audit(t *trace.Table) {
