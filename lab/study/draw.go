@@ -243,9 +243,25 @@ func Importance(ctx context.Context, s Source, repeats int) ([]figure.Bar, error
 	return out, nil
 }
 
+// Drawings are the names that Draw takes.
+var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig8", "importance", "predicted", "policies", "table2"}
+
+// CheckDrawings reports the first name that Draw does not take.
+func CheckDrawings(names []string) error {
+	for _, n := range names {
+		if !slices.Contains(Drawings, n) {
+			return fmt.Errorf("study: no figure %q; there are %s", n, strings.Join(Drawings, ", "))
+		}
+	}
+	return nil
+}
+
 // Draw writes figures and tables into dir: those of names, or all when there
 // is none. It returns what it wrote.
 func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]string, error) {
+	if err := CheckDrawings(names); err != nil {
+		return nil, err
+	}
 	source := r.Config.Sources[0]
 	m := source.Trace.Mesh()
 	setting := r.Config.Settings[len(r.Config.Settings)-1].Name
@@ -304,9 +320,8 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 			return figure.Dots(figure.Axes{Y: "ANR", X: "objective and load", Min: 0, Max: 1.05}, r.Bars(source.Name)...)
 		}},
 	}
-	var known, wrote []string
+	var wrote []string
 	for _, f := range all {
-		known = append(known, f.name)
 		if len(names) > 0 && !slices.Contains(names, f.name) {
 			continue
 		}
@@ -329,11 +344,6 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 				return wrote, err
 			}
 			wrote = append(wrote, name)
-		}
-	}
-	for _, n := range names {
-		if n != "table2" && !slices.Contains(known, n) {
-			return wrote, fmt.Errorf("study: no figure %q; there are %s, table2", n, strings.Join(known, ", "))
 		}
 	}
 	return wrote, nil

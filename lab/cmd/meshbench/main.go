@@ -62,12 +62,15 @@ func run(ctx context.Context, args []string) error {
 		if len(rest) == 0 {
 			return errors.New("figure: name a figure, or all\n" + usage)
 		}
+		if rest[0] == "all" {
+			rest = nil
+		}
+		if err := study.CheckDrawings(rest); err != nil {
+			return err
+		}
 		sources, err := study.Sources(ctx, root)
 		if err != nil {
 			return err
-		}
-		if rest[0] == "all" {
-			rest = nil
 		}
 		return figures(ctx, root, sources, rest)
 	case "kth":
