@@ -29,12 +29,16 @@ func (f *Forest) PredictGrid(dst *mat.Dense, levels [][]float64) (*mat.Dense, er
 	} else {
 		dst.Zero()
 	}
-	g.sums = dst.RawMatrix().Data
+	g.sums, g.outputs = dst.RawMatrix().Data, k
 	for _, t := range f.trees {
+		wide := 0
 		for j := range g.lo {
 			g.lo[j], g.hi[j] = 0, len(levels[j])
+			if g.hi[j] > 1 {
+				wide++
+			}
 		}
-		g.descend(t, 0)
+		g.descend(t, 0, 0, wide)
 	}
 	for i := range g.sums {
 		g.sums[i] /= float64(len(f.trees))
@@ -50,8 +54,9 @@ type grid struct {
 	stride []int
 	// left[j][cut] is the number of levels of feature j that go left at the
 	// threshold of that rank.
-	left [][]int
-	sums []float64
+	left    [][]int
+	sums    []float64
+	outputs int
 }
 
 func (g *grid) prepare(levels [][]float64) (cells int, err error) {
@@ -89,13 +94,22 @@ func (g *grid) prepare(levels [][]float64) (cells int, err error) {
 	return cells, nil
 }
 
-func (g *grid) descend(t []node, at uint32) {
+// descend goes down from a node with the box, whose first combination is at
+// offset and which has more than one level in the given number of features.
+func (g *grid) descend(t []node, at uint32, offset, wide int) {
 	for {
 		n := t[at]
 		if n.isLeaf() {
-			k := g.forest.outputs()
+			k := g.outputs
 			v := int(n.value()) * k
-			g.add(0, 0, g.forest.values[v:v+k])
+			if wide > 0 {
+				g.add(0, 0, g.forest.values[v:v+k])
+				return
+			}
+			sums := g.sums[offset*k : (offset+1)*k]
+			for o, y := range g.forest.values[v : v+k] {
+				sums[o] += y
+			}
 			return
 		}
 		j := n.feature()
@@ -107,10 +121,18 @@ func (g *grid) descend(t []node, at uint32) {
 		case left <= lo:
 			at = n.child() + 1
 		default:
+			// A side with one level left has one wide feature less.
+			oneLeft, oneRight := 0, 0
+			if left-lo == 1 {
+				oneLeft = 1
+			}
+			if hi-left == 1 {
+				oneRight = 1
+			}
 			g.hi[j] = left
-			g.descend(t, n.child())
+			g.descend(t, n.child(), offset, wide-oneLeft)
 			g.hi[j], g.lo[j] = hi, left
-			g.descend(t, n.child()+1)
+			g.descend(t, n.child()+1, offset+(left-lo)*g.stride[j], wide-oneRight)
 			g.lo[j] = lo
 			return
 		}
