@@ -38,19 +38,27 @@ type fileHeader struct {
 // Save writes the forest to a file, whole or not at all. A forest made by
 // Transform is not saved: save the one that it was made of.
 func (f *Forest) Save(path string) error {
-	if f.transformed {
-		return fmt.Errorf("forest: save %s: a transformed forest cannot be saved; save the one that it was made of", path)
-	}
-	body, err := f.encode()
+	b, err := f.MarshalBinary()
 	if err != nil {
 		return fmt.Errorf("forest: save %s: %w", path, err)
 	}
-	sum := sha256.Sum256(body)
-	head := fmt.Sprintf("%s%d\n%x\n", magic, version, sum)
-	if err := atomicfile.Write(path, append([]byte(head), body...)); err != nil {
+	if err := atomicfile.Write(path, b); err != nil {
 		return fmt.Errorf("forest: save %s: %w", path, err)
 	}
 	return nil
+}
+
+// MarshalBinary returns what Save writes.
+func (f *Forest) MarshalBinary() ([]byte, error) {
+	if f.transformed {
+		return nil, errors.New("a transformed forest cannot be saved; save the one that it was made of")
+	}
+	body, err := f.encode()
+	if err != nil {
+		return nil, err
+	}
+	head := fmt.Sprintf("%s%d\n%x\n", magic, version, sha256.Sum256(body))
+	return append([]byte(head), body...), nil
 }
 
 func (f *Forest) encode() ([]byte, error) {
@@ -120,23 +128,33 @@ func Load(path string) (*Forest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("forest: load: %w", err)
 	}
-	first, rest, ok := bytes.Cut(b, []byte("\n"))
-	var v int
-	if n, _ := fmt.Sscanf(string(first), magic+"%d", &v); !ok || n != 1 {
-		return nil, fmt.Errorf("forest: load %s: it is not a forest's file, which begins with %q", path, magic)
-	}
-	if v != version {
-		return nil, fmt.Errorf("forest: load %s: it has version %d of the format; this program reads version %d", path, v, version)
-	}
-	sum, body, _ := bytes.Cut(rest, []byte("\n"))
-	if want := fmt.Sprintf("%x", sha256.Sum256(body)); string(sum) != want {
-		return nil, fmt.Errorf("forest: load %s: it is truncated or damaged: its checksum is not that of its content", path)
-	}
-	f, err := decode(body)
-	if err != nil {
+	f := new(Forest)
+	if err := f.UnmarshalBinary(b); err != nil {
 		return nil, fmt.Errorf("forest: load %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// UnmarshalBinary makes f the forest that MarshalBinary returned b for.
+func (f *Forest) UnmarshalBinary(b []byte) error {
+	first, rest, ok := bytes.Cut(b, []byte("\n"))
+	var v int
+	if n, _ := fmt.Sscanf(string(first), magic+"%d", &v); !ok || n != 1 {
+		return fmt.Errorf("it is not a forest's file, which begins with %q", magic)
+	}
+	if v != version {
+		return fmt.Errorf("it has version %d of the format; this program reads version %d", v, version)
+	}
+	sum, body, _ := bytes.Cut(rest, []byte("\n"))
+	if want := fmt.Sprintf("%x", sha256.Sum256(body)); string(sum) != want {
+		return errors.New("it is truncated or damaged: its checksum is not that of its content")
+	}
+	g, err := decode(body)
+	if err != nil {
+		return err
+	}
+	*f = *g
+	return nil
 }
 
 var errFormat = errors.New("its content does not follow the format")
