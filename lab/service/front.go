@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"crypto/subtle"
 	_ "embed"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"meshbench/lab/load/pace"
 	"meshbench/lab/mesh"
 	"meshbench/lab/service/split"
 )
@@ -31,6 +33,12 @@ type FrontConfig struct {
 	Upstreams []string
 	Token     string // that /control asks for; it must not be empty
 	Seed      uint64 // of the order in which requests are blocked and routed
+	// Link is the emulated time of a request on the network, to the node and
+	// back, in real s: a reply leaves the front when the node's own time and
+	// Link have passed since the request came, or later where the real network
+	// took longer. It keeps the machine's speed and noise out of the delays.
+	// Default 0, no emulation.
+	Link float64
 	// Items is the number of items of each service, for the page only.
 	Items []int
 }
@@ -54,6 +62,7 @@ type Front struct {
 	block  []*split.Splitter
 	route  []*split.Splitter
 
+	timers   timers
 	requests *prometheus.CounterVec
 }
 
@@ -108,6 +117,10 @@ func (f *Front) newProxy(target *url.URL, transport http.RoundTripper, k int) *h
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			f.hold(r)
+			return nil
+		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if f.cfg.Upstreams == nil {
 				w.Header().Set(NodeHeader, f.cfg.Mesh.NodeNames()[k])
@@ -139,8 +152,42 @@ func (f *Front) item(w http.ResponseWriter, r *http.Request) {
 	default:
 		f.requests.WithLabelValues(name, f.cfg.Mesh.NodeNames()[k]).Inc()
 	}
+	if f.cfg.Link > 0 {
+		r = r.WithContext(context.WithValue(r.Context(), arrival{}, time.Now()))
+	}
 	f.proxy[k].ServeHTTP(w, r)
 }
+
+// arrival is the context's key of the time at which a request came.
+type arrival struct{}
+
+// hold waits until a reply is to leave the front.
+func (f *Front) hold(r *http.Response) {
+	came, ok := r.Request.Context().Value(arrival{}).(time.Time)
+	if !ok {
+		return
+	}
+	// A reply without the header, such as an error's, took the node no time.
+	seconds, _ := strconv.ParseFloat(r.Header.Get(SecondsHeader), 64)
+	timer, err := f.timers.get()
+	if err != nil {
+		return // out of file descriptors: the reply leaves early
+	}
+	defer f.timers.put(timer)
+	timer.Until(came.Add(time.Duration((seconds + f.cfg.Link) * 1e9)))
+}
+
+// timers keeps the timers that replies are held with.
+type timers struct{ pool sync.Pool }
+
+func (t *timers) get() (*pace.Timer, error) {
+	if timer, ok := t.pool.Get().(*pace.Timer); ok {
+		return timer, nil
+	}
+	return pace.New(context.Background())
+}
+
+func (t *timers) put(timer *pace.Timer) { t.pool.Put(timer) }
 
 // decide is where a request of service i goes: to which proxy, or nowhere.
 func (f *Front) decide(i int) (k int, blocked bool) {

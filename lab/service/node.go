@@ -21,6 +21,7 @@ import (
 // Headers of replies.
 const (
 	NodeHeader    = "Meshbench-Node"    // the processing node that the request was routed to
+	SecondsHeader = "Meshbench-Seconds" // time in the node's queue and in service, real s
 	FailureHeader = "Meshbench-Failure" // why there is no item: one of the values below
 )
 
@@ -74,8 +75,9 @@ type job struct {
 }
 
 type reply struct {
-	body []byte
-	err  error
+	body    []byte
+	seconds float64 // from arrival to the end of service
+	err     error
 }
 
 // NewNode starts a node's worker; the caller serves the node over HTTP.
@@ -174,6 +176,7 @@ func (n *Node) item(w http.ResponseWriter, r *http.Request) {
 		default:
 			n.served.WithLabelValues(name, "200").Inc()
 			n.seconds.WithLabelValues(name).Observe(time.Since(j.arrived).Seconds())
+			w.Header().Set(SecondsHeader, strconv.FormatFloat(a.seconds, 'f', 6, 64))
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 			w.Write(a.body)
@@ -209,6 +212,7 @@ func (n *Node) work(timer *pace.Timer) {
 				if timer.Until(due) != nil {
 					return
 				}
+				a.seconds = due.Sub(j.arrived).Seconds()
 			}
 			j.done <- a
 		}

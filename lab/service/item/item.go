@@ -85,6 +85,10 @@ func (c *Catalogue) Size(i, key int) int { return c.sizes[i][key] }
 // Key is the item of service i that a uniform random number picks.
 func (c *Catalogue) Key(i int, draw uint64) int { return int(draw % uint64(len(c.sizes[i]))) }
 
+// Link is the default time of a request on the network, to a node and back, in
+// s. Ten times faster it is still longer than HTTP over loopback takes.
+const Link = .005
+
 // Queue is the default bound on the requests that wait at a node.
 const Queue = 16
 

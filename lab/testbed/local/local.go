@@ -34,6 +34,7 @@ type Config struct {
 	Kinds     []item.Kind    // of each service's items; default item.Paper
 	ItemSeed  uint64         // of the items
 	Queue     int            // requests that wait at a node, besides the one in service; default item.Queue
+	Link      float64        // emulated time of a request on the network, s unscaled; default item.Link; negative means none
 	Front     string         // address of the front; default 127.0.0.1 and a free port
 	Nodes     []string       // addresses of the nodes; default likewise
 	// Databases has a DSN for each node (see service.OpenDatabase); default a
@@ -117,6 +118,9 @@ func (c *Config) complete() error {
 	}
 	if c.Kinds == nil {
 		c.Kinds = item.Paper(m)
+	}
+	if c.Link == 0 {
+		c.Link = item.Link
 	}
 	if c.Front == "" {
 		c.Front = "127.0.0.1:0"
@@ -209,7 +213,7 @@ func (n *node) stop() {
 }
 
 func (t *Testbed) startFront() error {
-	cfg := service.FrontConfig{Mesh: t.cfg.Mesh, Token: t.token, Items: t.items()}
+	cfg := service.FrontConfig{Mesh: t.cfg.Mesh, Token: t.token, Items: t.items(), Link: max(t.cfg.Link, 0) / t.cfg.TimeScale}
 	for _, n := range t.nodes {
 		cfg.Nodes = append(cfg.Nodes, "http://"+n.addr)
 	}

@@ -30,8 +30,8 @@ type Config struct {
 	Timing   testbed.Timing
 	Kinds    []item.Kind // of each service's items; default item.Paper
 	ItemSeed uint64      // of the items' sizes
-	Queue    int         // requests that wait at a node, besides the one in service; default 16
-	Overhead float64     // time of a request on the network and in the front, s; default 0.001, negative means none
+	Queue    int         // requests that wait at a node, besides the one in service; default item.Queue
+	Link     float64     // time of a request on the network, s; default item.Link, negative means none
 }
 
 // node is a first-come-first-served server. Under that discipline a request's
@@ -73,10 +73,10 @@ func New(cfg Config) (*Testbed, error) {
 	if cfg.Queue < 1 || !(cfg.Timing.Step > 0) {
 		return nil, fmt.Errorf("virtual: queue of %d, step of %v s; both must be above 0", cfg.Queue, cfg.Timing.Step)
 	}
-	if cfg.Overhead == 0 {
-		cfg.Overhead = .001
+	if cfg.Link == 0 {
+		cfg.Link = item.Link
 	}
-	cfg.Overhead = max(cfg.Overhead, 0)
+	cfg.Link = max(cfg.Link, 0)
 	catalogue, err := item.NewCatalogue(cfg.Kinds, cfg.ItemSeed)
 	if err != nil {
 		return nil, fmt.Errorf("virtual: %w", err)
@@ -183,5 +183,5 @@ func (v *Testbed) serve(r stream.Request, t float64) (testbed.Outcome, int, floa
 	}
 	departure := start + item.ServiceTime(v.catalogue.Size(i, v.catalogue.Key(i, r.Draw)))
 	q.departures = append(q.departures, departure)
-	return testbed.Answered, j, departure - t + v.cfg.Overhead
+	return testbed.Answered, j, departure - t + v.cfg.Link
 }

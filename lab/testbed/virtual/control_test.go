@@ -1,0 +1,81 @@
+package virtual_test
+
+import (
+	"context"
+	"flag"
+	"testing"
+
+	"meshbench/lab/mesh"
+	"meshbench/lab/objective"
+	"meshbench/lab/testbed/virtual"
+)
+
+var (
+	long  = flag.Bool("long", false, "run the long statistical tests")
+	steps = flag.Int("steps", 250, "replications of each cell in TestLongControlMatters")
+)
+
+// Control matters on this mesh: no constant action comes near what an action
+// for each load gives, and a random policy is far off. Actions are chosen by
+// one half of the replications and scored by the other.
+func TestLongControlMatters(t *testing.T) {
+	if !*long {
+		t.Skip("10 million steps, 2 minutes: run with -long")
+	}
+	space := mesh.NewSpace(mesh.Mesh{}, 6)
+	var actions []mesh.Action
+	for k := range space.Len() {
+		actions = append(actions, space.At(k))
+	}
+	var loads []mesh.Load
+	for _, l1 := range []float64{5, 10, 15, 20} {
+		for _, l2 := range []float64{5, 10, 15, 20} {
+			loads = append(loads, mesh.Load{l1, l2})
+		}
+	}
+	half := func(seed uint64) [][][]float64 {
+		r, err := virtual.Rewards(context.Background(), virtual.TruthConfig{Steps: *steps, Seed: seed}, loads, actions, objective.Paper())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	choose, score := half(1), half(2)
+	limits := []float64{.90, .80, .95}
+	for o, mo := range objective.Paper() {
+		greedy := make([]int, len(loads))
+		for l := range loads {
+			for k := range actions {
+				if choose[o][l][k] > choose[o][l][greedy[l]] {
+					greedy[l] = k
+				}
+			}
+		}
+		// anr is the mean over the loads of reward by optimum.
+		anr := func(r [][]float64, k int) float64 {
+			sum := 0.0
+			for l := range loads {
+				sum += r[l][k] / r[l][greedy[l]]
+			}
+			return sum / float64(len(loads))
+		}
+		best, random := 0, 0.0
+		for k := range actions {
+			if anr(choose[o], k) > anr(choose[o], best) {
+				best = k
+			}
+			random += anr(score[o], k) / float64(len(actions))
+		}
+		constant := anr(score[o], best)
+		t.Logf("%s: best constant %.3f (%s), random %.3f", mo.Name, constant, mesh.Mesh{}.FormatAction(actions[best]), random)
+		for _, l := range []int{0, 3, 12, 15} {
+			t.Logf("    %v: %.2f by %s", loads[l], score[o][l][greedy[l]], mesh.Mesh{}.FormatAction(actions[greedy[l]]))
+		}
+		if constant > limits[o] {
+			t.Errorf("%s: the best constant action has ANR %.3f, above %.2f", mo.Name, constant, limits[o])
+		}
+		if random > .59 {
+			t.Errorf("%s: a random policy has ANR %.3f", mo.Name, random)
+		}
+	}
+}
