@@ -14,8 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"meshbench/lab/nb"
 )
@@ -36,8 +39,7 @@ type Config struct {
 	Log io.Writer
 }
 
-// Run runs the notebooks one after the other and reports every one that
-// failed.
+// Run runs the notebooks and reports every one that failed.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Out == "" {
 		cfg.Out = filepath.Join(cfg.Root, ".out", "notebooks")
@@ -61,21 +63,30 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil {
 		return fmt.Errorf("make the folder of the executed notebooks: %w", err)
 	}
-	var failed []error
-	for _, path := range cfg.Notebooks {
-		begin := time.Now()
-		err := one(ctx, cfg, path)
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: interrupted", filepath.Base(path))
-		}
-		state := "ok"
-		if err != nil {
-			state = "FAILED"
-			failed = append(failed, err)
-		}
-		fmt.Fprintf(cfg.Log, "%-32s %-6s %5.1f s\n", filepath.Base(path), state, time.Since(begin).Seconds())
+	// Two at a time: much of a notebook's time is waiting for Jupyter.
+	errs := make([]error, len(cfg.Notebooks))
+	var g errgroup.Group
+	g.SetLimit(2)
+	var mu sync.Mutex
+	for k, path := range cfg.Notebooks {
+		g.Go(func() error {
+			begin := time.Now()
+			errs[k] = one(ctx, cfg, path)
+			state := "ok"
+			if errs[k] != nil {
+				state = "FAILED"
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(cfg.Log, "%-32s %-6s %5.1f s\n", filepath.Base(path), state, time.Since(begin).Seconds())
+			return nil
+		})
 	}
-	return errors.Join(failed...)
+	g.Wait()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return errors.Join(errs...)
 }
 
 func one(ctx context.Context, cfg Config, path string) error {
