@@ -98,7 +98,7 @@ func Mesh(m mesh.Mesh) Figure {
 				label += m.RouteName(i, j)
 			}
 			d.box(72, y, 15, 55/float64(rows), name)
-			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, label, .45, -9, vg.Length(math.Copysign(11, y-50)))
+			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, label, .5, -5, vg.Length(math.Copysign(11, y-50)))
 			d.box(93, y, 13, 45/float64(rows), "data-", "base")
 			d.arrow(79.5, y, 86.5, y, "", 0, 0, 0)
 		}
