@@ -23,6 +23,16 @@ func (a Action) Clone() Action {
 // weightTolerance allows for decimal fractions that do not sum exactly.
 const weightTolerance = 1e-6
 
+// Even is the action that blocks nothing and spreads the requests of every
+// service evenly over the nodes.
+func Even(m Mesh) Action {
+	a := Action{Route: make([]float64, m.M()*m.N()), Block: make([]float64, m.M())}
+	for k := range a.Route {
+		a.Route[k] = 1 / float64(m.N())
+	}
+	return a
+}
+
 // Validate reports the first weight or blocking rate that is outside [0, 1],
 // a row of weights that does not sum to 1, or a wrong number of either.
 func (a Action) Validate(m Mesh) error {

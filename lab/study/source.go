@@ -15,11 +15,9 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"meshbench/lab/forest"
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
-	"meshbench/lab/policy"
 	"meshbench/lab/sim"
+	"meshbench/lab/testbed"
 	"meshbench/lab/testbed/virtual"
 	"meshbench/lab/trace"
 )
@@ -107,25 +105,14 @@ func Virtual(ctx context.Context, steps int, seed uint64) (Source, error) {
 		return Source{}, err
 	}
 	defer bed.Close()
-	t := trace.New(trace.Meta{Mesh: bed.Mesh(), StepSeconds: bed.Timing().Step, Testbed: bed.Name(), Load: "random", Actions: "random", Seed: seed})
-	if err := bed.Reset(ctx, seed); err != nil {
+	c := testbed.Collection{Steps: steps, Seed: seed}
+	meta, err := c.Meta(bed)
+	if err != nil {
 		return Source{}, err
 	}
-	actions := policy.Random{Space: mesh.NewSpace(bed.Mesh(), 0)}
-	actions.Reset(seed)
-	for step := range steps {
-		l := load.Random{}.At(nil, seed, step)
-		a, err := actions.Act(mesh.State{Load: l})
-		if err != nil {
-			return Source{}, err
-		}
-		x, err := bed.Measure(ctx, l, a)
-		if err != nil {
-			return Source{}, fmt.Errorf("study: step %d of the virtual trace: %w", step, err)
-		}
-		if err := t.Append(trace.Row{Step: step, Load: l, Action: a, Measurement: x}); err != nil {
-			return Source{}, err
-		}
+	t := trace.New(meta)
+	if err := testbed.Collect(ctx, bed, t, c); err != nil {
+		return Source{}, err
 	}
 	h := sha256.New()
 	if _, err := t.WriteTo(h); err != nil {

@@ -64,6 +64,9 @@ func (l *Loop) Timing() Timing { return l.cfg.Timing }
 // TimeScale divides times and multiplies rates inside the testbed.
 func (l *Loop) TimeScale() float64 { return l.cfg.TimeScale }
 
+// Now is the time of day.
+func (l *Loop) Now() time.Time { return time.Now().UTC() }
+
 // Reset gives up the requests under way and begins again from seed.
 func (l *Loop) Reset(ctx context.Context, seed uint64) error {
 	l.step = 0

@@ -8,6 +8,7 @@ package testbed
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"meshbench/lab/mesh"
 	"meshbench/lab/sim"
@@ -18,6 +19,10 @@ import (
 type Testbed interface {
 	sim.System
 	Timing() Timing
+	// TimeScale divides times and multiplies rates inside the testbed.
+	TimeScale() float64
+	// Now is the time of day, zero where time is simulated.
+	Now() time.Time
 	// Close ends what the testbed started.
 	Close() error
 }

@@ -86,7 +86,7 @@ func (a *Appender) resume() error {
 		if err != nil {
 			return err
 		}
-		a.rows, a.next = t.Len(), t.step[t.Len()-1]+1
+		a.rows, a.next = t.Len(), t.Next()
 	}
 	if a.dropped = string(data[len(whole):]); a.dropped != "" {
 		if err := a.file.Truncate(int64(len(whole))); err != nil {

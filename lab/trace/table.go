@@ -91,6 +91,14 @@ func (t *Table) Mesh() mesh.Mesh { return t.meta.Mesh }
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.step) }
 
+// Next is the step after the last one, 0 for an empty table.
+func (t *Table) Next() int {
+	if t.Len() == 0 {
+		return 0
+	}
+	return t.step[t.Len()-1] + 1
+}
+
 // Row returns row r, a view that must not be changed. It panics when r is out
 // of range.
 func (t *Table) Row(r int) Row {

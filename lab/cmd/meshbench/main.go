@@ -26,7 +26,9 @@ const usage = `usage: meshbench COMMAND
                        (fig1 to fig6, fig8, importance, predicted, policies),
                        table2 and results.json into figures/
   kth FILE             audit the published trace and run the study on it
-  audit FILE           audit a trace of a testbed
+  collect FILE         collect a trace on a testbed, or go on with it;
+                       collect -help lists the options
+  audit FILE           audit a trace
   bench PYTHON         measure beside scikit-learn and Stable-Baselines3, which
                        the interpreter PYTHON has, into figures/bench.json
 `
@@ -93,6 +95,8 @@ func run(ctx context.Context, args []string) error {
 		}
 		audit(t)
 		return nil
+	case "collect":
+		return collect(ctx, rest)
 	}
 	if command == "bench" {
 		if len(rest) != 1 {

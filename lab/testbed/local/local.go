@@ -139,7 +139,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%d kinds of items for %d services", len(c.Kinds), m)
 	case len(c.Nodes) != n:
 		return fmt.Errorf("%d addresses for %d nodes", len(c.Nodes), n)
-	case c.Databases != nil && len(c.Databases) != n:
+	case len(c.Databases) != 0 && len(c.Databases) != n:
 		return fmt.Errorf("%d databases for %d nodes", len(c.Databases), n)
 	}
 	return nil
@@ -147,7 +147,7 @@ func (c *Config) complete() error {
 
 func (t *Testbed) startNodes(ctx context.Context) error {
 	dsns := t.cfg.Databases
-	if dsns == nil {
+	if len(dsns) == 0 {
 		dir := t.cfg.Dir
 		if dir == "" {
 			var err error
@@ -294,16 +294,7 @@ func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
 // Reset begins the front's draws again and waits until the nodes have finished
 // or dropped what was under way.
 func (p *plane) Reset(ctx context.Context, seed uint64) error {
-	return p.Controller.Apply(ctx, evenly(p.t.cfg.Mesh), &seed)
-}
-
-// evenly is the action that blocks nothing and spreads the load.
-func evenly(m mesh.Mesh) mesh.Action {
-	a := mesh.Action{Route: make([]float64, m.M()*m.N()), Block: make([]float64, m.M())}
-	for k := range a.Route {
-		a.Route[k] = 1 / float64(m.N())
-	}
-	return a
+	return p.Controller.Apply(ctx, mesh.Even(p.t.cfg.Mesh), &seed)
 }
 
 // readyTimeout bounds the look at a node's readiness, in real time.

@@ -9,6 +9,7 @@ package virtual
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"meshbench/lab/load/stream"
 	"meshbench/lab/mesh"
@@ -99,6 +100,12 @@ func (v *Testbed) Mesh() mesh.Mesh { return v.mesh }
 
 // Timing is the course of a step.
 func (v *Testbed) Timing() testbed.Timing { return v.cfg.Timing }
+
+// TimeScale is 1.
+func (v *Testbed) TimeScale() float64 { return 1 }
+
+// Now is zero: time is simulated.
+func (v *Testbed) Now() time.Time { return time.Time{} }
 
 // Close does nothing.
 func (v *Testbed) Close() error { return nil }

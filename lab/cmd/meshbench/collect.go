@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"meshbench/lab/load"
+	"meshbench/lab/nb"
+	"meshbench/lab/testbed"
+	"meshbench/lab/testbed/local"
+	"meshbench/lab/testbed/virtual"
+	"meshbench/lab/trace"
+)
+
+// collect is the command that collects a trace.
+func collect(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("collect", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	bedName := flags.String("testbed", "local", "`NAME` of the testbed: local or virtual")
+	steps := flags.Int("steps", 6000, "steps of the whole trace")
+	seed := flags.Uint64("seed", 1, "of loads, actions and requests")
+	pattern := flags.String("load", "random", "offered load: "+strings.Join(load.Names(), ", "))
+	actions := flags.String("actions", testbed.RandomActions, "random or grid")
+	reference := flags.Int("reference", 100, "steps between two repeats of the reference cell; -1 for none")
+	scale := flags.Float64("timescale", 10, "local: times are divided and rates multiplied by it")
+	front := flags.String("front", "", "local: `ADDRESS` of the front (default 127.0.0.1, a free port)")
+	dir := flags.String("databases", "", "local: `FOLDER` to keep the nodes' SQLite files in (default a temporary one)")
+	dsn := flags.String("dsn", "", "local: databases of the nodes, separated by spaces, in place of SQLite files")
+	if err := flags.Parse(args); err != nil {
+		flags.SetOutput(os.Stderr)
+		fmt.Fprintln(os.Stderr, "usage: meshbench collect [options] FILE.csv\n\nCollects a trace, or goes on with one that was interrupted.")
+		flags.PrintDefaults()
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return fmt.Errorf("collect: %w", err)
+	}
+	if flags.NArg() != 1 {
+		return errors.New("collect: name the trace's file, one; meshbench collect -help lists the options")
+	}
+	if *steps < 1 {
+		return fmt.Errorf("collect: -steps %d; accepted: 1 or more", *steps)
+	}
+	if !(*scale > 0) {
+		return fmt.Errorf("collect: -timescale %v; accepted: above 0, and 1 is real time", *scale)
+	}
+	path := flags.Arg(0)
+	var bed testbed.Testbed
+	var err error
+	switch *bedName {
+	case "local":
+		bed, err = local.New(ctx, local.Config{TimeScale: *scale, Front: *front, Dir: *dir, Databases: strings.Fields(*dsn)})
+	case "virtual":
+		bed, err = virtual.New(virtual.Config{})
+	default:
+		err = fmt.Errorf("collect: unknown testbed %q; accepted: local, virtual", *bedName)
+	}
+	if err != nil {
+		return err
+	}
+	defer bed.Close()
+	c := testbed.Collection{Steps: *steps, Actions: *actions, Seed: *seed, Reference: *reference}
+	if c.Load, err = load.Parse(*pattern, bed.Mesh()); err != nil {
+		return err
+	}
+	live := nb.NewLive()
+	defer live.Close()
+	begin, first := time.Now(), -1
+	c.Progress = func(row trace.Row) {
+		if first < 0 {
+			first = row.Step
+		}
+		left := time.Duration(float64(time.Since(begin)) / float64(row.Step-first+1) * float64(*steps-row.Step-1))
+		live.Text("%s (%s left of %d steps)", testbed.Describe(bed.Mesh(), row), left.Round(time.Second), *steps)
+	}
+	rows, err := testbed.CollectFile(ctx, bed, path, c)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted: %s has %d of %d steps; the same command goes on", path, rows, *steps)
+	}
+	if err != nil {
+		return err
+	}
+	live.Text("%s: %d steps", path, rows)
+	return nil
+}

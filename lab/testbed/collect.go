@@ -1,0 +1,191 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"meshbench/lab/load"
+	"meshbench/lab/mesh"
+	"meshbench/lab/trace"
+)
+
+// How a collection chooses its actions.
+const (
+	// RandomActions draws each step's action uniformly from the space.
+	RandomActions = "random"
+	// GridActions goes through all actions of the space, in an order that is
+	// drawn anew for every round, so that each comes equally often.
+	GridActions = "grid"
+)
+
+// Collection describes the collection of a trace. The zero value is that of
+// the project's own data set.
+type Collection struct {
+	Steps   int          // rows of the whole trace; default 6000
+	Load    load.Pattern // default load.Random
+	Actions string       // RandomActions (default) or GridActions
+	Levels  int          // values of each weight and blocking rate, as in mesh.NewSpace; default 6
+	Seed    uint64       // of loads, actions and requests
+	// Reference is the distance in steps at which one fixed cell is repeated
+	// (load 10 requests/s of each service, nothing blocked, requests spread
+	// evenly), which shows whether the testbed changed; default 100, negative
+	// for never.
+	Reference int
+	// Progress, if set, is called with every row. What it points to is valid
+	// until it returns.
+	Progress func(trace.Row)
+}
+
+// defaults fills in what is zero and reports what is not accepted.
+func (c Collection) defaults(m mesh.Mesh) (Collection, error) {
+	if c.Steps == 0 {
+		c.Steps = 6000
+	}
+	if c.Load == nil {
+		c.Load = load.Random{Mesh: m}
+	}
+	if c.Actions == "" {
+		c.Actions = RandomActions
+	}
+	if c.Reference == 0 {
+		c.Reference = 100
+	}
+	c.Reference = max(c.Reference, 0)
+	switch {
+	case c.Steps < 0:
+		return c, fmt.Errorf("%d steps; accepted: 1 or more", c.Steps)
+	case c.Actions != RandomActions && c.Actions != GridActions:
+		return c, fmt.Errorf("unknown choice of actions %q; accepted: %s, %s", c.Actions, RandomActions, GridActions)
+	}
+	return c, nil
+}
+
+// Meta is the head of the trace that a collection on bed gives.
+func (c Collection) Meta(bed Testbed) (trace.Meta, error) {
+	c, err := c.defaults(bed.Mesh())
+	if err != nil {
+		return trace.Meta{}, fmt.Errorf("testbed: collection: %w", err)
+	}
+	return trace.Meta{Mesh: bed.Mesh(), StepSeconds: bed.Timing().Step, TimeScale: bed.TimeScale(), Testbed: bed.Name(),
+		Load: c.Load.Name(), Actions: c.Actions, Seed: c.Seed, Reference: c.Reference}, nil
+}
+
+// Sink takes the rows of a collection: a trace.Appender, or a trace.Table.
+type Sink interface {
+	// Next is the step at which collection goes on.
+	Next() int
+	Append(trace.Row) error
+}
+
+// Collect makes the steps from sink.Next() to c.Steps on bed and gives each to
+// sink as it is done. Loads and actions are a function of seed and step alone,
+// so that an interrupted collection goes on where it ended, with the loads and
+// actions that it would have had; the requests within the steps are drawn anew.
+// A step that was disturbed is in the trace, marked. An error, such as the
+// context's, ends the collection and leaves all complete steps in sink.
+func Collect(ctx context.Context, bed Testbed, sink Sink, c Collection) error {
+	c, err := c.defaults(bed.Mesh())
+	if err != nil {
+		return fmt.Errorf("testbed: collection: %w", err)
+	}
+	first := sink.Next()
+	if first >= c.Steps {
+		return nil
+	}
+	if err := bed.Reset(ctx, rand.NewPCG(c.Seed, uint64(first)).Uint64()); err != nil {
+		return fmt.Errorf("testbed: collection: %w", err)
+	}
+	plan := newPlan(bed.Mesh(), c)
+	for step := first; step < c.Steps; step++ {
+		row := trace.Row{Step: step, Start: bed.Now()}
+		row.Load, row.Action = plan.at(step)
+		if row.Measurement, err = bed.Measure(ctx, row.Load, row.Action); err != nil {
+			return fmt.Errorf("testbed: collection, step %d of %d: %w", step, c.Steps, err)
+		}
+		if err := sink.Append(row); err != nil {
+			return fmt.Errorf("testbed: collection: %w", err)
+		}
+		if c.Progress != nil {
+			c.Progress(row)
+		}
+	}
+	return nil
+}
+
+// CollectFile collects into a trace file, beginning it or going on where it
+// ends (see trace.OpenAppender). It returns the number of rows in the file.
+func CollectFile(ctx context.Context, bed Testbed, path string, c Collection) (rows int, err error) {
+	meta, err := c.Meta(bed)
+	if err != nil {
+		return 0, err
+	}
+	a, err := trace.OpenAppender(path, meta)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		rows = a.Rows()
+		if e := a.Close(); err == nil {
+			err = e
+		}
+	}()
+	return 0, Collect(ctx, bed, a, c)
+}
+
+// plan is the load and the action of each step.
+type plan struct {
+	c         Collection
+	space     *mesh.Space
+	reference mesh.Action
+	round     int   // that order is of; -1 before the first
+	order     []int // of the actions in a round of the grid
+}
+
+func newPlan(m mesh.Mesh, c Collection) *plan {
+	space := mesh.NewSpace(m, c.Levels)
+	return &plan{c: c, space: space, reference: space.At(space.Nearest(mesh.Even(m))), round: -1}
+}
+
+// Streams of the plan's random numbers, apart from those of loads and requests.
+const (
+	streamRandom = 0x72616e646f6d
+	streamGrid   = 0x67726964
+)
+
+func (p *plan) at(step int) (mesh.Load, mesh.Action) {
+	if p.c.Reference > 0 && step%p.c.Reference == 0 {
+		l := make(mesh.Load, p.space.Mesh().M())
+		for i := range l {
+			l[i] = 10
+		}
+		return l, p.reference
+	}
+	l := p.c.Load.At(nil, p.c.Seed, step)
+	n := p.space.Len()
+	if p.c.Actions == RandomActions {
+		return l, p.space.At(rand.New(rand.NewPCG(p.c.Seed^streamRandom, uint64(step))).IntN(n))
+	}
+	if p.c.Reference > 0 {
+		step -= step/p.c.Reference + 1 // the reference steps so far
+	}
+	if round := step / n; round != p.round {
+		p.round = round
+		p.order = rand.New(rand.NewPCG(p.c.Seed^streamGrid, uint64(round))).Perm(n)
+	}
+	return l, p.space.At(p.order[step%n])
+}
+
+// Describe says in a line what a row shows, for progress on a terminal.
+func Describe(m mesh.Mesh, row trace.Row) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "step %d ", row.Step)
+	for i := range m.M() {
+		fmt.Fprintf(&b, " %s=%.3g %s=%.3g s", m.LoadName(i), row.Load[i], m.DelayName(i), row.Measurement.Service[i].Mean)
+	}
+	if row.Measurement.Mark != "" {
+		fmt.Fprintf(&b, "  marked: %s", row.Measurement.Mark)
+	}
+	return b.String()
+}
