@@ -100,7 +100,7 @@ func versions() map[string]string {
 // policies that a learned one is to be compared with.
 func (r *Result) Table2(source string) figure.Table {
 	t := figure.Table{Header: []string{"objective", "policy", "simulation, random", "paper", "simulation, sinusoidal", "paper",
-		"testbed, random", "paper", "testbed, sinusoidal", "paper"}}
+		"testbed, random", "paper", "testbed, sinusoidal", "paper", "testbed runs"}}
 	for _, o := range r.Config.Objectives {
 		var seen []string
 		for _, c := range r.Cells {
@@ -115,15 +115,18 @@ func (r *Result) Table2(source string) figure.Table {
 			}
 			row := []string{o.Name, name}
 			paper, listed := PaperTable2[o.Name]
-			column := 0
-			for _, environment := range []string{"simulation", "testbed"} {
+			simulated := func(x Cell) bool { return x.Environment == "simulation" }
+			measured := func(x Cell) bool { return x.Environment != "simulation" }
+			column, runs := 0, ""
+			for _, where := range []func(Cell) bool{simulated, measured} {
 				for _, load := range []string{"random", "sinusoidal"} {
 					ours, theirs := "", ""
-					for _, x := range r.Cells {
-						onTestbed := x.Environment != "simulation"
-						if x.Source == source && x.Objective == o.Name && x.Setting == c.Setting && x.Policy == c.Policy &&
-							x.Load == load && onTestbed == (environment == "testbed") {
-							ours = x.ANR().String()
+					if x, ok := r.longest(func(x Cell) bool {
+						return x.Source == source && x.Objective == o.Name && x.Setting == c.Setting && x.Policy == c.Policy && x.Load == load && where(x)
+					}); ok {
+						ours = x.ANR().String()
+						if measured(x) {
+							runs = fmt.Sprintf("%s, %d x %d steps", x.Environment, len(x.Runs), len(x.Runs[0].Steps))
 						}
 					}
 					if listed && c.Policy == "ppo" {
@@ -133,10 +136,27 @@ func (r *Result) Table2(source string) figure.Table {
 					column++
 				}
 			}
+			row = append(row, runs)
 			t.Rows = append(t.Rows, row)
 		}
 	}
 	return t
+}
+
+// longest returns the cell with the most evaluated steps of those that are
+// wanted.
+func (r *Result) longest(wanted func(Cell) bool) (best Cell, ok bool) {
+	most := 0
+	for _, c := range r.Cells {
+		steps := 0
+		for _, run := range c.Runs {
+			steps += len(run.Steps)
+		}
+		if steps > most && wanted(c) {
+			best, most, ok = c, steps, true
+		}
+	}
+	return best, ok
 }
 
 // Curve is the learning curve of an objective under a setting: median and
@@ -244,7 +264,7 @@ func Importance(ctx context.Context, s Source, repeats int) ([]figure.Bar, error
 }
 
 // Drawings are the names that Draw takes.
-var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig8", "importance", "predicted", "policies", "table2"}
+var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2"}
 
 // CheckDrawings reports the first name that Draw does not take.
 func CheckDrawings(names []string) error {
@@ -269,6 +289,15 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		c, ok := r.Find(source.Name, objective, setting, "ppo", load)
 		if !ok {
 			return figure.Run{}, fmt.Errorf("study: nothing evaluated for %s under %s load", objective, load)
+		}
+		return Drawn(c.Median(), m), nil
+	}
+	onTestbed := func(load string) (figure.Run, error) {
+		c, ok := r.longest(func(c Cell) bool {
+			return c.Policy == "ppo" && c.Objective == r.Config.Objectives[0].Name && c.Load == load && c.Environment != "simulation"
+		})
+		if !ok {
+			return figure.Run{}, fmt.Errorf("study: nothing was evaluated on a testbed under %s load", load)
 		}
 		return Drawn(c.Median(), m), nil
 	}
@@ -297,6 +326,17 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		}},
 		{"fig5", evaluation("MO1", "random", figure.Evaluation)},
 		{"fig6", evaluation("MO1", "sinusoidal", figure.Evaluation)},
+		{"fig7", func() (figure.Figure, error) {
+			random, err := onTestbed("random")
+			if err != nil {
+				return figure.Figure{}, err
+			}
+			sinusoidal, err := onTestbed("sinusoidal")
+			if err != nil {
+				return figure.Figure{}, err
+			}
+			return figure.NormalisedRewards(random, sinusoidal)
+		}},
 		{"fig8", evaluation("MO2", "sinusoidal", figure.Loads)},
 		{"importance", func() (figure.Figure, error) {
 			bars, err := Do(r.Config.Cache, "importance", []any{source.Name, source.SHA256, source.Forest, source.Kind}, func() ([]figure.Bar, error) {
@@ -317,7 +357,7 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 			return figure.PredictedVsMeasured(p...)
 		}},
 		{"policies", func() (figure.Figure, error) {
-			return figure.Dots(figure.Axes{Y: "ANR", X: "objective and load", Min: 0, Max: 1.05}, r.Bars(source.Name)...)
+			return figure.Dots(figure.Axes{Y: "ANR", X: "objective and load", Min: 0, Max: 1.05}, r.Bars(source.Name, "simulation")...)
 		}},
 	}
 	var wrote []string
@@ -349,11 +389,12 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 	return wrote, nil
 }
 
-// Bars are the ANR of all policies of a source, for figure.Dots.
-func (r *Result) Bars(source string) []figure.Bar {
+// Bars are the ANR of all policies of a source in an environment, for
+// figure.Dots.
+func (r *Result) Bars(source, environment string) []figure.Bar {
 	var bars []figure.Bar
 	for _, c := range r.Cells {
-		if c.Source != source {
+		if c.Source != source || c.Environment != environment {
 			continue
 		}
 		name := c.Policy

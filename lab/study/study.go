@@ -153,6 +153,11 @@ func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b *sim.Model, 
 	return a, b, err
 }
 
+// Rewards values a model of the source by objective o.
+func (s Source) Rewards(m *sim.Model, o objective.Objective) (*sim.Rewards, error) {
+	return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{})
+}
+
 func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (*sim.Model, error) {
 	cfg := s.Forest
 	cfg.Seed = seed
@@ -193,7 +198,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 			if err != nil {
 				return nil, err
 			}
-			return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{})
+			return s.Rewards(m, o)
 		})
 	}
 	err = r.timed("fit and training, "+s.Name, func() error {
@@ -289,7 +294,7 @@ func (r *Result) evaluate(ctx context.Context, s Source, o objective.Objective, 
 	if err != nil {
 		return nil, err
 	}
-	seen, err := sim.NewRewards(unseen, s.Objective(o), sim.RewardsConfig{})
+	seen, err := s.Rewards(unseen, o)
 	if err != nil {
 		return nil, err
 	}

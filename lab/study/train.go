@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"meshbench/lab/mesh"
 	"meshbench/lab/policy"
@@ -17,6 +18,7 @@ type Trained struct {
 	File      []byte           // the policy, as policy.Load reads it
 	Curve     []ppo.Evaluation // exact ANR on random load against training steps
 	Converged int              // steps after which the curve had converged, by ppo.Convergence's defaults; 0 if it had not
+	Seconds   float64          // that the training took, with the evaluations of the curve
 }
 
 // Train trains one policy on a model's rewards. The learning curve is the exact
@@ -24,6 +26,7 @@ type Trained struct {
 // kept. progress, which may be nil, is called with every point.
 func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress func([]ppo.Evaluation)) (Trained, error) {
 	var out Trained
+	begin := time.Now()
 	space := r.Model().Space()
 	var best *ppo.Policy
 	top := 0.0
@@ -64,6 +67,7 @@ func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress
 		return out, err
 	}
 	out.File, err = viaFile(p)
+	out.Seconds = time.Since(begin).Seconds()
 	return out, err
 }
 
