@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meshbench/lab/anr"
+	"meshbench/lab/figure"
 	"meshbench/lab/load"
 	"meshbench/lab/objective"
 	"meshbench/lab/policy"
@@ -318,4 +319,44 @@ func (r *Result) KeptTrial(root string, s Source, setting string) error {
 	}
 	r.Cells = append(r.Cells, Cells(s.Name, setting, runs)...)
 	return err
+}
+
+// TrialTable compares the policies of the trials of a source, the largest
+// of each environment: ANR as interquartile mean over the runs with its 95 %
+// interval, and PPO's advantage over each, paired by run: the median difference
+// of ANR and the fraction of the pairs in which PPO is better.
+func (r *Result) TrialTable(source string) (figure.Table, error) {
+	t := figure.Table{Header: []string{"environment", "objective", "load", "policy", "ANR", "runs x steps", "marked steps", "PPO's advantage", "PPO better"}}
+	same := func(a, b Cell) bool {
+		return a.Source == b.Source && a.Environment == b.Environment && a.Objective == b.Objective && a.Load == b.Load
+	}
+	for _, c := range r.Cells {
+		if c.Source != source || c.Environment == "simulation" {
+			continue
+		}
+		if best, _ := r.longest(func(x Cell) bool { return same(x, c) && x.Policy == c.Policy }); len(best.Runs) != len(c.Runs) || len(best.Runs[0].Steps) != len(c.Runs[0].Steps) {
+			continue
+		}
+		var values []float64
+		marked := 0
+		for _, run := range c.Runs {
+			values = append(values, run.ANR())
+			for _, s := range run.Steps {
+				if s.Mark != "" {
+					marked++
+				}
+			}
+		}
+		row := []string{c.Environment, c.Objective, c.Load, c.Policy, anr.IQM(values).String(), fmt.Sprintf("%d x %d", len(c.Runs), len(c.Runs[0].Steps)), fmt.Sprint(marked), "", ""}
+		learned, ok := r.longest(func(x Cell) bool { return same(x, c) && x.Policy == "ppo" })
+		if ok && c.Policy != "ppo" {
+			d, err := anr.Compare(learned.Runs, c.Runs)
+			if err != nil {
+				return t, err
+			}
+			row[7], row[8] = d.Difference.String(), fmt.Sprintf("%.2f", d.Improvement)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t, nil
 }

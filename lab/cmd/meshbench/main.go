@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -23,12 +24,14 @@ import (
 const usage = `usage: meshbench COMMAND
 
   figure all|NAME...   run the study where it is not cached, and write figures
-                       (fig1 to fig6, fig8, importance, predicted, policies),
+                       (fig1 to fig8, importance, predicted, policies),
                        table2 and results.json into figures/
   kth FILE             audit the published trace and run the study on it
   collect FILE         collect a trace on a testbed, or go on with it;
                        collect -help lists the options
   audit FILE           audit a trace
+  evaluate             evaluate policies on a testbed beside the baselines;
+                       evaluate -help lists the options
   bench PYTHON         measure beside scikit-learn and Stable-Baselines3, which
                        the interpreter PYTHON has, into figures/bench.json
 `
@@ -97,6 +100,8 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	case "collect":
 		return collect(ctx, rest)
+	case "evaluate":
+		return evaluate(ctx, root, rest)
 	}
 	if command == "bench" {
 		if len(rest) != 1 {
@@ -109,15 +114,14 @@ func run(ctx context.Context, args []string) error {
 
 // figures runs the study and draws the named figures, all when there are none.
 func figures(ctx context.Context, root string, sources []study.Source, names []string) error {
-	cache, err := study.DefaultCache()
+	r, err := runStudy(ctx, sources)
 	if err != nil {
 		return err
 	}
-	report, end := nb.Progress()
-	r, err := study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: cache})
-	end()
-	if err != nil {
-		return err
+	if len(names) == 0 || slices.Contains(names, "fig7") || slices.Contains(names, "table2") {
+		if err := onTestbed(ctx, root, r); err != nil {
+			return err
+		}
 	}
 	dir := filepath.Join(root, "figures")
 	wrote, err := r.Draw(ctx, dir, names...)
@@ -136,6 +140,17 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 	}
 	fmt.Printf("figures/: %s\n", strings.Join(wrote, ", "))
 	return nil
+}
+
+// runStudy runs the study, or takes from the cache what is there.
+func runStudy(ctx context.Context, sources []study.Source) (*study.Result, error) {
+	cache, err := study.DefaultCache()
+	if err != nil {
+		return nil, err
+	}
+	report, end := nb.Progress()
+	defer end()
+	return study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: cache})
 }
 
 func benchmark(ctx context.Context, root, python string) error {
