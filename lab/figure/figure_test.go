@@ -27,6 +27,11 @@ func run(n int) figure.Run {
 		r.NR = append(r.NR, 1-block/8)
 	}
 	r.NR[n/2] = math.NaN()
+	r.Delay = [][]float64{make([]float64, n), make([]float64, n)}
+	for t := range n {
+		r.Delay[0][t], r.Delay[1][t] = .03+.02*math.Sin(float64(t)/9), .1+.05*math.Cos(float64(t)/7)
+	}
+	r.Delay[1][n/3] = math.NaN()
 	return r
 }
 
@@ -69,6 +74,7 @@ func TestGolden(t *testing.T) {
 		{"learning", func() (figure.Figure, error) { return figure.LearningCurve(curve("MO1", .2), curve("MO2", .1)) }},
 		{"evaluation", func() (figure.Figure, error) { return figure.Evaluation(run(80)) }},
 		{"loads", func() (figure.Figure, error) { return figure.Loads(run(80)) }},
+		{"watch", func() (figure.Figure, error) { return figure.Watch(run(80), []float64{.035, .11}) }},
 		{"nr", func() (figure.Figure, error) { return figure.NormalisedRewards(run(60), run(80)) }},
 		{"dots", func() (figure.Figure, error) { return figure.Dots(figure.Axes{Y: "ANR"}, bars...) }},
 		{"predicted", func() (figure.Figure, error) { return figure.PredictedVsMeasured(scatter, scatter, scatter) }},

@@ -153,6 +153,7 @@ func LearningCurve(series ...Series) (Figure, error) {
 // Run is one evaluation, per step and service.
 type Run struct {
 	Offered, Carried [][]float64 // service x step, requests/s
+	Delay            [][]float64 // service x step, s; NaN leaves a gap; only Watch draws it
 	NR               []float64   // per step; NaN leaves a gap
 	ANR              float64
 }
@@ -179,6 +180,36 @@ func Loads(r Run) (Figure, error) {
 		return Figure{}, err
 	}
 	return stack(Column, 1.45*vg.Inch, panels...), nil
+}
+
+// Watch draws a testbed at work: offered and carried load, a panel per
+// service, and the response times of all services on a log scale, with their
+// goals in s dashed; goals may be nil.
+func Watch(r Run, goals []float64) (Figure, error) {
+	panels, err := loads("", r)
+	if err != nil {
+		return Figure{}, err
+	}
+	if len(r.Delay) != len(r.Offered) || goals != nil && len(goals) != len(r.Delay) {
+		return Figure{}, fmt.Errorf("figure: offered load of %d services, delays of %d, goals of %d", len(r.Offered), len(r.Delay), len(goals))
+	}
+	var series []Series
+	for i, d := range r.Delay {
+		series = append(series, Series{Name: fmt.Sprintf("service %d", i+1), X: count(len(d)), Y: d})
+	}
+	p, err := lines(Axes{Title: "mean response time", X: "step", Y: "seconds", LogY: true, Min: .01, Max: 2}, series)
+	if err != nil {
+		return Figure{}, err
+	}
+	for i, o := range goals {
+		l, err := plotter.NewLine(plotter.XYs{{X: 0, Y: o}, {X: float64(max(1, len(r.Delay[i])-1)), Y: o}})
+		if err != nil {
+			return Figure{}, fmt.Errorf("figure: goal of service %d: %w", i+1, err)
+		}
+		l.LineStyle = draw.LineStyle{Color: palette[i%len(palette)], Width: .8, Dashes: dashes[1]}
+		p.plot.Add(l)
+	}
+	return stack(Column, 1.35*vg.Inch, append(panels, p)...), nil
 }
 
 // NormalisedRewards draws NR of two runs (paper, Fig. 7): (a) under random,
