@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"path/filepath"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -111,6 +113,7 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Legend.Padding = 1
 	p.Title.Padding = 3
 	p.BackgroundColor = nil
+	p.X.Tick.Marker, p.Y.Tick.Marker = plain{}, plain{}
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = grey, grey
 	grid.Horizontal.Width, grid.Vertical.Width = .4, .4
@@ -185,6 +188,19 @@ func drawLegend(c draw.Canvas, p panel) {
 		c.FillText(s, vg.Point{X: x + thumb + 3, Y: y + (legendRow-2)/2}, e.label)
 		x += thumb + 3 + sty.Width(e.label) + 10
 	}
+}
+
+// plain are the usual ticks with labels as short as they can be: 25, not 25.00.
+type plain struct{}
+
+func (plain) Ticks(min, max float64) []plot.Tick {
+	out := plot.DefaultTicks{}.Ticks(min, max)
+	for k, t := range out {
+		if t.Label != "" {
+			out[k].Label = strconv.FormatFloat(math.Round(t.Value*1e9)/1e9, 'g', -1, 64)
+		}
+	}
+	return out
 }
 
 // ticks are the given values with plain labels.
