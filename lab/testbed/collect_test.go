@@ -1,0 +1,255 @@
+package testbed_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meshbench/lab/load"
+	"meshbench/lab/mesh"
+	"meshbench/lab/testbed"
+	"meshbench/lab/testbed/local"
+	"meshbench/lab/testbed/virtual"
+	"meshbench/lab/trace"
+)
+
+var long = flag.Bool("long", false, "run the long tests")
+
+// collector, when set, makes the test binary collect on the testbed that it
+// names until it is done or killed.
+const collector = "MESHBENCH_TEST_COLLECTOR"
+
+func TestMain(m *testing.M) {
+	if name, path, ok := strings.Cut(os.Getenv(collector), " "); ok {
+		if err := collectOn(context.Background(), name, path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Steps of the collections that are killed, on each testbed.
+var killSteps = map[string]int{"virtual": 20_000, "local": 200}
+
+func collectOn(ctx context.Context, name, path string) (err error) {
+	var bed testbed.Testbed
+	if name == "local" {
+		bed, err = local.New(ctx, local.Config{TimeScale: 100})
+	} else {
+		bed, err = virtual.New(virtual.Config{})
+	}
+	if err != nil {
+		return err
+	}
+	defer bed.Close()
+	_, err = testbed.CollectFile(ctx, bed, path, testbed.Collection{Steps: killSteps[name], Seed: 3})
+	return err
+}
+
+func start(t *testing.T, name, path string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), collector+"="+name+" "+path)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// A collector that is killed at any moment leaves whole rows, none lost or
+// duplicated, and the next one goes on.
+func TestCollectKilled(t *testing.T) {
+	const kills = 20
+	for _, name := range []string{"virtual", "local"} {
+		t.Run(name, func(t *testing.T) {
+			if name == "local" && !*long {
+				t.Skip("half a minute: run with -long")
+			}
+			path := filepath.Join(t.TempDir(), "trace.csv")
+			rng := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
+			before, interrupted := 0, 0
+			for range kills {
+				cmd := start(t, name, path)
+				time.Sleep(time.Duration(10+rng.IntN(60)) * time.Millisecond)
+				if name == "local" {
+					time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond)
+				}
+				cmd.Process.Signal(syscall.SIGKILL)
+				if cmd.Wait() != nil {
+					interrupted++
+				}
+				n := whole(t, path)
+				if n < before {
+					t.Fatalf("%d rows after a kill, %d before", n, before)
+				}
+				before = n
+			}
+			if err := start(t, name, path).Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if n := whole(t, path); n != killSteps[name] {
+				t.Errorf("%d rows at the end, want %d", n, killSteps[name])
+			}
+			t.Logf("%d of %d starts killed; %d rows were there before the last", interrupted, kills, before)
+			if before == 0 || interrupted < kills/2 {
+				t.Errorf("the kills did not fall into the collection: %d rows, %d killed", before, interrupted)
+			}
+		})
+	}
+}
+
+// whole checks that a trace file has each step once, in order, and returns
+// their number. What follows the last newline is a torn row, which counts for
+// nothing.
+func whole(t *testing.T, path string) int {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = data[:strings.LastIndexByte(string(data), '\n')+1]
+	copied := filepath.Join(t.TempDir(), "copy.csv")
+	if err := os.WriteFile(copied, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), "\nstep,") { // killed within the head
+		return 0
+	}
+	if strings.HasSuffix(strings.TrimRight(string(data), "\n"), "mark") {
+		return 0
+	}
+	table, err := trace.Read(copied, trace.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := range table.Len() {
+		if table.Row(r).Step != r {
+			t.Fatalf("row %d is step %d", r, table.Row(r).Step)
+		}
+	}
+	return table.Len()
+}
+
+// memory collects into a table.
+func memory(t *testing.T, c testbed.Collection, stops ...int) *trace.Table {
+	t.Helper()
+	bed, err := virtual.New(virtual.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := c.Meta(bed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := trace.New(meta)
+	for _, stop := range append(stops, c.Steps) {
+		ctx, cancel := context.WithCancel(context.Background())
+		part := c
+		part.Progress = func(row trace.Row) {
+			if row.Step+1 == stop {
+				cancel()
+			}
+		}
+		err := testbed.Collect(ctx, bed, table, part)
+		cancel()
+		if stop < c.Steps && !errors.Is(err, context.Canceled) || stop == c.Steps && err != nil {
+			t.Fatal(err)
+		}
+		if table.Len() != stop {
+			t.Fatalf("%d rows after a stop at %d", table.Len(), stop)
+		}
+	}
+	return table
+}
+
+// An interrupted collection has the loads and actions of an uninterrupted one.
+func TestCollectResumes(t *testing.T) {
+	for _, actions := range []string{testbed.RandomActions, testbed.GridActions} {
+		c := testbed.Collection{Steps: 300, Seed: 5, Actions: actions}
+		a, b := memory(t, c), memory(t, c, 1, 100, 101, 257)
+		m := a.Mesh()
+		for r := range a.Len() {
+			x, y := a.Row(r), b.Row(r)
+			if fmt.Sprint(x.Load, m.FormatAction(x.Action)) != fmt.Sprint(y.Load, m.FormatAction(y.Action)) {
+				t.Fatalf("%s, step %d: %v %s and %v %s", actions, r, x.Load, m.FormatAction(x.Action), y.Load, m.FormatAction(y.Action))
+			}
+		}
+	}
+}
+
+// Grid actions come equally often, whatever the reference steps.
+func TestCollectGrid(t *testing.T) {
+	const levels = 3 // 81 actions
+	space := mesh.NewSpace(mesh.Mesh{}, levels)
+	c := testbed.Collection{Steps: 7 * space.Len() * 10 / 9, Levels: levels, Actions: testbed.GridActions, Reference: 10, Load: load.Constant{}}
+	table := memory(t, c)
+	count := make([]int, space.Len())
+	reference := space.Nearest(mesh.Even(mesh.Mesh{}))
+	for r := range table.Len() {
+		k, ok := space.Index(table.Row(r).Action)
+		if !ok {
+			t.Fatalf("step %d is off the grid", r)
+		}
+		if r%10 == 0 {
+			if k != reference {
+				t.Fatalf("step %d is not the reference", r)
+			}
+			continue
+		}
+		count[k]++
+	}
+	for k, n := range count {
+		if n != 7 {
+			t.Errorf("%s came %d times, want 7", mesh.Mesh{}.FormatAction(space.At(k)), n)
+		}
+	}
+}
+
+func TestCollectErrors(t *testing.T) {
+	bed, err := virtual.New(virtual.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		c    testbed.Collection
+		want string
+	}{
+		{testbed.Collection{Steps: -1}, "-1 steps; accepted: 1 or more"},
+		{testbed.Collection{Actions: "best"}, `"best"; accepted: random, grid`},
+	} {
+		path := filepath.Join(t.TempDir(), "t.csv")
+		if _, err := testbed.CollectFile(context.Background(), bed, path, c.c); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want one with %q", err, c.want)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s was made", path)
+		}
+	}
+	// Another seed is another trace; nothing is changed.
+	path := filepath.Join(t.TempDir(), "t.csv")
+	if _, err := testbed.CollectFile(context.Background(), bed, path, testbed.Collection{Steps: 3}); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.ReadFile(path)
+	if _, err := testbed.CollectFile(context.Background(), bed, path, testbed.Collection{Steps: 9, Seed: 1}); err == nil || !strings.Contains(err.Error(), "another trace") {
+		t.Errorf("error %v", err)
+	}
+	if after, _ := os.ReadFile(path); string(after) != string(before) {
+		t.Error("the refused file was changed")
+	}
+}
