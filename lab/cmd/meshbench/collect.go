@@ -86,6 +86,10 @@ func collect(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	live.Text("%s: %d steps", path, rows)
+	note := ""
+	if b, ok := bed.(*local.Testbed); ok && b.Repeated() > 0 {
+		note = fmt.Sprintf("; the generator was late in %d, which were made again", b.Repeated())
+	}
+	live.Text("%s: %d steps%s", path, rows, note)
 	return nil
 }
