@@ -16,26 +16,12 @@ type Sample struct {
 // of inputs in some tree, with the weights by which their targets make the
 // prediction, ascending by row. It panics as Predict does.
 func (f *Forest) LeafSamples(row []float64) []Sample {
-	f.prepare(nil, row)
-	ranks := f.ranks(nil, row)
-	weight := map[uint32]float64{}
-	each := 1 / float64(len(f.trees))
-	for _, t := range f.trees {
-		at := uint32(0)
-		for !t[at].isLeaf() {
-			n := t[at]
-			at = n.child()
-			if ranks[n.feature()] > n.cut() {
-				at++
-			}
-		}
-		f.leafRows(t[at].value(), func(r uint32, share float64) { weight[r] += share * each })
+	var n Neighbours
+	f.Neighbours(&n, row)
+	out := make([]Sample, len(n.Rows))
+	for k, r := range n.Rows {
+		out[k] = Sample{int(r), n.Weights[k]}
 	}
-	out := make([]Sample, 0, len(weight))
-	for r, w := range weight {
-		out = append(out, Sample{int(r), w})
-	}
-	slices.SortFunc(out, func(a, b Sample) int { return a.Row - b.Row })
 	return out
 }
 

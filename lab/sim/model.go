@@ -32,6 +32,10 @@ func (k Kind) String() string { return [...]string{"measured", "as published"}[k
 type ModelConfig struct {
 	// Kind is what is learned. Default Measured.
 	Kind Kind
+	// Structure is which inputs the targets are learned from, for Kind
+	// Measured. Default Joint. PerNode moves training rows within leaves, so
+	// that its leaves can be large: a Forest.MinLeaf of 40 suits it.
+	Structure Structure
 	// Forest holds the settings of each forest. Its names are set by Learn.
 	// If Trees is 0, it will be defaulted to the authors' 120.
 	Forest forest.Config
@@ -51,6 +55,7 @@ type Model struct {
 	// forests predict targets: one for all when as published, one each when
 	// measured, since their rows differ.
 	forests []*forest.Forest
+	nodes   *perNode // for structure PerNode, in place of forests
 	targets []string
 	free    int // free routing weights of one service
 
@@ -112,6 +117,15 @@ func Learn(ctx context.Context, t *trace.Table, cfg ModelConfig) (*Model, error)
 	}
 	c.FeatureNames = t.Mesh().FeatureNames()
 	m := newModel(t.Mesh(), cfg.Kind, cfg.Levels)
+	if cfg.Structure == PerNode {
+		if cfg.Kind != Measured {
+			return nil, fmt.Errorf("sim: learn: a model of structure %q must be of kind %q, not %q", PerNode, Measured, cfg.Kind)
+		}
+		if m.nodes, err = learnPerNode(ctx, t, y, c); err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
 	if cfg.Kind == AsPublished {
 		c.OutputNames = names
 		f, err := forest.Fit(ctx, x, y, c)
@@ -193,9 +207,23 @@ func (m *Model) Mesh() mesh.Mesh { return m.mesh }
 // Space is the action space that the model tabulates.
 func (m *Model) Space() *mesh.Space { return m.space }
 
+// Structure is which inputs the targets were learned from.
+func (m *Model) Structure() Structure {
+	if m.nodes != nil {
+		return PerNode
+	}
+	return Joint
+}
+
 // Forests returns the forests, in the order of Targets; one for all of them
-// when as published.
-func (m *Model) Forests() []*forest.Forest { return m.forests }
+// when as published. With structure PerNode they are those of log d_ij, then
+// those of C_i over l_i(1-b_i).
+func (m *Model) Forests() []*forest.Forest {
+	if m.nodes != nil {
+		return m.nodes.forests()
+	}
+	return m.forests
+}
 
 // Predict returns the targets for one load and action, in the order of
 // Targets, NaN where no request goes (Measured).
@@ -206,6 +234,16 @@ func (m *Model) Predict(load mesh.Load, a mesh.Action) ([]float64, error) {
 	if err := a.Validate(m.mesh); err != nil {
 		return nil, err
 	}
+	return m.predict(load, a), nil
+}
+
+func (m *Model) predict(load mesh.Load, a mesh.Action) []float64 {
+	if m.nodes != nil {
+		o := m.nodes.outlook(load)
+		o.set(a)
+		x := mesh.NewMeasurement(m.mesh)
+		return o.means(nil, &x)
+	}
 	row := m.mesh.Features(nil, load, a)
 	var y []float64
 	for _, f := range m.forests {
@@ -214,7 +252,56 @@ func (m *Model) Predict(load mesh.Load, a mesh.Action) ([]float64, error) {
 	if m.kind == Measured {
 		m.clear(y, load, a)
 	}
-	return y, nil
+	return y
+}
+
+// PredictMatrix returns the targets for rows of inputs whose columns are
+// mesh.FeatureNames, in the order of Targets: rows x targets. Unlike Predict it
+// says what the forests say of a delay also where no request goes, if they can
+// (structure Joint). It panics when the number of columns is wrong or a value
+// is not finite.
+func (m *Model) PredictMatrix(x mat.Matrix) *mat.Dense {
+	rows, columns := x.Dims()
+	if want := len(m.mesh.FeatureNames()); columns != want {
+		panic(fmt.Sprintf("sim: PredictMatrix of %d columns; %s has %d inputs", columns, m.mesh, want))
+	}
+	y := mat.NewDense(rows, len(m.targets), nil)
+	if m.nodes == nil {
+		from := 0
+		for _, f := range m.forests {
+			hat := f.PredictMatrix(x)
+			_, k := hat.Dims()
+			y.Slice(0, rows, from, from+k).(*mat.Dense).Copy(hat)
+			from += k
+		}
+		return y
+	}
+	var in []float64
+	for r := range rows {
+		in = mat.Row(in, r, x)
+		y.SetRow(r, m.predict(m.split(in)))
+	}
+	return y
+}
+
+// split turns inputs into what they are made of. The last weight of a service
+// is what the others leave.
+func (m *Model) split(in []float64) (mesh.Load, mesh.Action) {
+	s, n := m.mesh.M(), m.mesh.N()
+	a := mesh.Action{Route: make([]float64, 0, s*n), Block: in[len(in)-s:]}
+	for i := range s {
+		last := 1.0
+		for _, p := range in[s+i*m.free : s+(i+1)*m.free] {
+			a.Route = append(a.Route, p)
+			last -= p
+		}
+		// 1-.6-.4 is not 0.
+		if last < 1e-9 {
+			last = 0
+		}
+		a.Route = append(a.Route, last)
+	}
+	return in[:s], a
 }
 
 // clear marks as missing what no request gives, and carries nothing that was
@@ -286,6 +373,15 @@ func loadKey(dst []byte, load mesh.Load) []byte {
 
 func (m *Model) tabulate(load mesh.Load) (*Table, error) {
 	t := &Table{Load: load, targets: len(m.targets), values: make([]float64, m.space.Len()*len(m.targets))}
+	if m.nodes != nil {
+		o := m.nodes.outlook(load)
+		x := mesh.NewMeasurement(m.mesh)
+		for k := range m.space.Len() {
+			o.set(m.space.At(k))
+			o.means(t.Row(k)[:0], &x)
+		}
+		return t, nil
+	}
 	column := 0
 	for _, f := range m.forests {
 		y, err := m.grid(f, load)

@@ -12,10 +12,12 @@ import (
 
 // RewardsConfig holds the settings of NewRewards.
 type RewardsConfig struct {
-	// Expected values a step by its expected reward over the distribution of
-	// the delays in the forests' leaves, rather than by the reward of the mean
-	// delay. It needs a model of kind Measured and an objective with
-	// request-weighted delays.
+	// Expected values a step by its expected reward, rather than by the reward
+	// of the mean delay. With a model of structure PerNode it is the mean of the
+	// objective over the distribution of the delays and of the carried loads
+	// that go with them, for any objective. With Joint it takes E[r_i(d_i)] over
+	// the leaves of the forest of d_i and the mean carried load; it needs kind
+	// Measured and an objective with request-weighted delays.
 	Expected bool
 }
 
@@ -25,7 +27,8 @@ type RewardsConfig struct {
 type Rewards struct {
 	model     *Model
 	objective objective.Objective
-	utilities []*forest.Forest // E[r_i(d_i)] for every service, when expected
+	expected  bool
+	utilities []*forest.Forest // E[r_i(d_i)] for every service, when expected of a joint model
 
 	mu     sync.Mutex
 	tables map[string]*rewardEntry
@@ -50,8 +53,8 @@ func NewRewards(m *Model, o objective.Objective, cfg RewardsConfig) (*Rewards, e
 	if err != nil {
 		return nil, err
 	}
-	r := &Rewards{model: m, objective: o, tables: map[string]*rewardEntry{}}
-	if !cfg.Expected {
+	r := &Rewards{model: m, objective: o, expected: cfg.Expected, tables: map[string]*rewardEntry{}}
+	if !cfg.Expected || m.nodes != nil {
 		return r, nil
 	}
 	if m.kind != Measured || o.Delay != objective.RequestWeighted {
@@ -95,13 +98,31 @@ func (r *Rewards) At(load mesh.Load) (*RewardTable, error) {
 	return e.r, e.err
 }
 
-func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
+// values returns the reward of every action of the space.
+func (r *Rewards) values(load mesh.Load) ([]float64, error) {
 	m := r.model
-	t, err := m.Table(load)
+	e, err := r.objective.Bind(m.mesh)
 	if err != nil {
 		return nil, err
 	}
-	e, err := r.objective.Bind(m.mesh)
+	values := make([]float64, m.space.Len())
+	x := mesh.NewMeasurement(m.mesh)
+	if r.expected && m.nodes != nil {
+		if err := m.check(load); err != nil {
+			return nil, err
+		}
+		o := m.nodes.outlook(load)
+		for k := range values {
+			a := m.space.At(k)
+			o.set(a)
+			for s := range points {
+				o.point(s, &x)
+				values[k] += e.Reward(load, a, x) / points
+			}
+		}
+		return values, nil
+	}
+	t, err := m.Table(load)
 	if err != nil {
 		return nil, err
 	}
@@ -109,16 +130,27 @@ func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &RewardTable{Reward: make([]float64, m.space.Len()), Best: math.Inf(-1)}
-	x := mesh.NewMeasurement(m.mesh)
-	for k := range out.Reward {
+	for k := range values {
 		a := m.space.At(k)
 		m.measurement(&x, t, k, a)
 		if utility == nil {
-			out.Reward[k] = e.Reward(load, a, x)
+			values[k] = e.Reward(load, a, x)
 		} else {
-			out.Reward[k] = e.Expected(load, a, x, utility[k])
+			values[k] = e.Expected(load, a, x, utility[k])
 		}
+	}
+	return values, nil
+}
+
+func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
+	m := r.model
+	values, err := r.values(load)
+	if err != nil {
+		return nil, err
+	}
+	out := &RewardTable{Reward: values, Best: math.Inf(-1)}
+	for k := range out.Reward {
+		a := m.space.At(k)
 		if math.IsNaN(out.Reward[k]) {
 			return nil, fmt.Errorf("sim: objective %q gives no number for load %v and action %s", r.objective.Name, load, m.mesh.FormatAction(a))
 		}
