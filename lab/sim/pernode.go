@@ -2,9 +2,11 @@ package sim
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -51,6 +53,9 @@ type nodeDelay struct {
 	inputs []float64      // training rows x m
 	scale  []float64      // standard deviation of each input
 	lo, hi float64        // smallest and largest log d_ij
+
+	mu     sync.Mutex
+	clouds map[string]*cloud // by the lattice point of the carried loads
 }
 
 const (
@@ -60,6 +65,9 @@ const (
 	// lattice makes pairs, and triples, of samples cover their square evenly: a
 	// rank-1 lattice rule (Korobov), near the golden section of points.
 	lattice = 155
+	// Distributions are computed for carried loads that are multiples of the
+	// inputs' standard deviation over grain, and moved from there by the slopes.
+	grain = 8
 	// ridge shrinks the local slopes; in squared standard deviations of the
 	// inputs.
 	ridge = .003
@@ -152,6 +160,7 @@ func (d *nodeDelay) prepare() {
 		v := d.forest.Target(r)[0]
 		d.lo, d.hi = min(d.lo, v), max(d.hi, v)
 	}
+	d.clouds = map[string]*cloud{}
 	d.scale = make([]float64, m)
 	for s := range d.scale {
 		for r := range rows {
@@ -197,14 +206,58 @@ func (p *perNode) rates(dst []float64, load mesh.Load, a mesh.Action) {
 }
 
 // cloud is a sample of the steps of a node: delays in s, ascending, and the
-// answered requests of each step.
+// answered requests of each step, with the slopes of log delay and of counts
+// against the carried loads.
 type cloud struct {
 	delay, count [points]float64
 	meanCount    float64
+	centre       []float64 // carried loads, requests/s
+	slope        []float64 // m x 2, per request/s
 }
 
-// clouds computes clouds. It keeps its buffers: one goroutine uses one.
-type clouds struct {
+// part is a cloud that was moved to other carried loads nearby.
+type part struct {
+	*cloud
+	factor float64 // of delays
+	more   float64 // requests
+}
+
+// at samples the delay at the given carried loads (requests/s). key is a
+// buffer.
+func (d *nodeDelay) at(rates []float64, key []byte) part {
+	key = key[:0]
+	for s, v := range rates {
+		key = binary.AppendVarint(key, int64(math.Round(v*grain/d.scale[s])))
+	}
+	d.mu.Lock()
+	c := d.clouds[string(key)]
+	d.mu.Unlock()
+	if c == nil {
+		centre := make([]float64, len(rates))
+		for s, v := range rates {
+			centre[s] = math.Round(v*grain/d.scale[s]) * d.scale[s] / grain
+		}
+		w := workbenches.Get().(*workbench)
+		c = w.cloud(d, centre)
+		workbenches.Put(w)
+		d.mu.Lock()
+		d.clouds[string(key)] = c
+		d.mu.Unlock()
+	}
+	p := part{cloud: c}
+	log := 0.0
+	for s, v := range rates {
+		log += c.slope[2*s] * (v - c.centre[s])
+		p.more += c.slope[2*s+1] * (v - c.centre[s])
+	}
+	p.factor = math.Exp(log)
+	return p
+}
+
+var workbenches = sync.Pool{New: func() any { return new(workbench) }}
+
+// workbench has the buffers for computing clouds.
+type workbench struct {
 	neighbours forest.Neighbours
 	near       []near
 	a          []float64 // m x m
@@ -215,8 +268,8 @@ type clouds struct {
 // near is a training row that was moved to the loads asked for.
 type near struct{ log, count, weight float64 }
 
-// of samples the delay d at the given carried loads.
-func (w *clouds) of(d *nodeDelay, rates []float64) *cloud {
+// cloud samples the delay d at the given carried loads, which it keeps.
+func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
 	m := len(rates)
 	w.a = slices.Grow(w.a[:0], m*m)[:m*m]
 	w.b = slices.Grow(w.b[:0], 2*m)[:2*m]
@@ -277,7 +330,11 @@ func (w *clouds) of(d *nodeDelay, rates []float64) *cloud {
 		return 0
 	})
 	// The middles of points equal shares of the weight.
-	c := &cloud{}
+	c := &cloud{centre: rates, slope: slices.Clone(w.b)}
+	for s := range rates {
+		c.slope[2*s] /= d.scale[s]
+		c.slope[2*s+1] /= d.scale[s]
+	}
 	k, sum := 0, w.near[0].weight
 	for s := range points {
 		for at := (float64(s) + .5) / points; sum < at && k+1 < len(w.near); {
@@ -322,66 +379,49 @@ func solve(a, b []float64, m int) {
 	}
 }
 
-// outlook foresees the steps of one load under any action. What actions have
-// in common is computed once. One goroutine uses one outlook.
+// outlook foresees the steps of one load under any action. One goroutine uses
+// one outlook.
 type outlook struct {
 	p       *perNode
 	load    mesh.Load
-	work    *clouds
-	carried []map[float64]float64 // per service: by blocking rate
-	seen    []map[string]*cloud   // m x n: by the loads carried to the node
-	rate    []float64             // m x n
-	at      []float64
+	carried []map[float64]float64 // per service: C_i by blocking rate
+	rates   []float64             // of one node, requests/s
 	key     []byte
 
 	// Of the action that was set last:
 	mean  []float64 // C_i
-	parts []*cloud  // m x n, nil where no request goes
+	parts []part    // m x n, without a cloud where no request goes
 }
 
 func (p *perNode) outlook(load mesh.Load) *outlook {
 	m, n := p.mesh.M(), p.mesh.N()
-	o := &outlook{p: p, load: load, work: &clouds{}, rate: make([]float64, m*n), mean: make([]float64, m), parts: make([]*cloud, m*n)}
+	o := &outlook{p: p, load: load, rates: make([]float64, m), mean: make([]float64, m), parts: make([]part, m*n)}
 	for range m {
 		o.carried = append(o.carried, map[float64]float64{})
-	}
-	for range m * n {
-		o.seen = append(o.seen, map[string]*cloud{})
 	}
 	return o
 }
 
 // set turns to action a.
 func (o *outlook) set(a mesh.Action) {
-	m, n := o.p.mesh.M(), o.p.mesh.N()
-	for i := range m {
+	n := o.p.mesh.N()
+	for i := range o.mean {
 		c, ok := o.carried[i][a.Block[i]]
 		if !ok {
 			c = o.p.carriedLoad(i, o.load[i], a.Block[i])
 			o.carried[i][a.Block[i]] = c
 		}
 		o.mean[i] = c
-		for j := range n {
-			o.rate[i*n+j] = c * a.Route[i*n+j]
-		}
 	}
 	for j := range n {
-		o.at, o.key = o.at[:0], o.key[:0]
-		for i := range m {
-			o.at = append(o.at, o.rate[i*n+j])
+		for i, c := range o.mean {
+			o.rates[i] = c * a.Route[i*n+j]
 		}
-		o.key = loadKey(o.key, o.at)
-		for i := range m {
-			if o.at[i] <= 0 {
-				o.parts[i*n+j] = nil
-				continue
+		for i, rate := range o.rates {
+			o.parts[i*n+j] = part{}
+			if rate > 0 {
+				o.parts[i*n+j] = o.p.delays[i*n+j].at(o.rates, o.key)
 			}
-			c := o.seen[i*n+j][string(o.key)]
-			if c == nil {
-				c = o.work.of(o.p.delays[i*n+j], o.at)
-				o.seen[i*n+j][string(o.key)] = c
-			}
-			o.parts[i*n+j] = c
 		}
 	}
 }
@@ -393,22 +433,24 @@ func (o *outlook) point(s int, x *mesh.Measurement) {
 	at := s
 	for i, mean := range o.mean {
 		count, centre, sum := 0.0, 0.0, 0.0
-		for j, c := range o.parts[i*n : (i+1)*n] {
+		for j := range n {
 			k := (at + 7*(i*n+j)) % points
 			at = at * lattice % points
-			if c == nil {
+			c := &o.parts[i*n+j]
+			if c.cloud == nil {
 				x.Node[i*n+j].Mean = math.NaN()
 				continue
 			}
-			count += c.count[k]
-			centre += c.meanCount
-			sum += c.count[k] * c.delay[k]
-			x.Node[i*n+j].Mean = c.delay[k]
+			requests, d := max(c.count[k]+c.more, 0), c.delay[k]*c.factor
+			count += requests
+			centre += c.meanCount + c.more
+			sum += requests * d
+			x.Node[i*n+j].Mean = d
 		}
 		x.Service[i].Mean = sum / count // 0/0 is missing
-		x.Carried[i] = max(mean+(count-centre)/o.p.seconds, 0)
-		if mean == 0 {
-			x.Carried[i] = 0
+		x.Carried[i] = 0
+		if mean > 0 {
+			x.Carried[i] = max(mean+(count-centre)/o.p.seconds, 0)
 		}
 	}
 }
@@ -421,13 +463,13 @@ func (o *outlook) means(dst []float64, x *mesh.Measurement) []float64 {
 	y := dst[first:]
 	for i := range m {
 		for j := range n {
-			c := o.parts[i*n+j]
-			if c == nil {
+			c := &o.parts[i*n+j]
+			if c.cloud == nil {
 				y[i*n+j] = math.NaN()
 				continue
 			}
 			for _, d := range c.delay {
-				y[i*n+j] += d / points
+				y[i*n+j] += d * c.factor / points
 			}
 		}
 	}
