@@ -24,6 +24,13 @@ type Plane interface {
 	Faults(ctx context.Context) []string
 }
 
+// Generator offers load to a testbed: an httpload.Generator, or an
+// httpload.Remote where it is in the mesh.
+type Generator interface {
+	Reset(ctx context.Context, seed uint64) error
+	Run(ctx context.Context, step httpload.Step) ([]httpload.Result, error)
+}
+
 // LoopConfig describes the control loop of a testbed that serves HTTP.
 type LoopConfig struct {
 	Name      string // of the testbed
@@ -31,7 +38,7 @@ type LoopConfig struct {
 	Timing    Timing
 	TimeScale float64 // that the generator has
 	Plane     Plane
-	Generator *httpload.Generator
+	Generator Generator
 	MaxLag    float64 // mean lag of the generator from which on a step is disturbed, s unscaled; default 0.005
 	Repeats   int     // how often a step is made again that the generator disturbed; default 5, negative for never
 }
@@ -75,7 +82,9 @@ func (l *Loop) Now() time.Time { return time.Now().UTC() }
 // Reset gives up the requests under way and begins again from seed.
 func (l *Loop) Reset(ctx context.Context, seed uint64) error {
 	l.step = 0
-	l.cfg.Generator.Reset(seed)
+	if err := l.cfg.Generator.Reset(ctx, seed); err != nil {
+		return fmt.Errorf("%s: reset: %w", l.cfg.Name, err)
+	}
 	if err := l.cfg.Plane.Reset(ctx, seed); err != nil {
 		return fmt.Errorf("%s: reset: %w", l.cfg.Name, err)
 	}

@@ -107,16 +107,20 @@ func New(cfg Config, seed uint64) (*Generator, error) {
 		}
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.Reset(seed)
-	return g, nil
+	return g, g.Reset(g.ctx, seed)
 }
 
-// Reset gives up the requests under way and begins again from seed.
-func (g *Generator) Reset(seed uint64) {
+// Reset gives up the requests under way and begins again from seed. It returns
+// no error but the context's.
+func (g *Generator) Reset(ctx context.Context, seed uint64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	g.abandon()
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.requests = stream.New(g.cfg.Mesh.M(), seed)
 	g.progress = Progress{}
+	return nil
 }
 
 func (g *Generator) abandon() {
