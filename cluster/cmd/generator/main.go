@@ -1,0 +1,54 @@
+// Command generator is the entry point of the load generator's image. It makes
+// the steps that a controller asks it for (see httpload.Handler). Settings come
+// from the environment:
+//
+//	LISTEN              address, default :8080
+//	CONTROL_TOKEN_FILE  file of the token of those who control it
+//	SERVICES, NODES     names, separated by commas; default the paper's
+//	TARGET              base URL of the front; default http://front:8080
+//	TIME_SCALE          divides times and multiplies rates; default 1
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"meshbench/cluster/cmd/internal/pod"
+	"meshbench/lab/load/httpload"
+	"meshbench/lab/service"
+	"meshbench/lab/service/item"
+)
+
+func main() { pod.Main("generator", run) }
+
+func run(ctx context.Context) error {
+	var s pod.Settings
+	m := s.Mesh()
+	token := s.Token()
+	cfg := httpload.Config{Target: s.Text("TARGET", "http://front:8080"), Mesh: m, TimeScale: s.Positive("TIME_SCALE", 1),
+		NodeHeader: service.NodeHeader, FailureHeader: service.FailureHeader}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	c, err := item.NewCatalogue(item.Paper(m.M()), 0)
+	if err != nil {
+		return err
+	}
+	for i := range m.M() {
+		cfg.Items = append(cfg.Items, c.Len(i))
+	}
+	g, err := httpload.New(cfg, 0)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	h, err := httpload.NewHandler(g, token)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+	return pod.Serve(ctx, s.Text("LISTEN", ":8080"), mux)
+}

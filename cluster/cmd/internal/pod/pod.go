@@ -1,0 +1,148 @@
+// Package pod is what the entry points of the images share: settings from the
+// environment, each checked, and an HTTP server that ends gracefully.
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"meshbench/lab/mesh"
+)
+
+// Settings reads the environment and gathers what is wrong with it.
+type Settings struct {
+	Lookup func(string) (string, bool) // default os.LookupEnv
+	errs   []error
+}
+
+func (s *Settings) lookup(name string) (string, bool) {
+	if s.Lookup == nil {
+		return os.LookupEnv(name)
+	}
+	return s.Lookup(name)
+}
+
+func (s *Settings) fail(format string, args ...any) {
+	s.errs = append(s.errs, fmt.Errorf(format, args...))
+}
+
+// Err is all that was wrong, nil for nothing.
+func (s *Settings) Err() error { return errors.Join(s.errs...) }
+
+// Text is a setting, or its default.
+func (s *Settings) Text(name, def string) string {
+	if v, ok := s.lookup(name); ok {
+		return v
+	}
+	return def
+}
+
+// Positive is a number above 0.
+func (s *Settings) Positive(name string, def float64) float64 {
+	v, ok := s.lookup(name)
+	if !ok {
+		return def
+	}
+	x, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(x > 0) || x > 1e9 {
+		s.fail("%s is %q; accepted: a number above 0", name, v)
+	}
+	return x
+}
+
+// Whole is a whole number not below 0.
+func (s *Settings) Whole(name string, def uint64) uint64 {
+	v, ok := s.lookup(name)
+	if !ok {
+		return def
+	}
+	x, err := strconv.ParseUint(v, 10, 64)
+	if err != nil {
+		s.fail("%s is %q; accepted: a whole number not below 0", name, v)
+	}
+	return x
+}
+
+// Token is the content of the file that CONTROL_TOKEN_FILE names.
+func (s *Settings) Token() string {
+	path, ok := s.lookup("CONTROL_TOKEN_FILE")
+	if !ok {
+		s.fail("CONTROL_TOKEN_FILE is missing; accepted: the file of the control token")
+		return ""
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		s.fail("CONTROL_TOKEN_FILE: %w", err)
+		return ""
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		s.fail("CONTROL_TOKEN_FILE: %s is empty", path)
+	}
+	return token
+}
+
+// Mesh has the services and nodes that SERVICES and NODES name, separated by
+// commas; by default the paper's two of each.
+func (s *Settings) Mesh() mesh.Mesh {
+	m := mesh.Mesh{Services: s.names("SERVICES"), Nodes: s.names("NODES")}
+	if err := m.Validate(); err != nil {
+		s.fail("SERVICES, NODES: %w", err)
+	}
+	return m
+}
+
+func (s *Settings) names(name string) []string {
+	v, ok := s.lookup(name)
+	if !ok {
+		return nil
+	}
+	return strings.Split(v, ",")
+}
+
+// Main runs a program until a signal ends it, and exits with one line on
+// standard error when it fails.
+func Main(name string, run func(context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+		os.Exit(1)
+	}
+}
+
+// grace is how long requests under way may take after a signal.
+const grace = 5 * time.Second
+
+// Serve serves h at addr until the context ends, and then what is under way.
+func Serve(ctx context.Context, addr string, h http.Handler) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	slog.Info("serving", "address", l.Addr().String())
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := server.Shutdown(end); err != nil {
+		server.Close()
+	}
+	return nil
+}
