@@ -78,8 +78,7 @@ const maxSetting = 64 << 10
 // when anything is wrong with the request, not at all.
 func (f *Front) control(w http.ResponseWriter, r *http.Request) {
 	if !f.authorised(r) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="control"`)
-		http.Error(w, "the control endpoint needs the header 'Authorization: Bearer TOKEN' with the front's token", http.StatusUnauthorized)
+		refuse(w)
 		return
 	}
 	if r.Method == http.MethodPut {
@@ -94,6 +93,12 @@ func (f *Front) control(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(NewSetting(f.cfg.Mesh, f.Action(), f.cfg.Upstreams == nil))
+}
+
+// refuse answers who has no token.
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="control"`)
+	http.Error(w, "this needs the header 'Authorization: Bearer TOKEN' with the front's token", http.StatusUnauthorized)
 }
 
 func readSetting(w http.ResponseWriter, r *http.Request) (s Setting, code int, err error) {

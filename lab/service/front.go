@@ -48,6 +48,7 @@ type FrontConfig struct {
 //	GET /                        a page to ask for items by hand
 //	GET /{service}/items/{key}   429 for the blocked share, else a node's reply
 //	GET, PUT /control            the Setting in force; needs the token
+//	GET /probe/{service}         where the mesh routes: health of a node that it chooses, never blocked; needs the token
 //	GET /healthz, /readyz        alive
 //	GET /metrics                 Prometheus
 //
@@ -107,6 +108,9 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	f.mux.HandleFunc("GET /{service}/items/{key}", f.item)
 	f.mux.HandleFunc("GET /control", f.control)
 	f.mux.HandleFunc("PUT /control", f.control)
+	if cfg.Upstreams != nil {
+		f.mux.HandleFunc("GET /probe/{service}", f.probe)
+	}
 	f.mux.HandleFunc("GET /healthz", healthy)
 	f.mux.HandleFunc("GET /readyz", healthy)
 	f.mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -156,6 +160,29 @@ func (f *Front) item(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(context.WithValue(r.Context(), arrival{}, time.Now()))
 	}
 	f.proxy[k].ServeHTTP(w, r)
+}
+
+// ProbeHeader marks the requests of /probe, so that a mesh which blocks can let
+// them through.
+const ProbeHeader = "Meshbench-Probe"
+
+// probe asks the mesh for the health of a node of the service. The reply shows
+// by its headers which routing is in force, and costs the node next to nothing.
+func (f *Front) probe(w http.ResponseWriter, r *http.Request) {
+	if !f.authorised(r) {
+		refuse(w)
+		return
+	}
+	i, err := f.cfg.Mesh.Service(r.PathValue("service"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	r = r.Clone(r.Context())
+	r.URL.Path = "/healthz"
+	r.Header.Del("Authorization") // the nodes have no business with it
+	r.Header.Set(ProbeHeader, "1")
+	f.proxy[i].ServeHTTP(w, r)
 }
 
 // arrival is the context's key of the time at which a request came.
