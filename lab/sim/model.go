@@ -257,9 +257,8 @@ func (m *Model) predict(load mesh.Load, a mesh.Action) []float64 {
 
 // PredictMatrix returns the targets for rows of inputs whose columns are
 // mesh.FeatureNames, in the order of Targets: rows x targets. Unlike Predict it
-// says what the forests say of a delay also where no request goes, if they can
-// (structure Joint). It panics when the number of columns is wrong or a value
-// is not finite.
+// gives the delays d_ij also where no request goes. It panics when the number
+// of columns is wrong or a value is not finite.
 func (m *Model) PredictMatrix(x mat.Matrix) *mat.Dense {
 	rows, columns := x.Dims()
 	if want := len(m.mesh.FeatureNames()); columns != want {
@@ -279,7 +278,10 @@ func (m *Model) PredictMatrix(x mat.Matrix) *mat.Dense {
 	var in []float64
 	for r := range rows {
 		in = mat.Row(in, r, x)
-		y.SetRow(r, m.predict(m.split(in)))
+		load, a := m.split(in)
+		hat := m.predict(load, a)
+		m.nodes.unreached(hat, load, a)
+		y.SetRow(r, hat)
 	}
 	return y
 }

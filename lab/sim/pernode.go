@@ -61,13 +61,13 @@ type nodeDelay struct {
 const (
 	// points is the size of the samples that stand for distributions. Prime, so
 	// that its multiples by powers of lattice run through all points.
-	points = 251
+	points = 127
 	// lattice makes pairs, and triples, of samples cover their square evenly: a
 	// rank-1 lattice rule (Korobov), near the golden section of points.
-	lattice = 155
+	lattice = 78
 	// Distributions are computed for carried loads that are multiples of the
 	// inputs' standard deviation over grain, and moved from there by the slopes.
-	grain = 8
+	grain = 16
 	// ridge shrinks the local slopes; in squared standard deviations of the
 	// inputs.
 	ridge = .003
@@ -252,6 +252,15 @@ func (d *nodeDelay) at(rates []float64, key []byte) part {
 	}
 	p.factor = math.Exp(log)
 	return p
+}
+
+// mean is the mean delay, s.
+func (p part) mean() float64 {
+	sum := 0.0
+	for _, d := range p.delay {
+		sum += d
+	}
+	return sum * p.factor / points
 }
 
 var workbenches = sync.Pool{New: func() any { return new(workbench) }}
@@ -468,9 +477,7 @@ func (o *outlook) means(dst []float64, x *mesh.Measurement) []float64 {
 				y[i*n+j] = math.NaN()
 				continue
 			}
-			for _, d := range c.delay {
-				y[i*n+j] += d * c.factor / points
-			}
+			y[i*n+j] = c.mean()
 		}
 	}
 	answered := make([]float64, m)
@@ -487,4 +494,23 @@ func (o *outlook) means(dst []float64, x *mesh.Measurement) []float64 {
 		y[m*n+i] /= answered[i] // 0/0 is missing
 	}
 	return append(dst, o.mean...)
+}
+
+// unreached fills in y, which holds Targets, the delays d_ij of what no request
+// reaches: those of the first that would.
+func (p *perNode) unreached(y []float64, load mesh.Load, a mesh.Action) {
+	m, n := p.mesh.M(), p.mesh.N()
+	rates := make([]float64, m*n)
+	p.rates(rates, load, a)
+	at := make([]float64, m)
+	for j := range n {
+		for i := range m {
+			at[i] = rates[i*n+j]
+		}
+		for i := range m {
+			if math.IsNaN(y[i*n+j]) {
+				y[i*n+j] = p.delays[i*n+j].at(at, nil).mean()
+			}
+		}
+	}
 }

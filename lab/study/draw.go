@@ -5,14 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/mat"
+
 	"meshbench/lab/anr"
 	"meshbench/lab/figure"
+	"meshbench/lab/forest"
 	"meshbench/lab/internal/atomicfile"
 	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
@@ -234,33 +238,55 @@ func RewardCurves() (delay, load []figure.Series) {
 // Importance is the permutation importance of the model's features on rows
 // that it was not fitted to, by target, with the range over repeats.
 func Importance(ctx context.Context, s Source, repeats int) ([]figure.Bar, error) {
-	train, test := s.Trace.Split(trace.Split{})
+	train, test := s.Rows().Split(trace.Split{})
 	model, err := s.learn(ctx, train, 0)
 	if err != nil {
 		return nil, err
 	}
-	names := sim.Targets(model.Mesh(), s.Kind)
+	x := test.Features()
+	y, err := sim.TargetValues(test, s.Kind)
+	if err != nil {
+		return nil, err
+	}
+	delays := model.Mesh().M() * model.Mesh().N()
+	base := r2(y, model.PredictMatrix(x), delays)
+	rows, features := x.Dims()
 	var out []figure.Bar
-	for k, f := range model.Forests() {
-		targets := names
-		if len(model.Forests()) > 1 {
-			targets = names[k : k+1]
-		}
-		if len(model.Forests()) > 1 && k >= model.Mesh().M()*model.Mesh().N() {
-			break // delays d_ij only: d_i and carried loads follow
-		}
-		x, y, err := presentRows(test, targets)
-		if err != nil {
-			return nil, err
-		}
-		for j, byOutput := range f.Importance(x, y, repeats, 1) {
-			for o, v := range byOutput {
-				slices.Sort(v)
-				out = append(out, figure.Bar{Group: s.Trace.Mesh().FeatureNames()[j], Name: targets[o], Value: v[len(v)/2], Lo: v[0], Hi: v[len(v)-1]})
+	for j, name := range model.Mesh().FeatureNames()[:features] {
+		column := mat.Col(nil, j, x)
+		rng := rand.New(rand.NewPCG(1, uint64(j)))
+		falls := make([][]float64, delays)
+		for range repeats {
+			for r, from := range rng.Perm(rows) {
+				x.Set(r, j, column[from])
 			}
+			for k, v := range r2(y, model.PredictMatrix(x), delays) {
+				falls[k] = append(falls[k], base[k]-v)
+			}
+		}
+		x.SetCol(j, column)
+		for k, v := range falls {
+			slices.Sort(v)
+			out = append(out, figure.Bar{Group: name, Name: sim.Targets(model.Mesh(), s.Kind)[k], Value: v[len(v)/2], Lo: v[0], Hi: v[len(v)-1]})
 		}
 	}
 	return out, nil
+}
+
+// r2 scores the first columns of hat on the rows that have them.
+func r2(y, hat *mat.Dense, columns int) []float64 {
+	rows, _ := y.Dims()
+	var out []float64
+	for k := range columns {
+		var a, b []float64
+		for r := range rows {
+			if !math.IsNaN(y.At(r, k)) {
+				a, b = append(a, y.At(r, k)), append(b, hat.At(r, k))
+			}
+		}
+		out = append(out, forest.R2(column(a), column(b))[0])
+	}
+	return out
 }
 
 // Drawings are the names that Draw takes.
@@ -339,7 +365,7 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		}},
 		{"fig8", evaluation("MO2", "sinusoidal", figure.Loads)},
 		{"importance", func() (figure.Figure, error) {
-			bars, err := Do(r.Config.Cache, "importance", []any{source.Name, source.SHA256, source.Forest, source.Kind}, func() ([]figure.Bar, error) {
+			bars, err := Do(r.Config.Cache, "importance", source.key(), func() ([]figure.Bar, error) {
 				return Importance(ctx, source, 3)
 			})
 			if err != nil {
@@ -348,7 +374,7 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 			return figure.Dots(figure.Axes{X: "feature", Y: "loss of R² when shuffled"}, bars...)
 		}},
 		{"predicted", func() (figure.Figure, error) {
-			p, err := Do(r.Config.Cache, "predicted", []any{source.Name, source.SHA256, source.Forest, source.Kind}, func() ([]figure.Predicted, error) {
+			p, err := Do(r.Config.Cache, "predicted", source.key(), func() ([]figure.Predicted, error) {
 				return PredictedNodes(ctx, source)
 			})
 			if err != nil {
@@ -410,7 +436,7 @@ func (r *Result) Bars(source, environment string) []figure.Bar {
 // PredictedNodes predicts the delays d_ij of the rows that a model fitted to
 // the other 70 % has not seen.
 func PredictedNodes(ctx context.Context, s Source) ([]figure.Predicted, error) {
-	train, test := s.Trace.Split(trace.Split{})
+	train, test := s.Rows().Split(trace.Split{})
 	model, err := s.learn(ctx, train, 0)
 	if err != nil {
 		return nil, err

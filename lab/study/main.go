@@ -53,7 +53,7 @@ func (c Config) Small() Config {
 func CachedScores(ctx context.Context, c Config) ([]Score, error) {
 	c = c.defaults()
 	s := c.Sources[0]
-	return Do(c.Cache, "scores", []any{s.Name, s.SHA256, s.Forest, s.Kind, c.Splits}, func() ([]Score, error) {
+	return Do(c.Cache, "scores", append(s.key(), c.Splits), func() ([]Score, error) {
 		return Scores(ctx, s, c.Splits)
 	})
 }

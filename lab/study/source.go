@@ -5,12 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -30,6 +28,30 @@ type Source struct {
 	Kind   sim.Kind
 	SHA256 string // of the trace's file, or of what generated it
 	Forest forest.Config
+	// Structure is which inputs the model learns from. With PerNode, rewards
+	// are expected ones.
+	Structure sim.Structure
+	// Settle is the limit by which rows after an overload are not learned from,
+	// s (see sim.Settled); 0 keeps all.
+	Settle float64
+}
+
+// key is what the model of a source depends on.
+func (s Source) key() []any {
+	return []any{s.Name, s.SHA256, s.Forest, s.Kind, s.Structure, s.Settle}
+}
+
+// Rows are the rows that a model is learned from and scored on.
+func (s Source) Rows() *trace.Table { return sim.Settled(s.Trace, s.Settle) }
+
+// measured returns s with the model of the project's own traces: per node, as
+// nodes that share nothing allow, of settled steps, and with large leaves,
+// within which rows are moved to the loads asked for. See Compare for how it
+// was chosen.
+func (s Source) measured() Source {
+	s.Kind, s.Structure, s.Settle = sim.Measured, sim.PerNode, .3
+	s.Forest = forest.Config{Trees: 60, MinLeaf: 80}
+	return s
 }
 
 // Objective returns o as this source counts delays and carried load.
@@ -43,9 +65,9 @@ func (s Source) Objective(o objective.Objective) objective.Objective {
 // authors is the authors' forest: 120 full-depth trees.
 func authors() forest.Config { return forest.Config{Trees: 120} }
 
-// own is the forest for measured traces: leaves of several steps average out
-// the noise of single ones.
-func own() forest.Config { return forest.Config{Trees: 60, MinLeaf: 5} }
+// corrected is the forest for the published trace's measured reading: leaves of
+// several steps average out the noise of single ones.
+func corrected() forest.Config { return forest.Config{Trees: 60, MinLeaf: 5} }
 
 // Published returns the published trace as the authors used it and, beside it,
 // with the audit's corrections. path "" means where trace.FindKTH finds it;
@@ -69,7 +91,7 @@ func Published(path string) ([]Source, error) {
 		}
 		s := Source{Name: "kth-published", Title: "published trace, as published", Trace: t, Kind: sim.AsPublished, SHA256: trace.KTHSHA256, Forest: authors()}
 		if reading == trace.Corrected {
-			s.Name, s.Title, s.Kind, s.Forest = "kth-corrected", "published trace, corrected", sim.Measured, own()
+			s.Name, s.Title, s.Kind, s.Forest = "kth-corrected", "published trace, corrected", sim.Measured, corrected()
 		}
 		out = append(out, s)
 	}
@@ -94,7 +116,7 @@ func Own(ctx context.Context, root string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	return Source{Name: "local", Title: "local testbed", Trace: t, Kind: sim.Measured, SHA256: sum, Forest: own()}, nil
+	return Source{Name: "local", Title: "local testbed", Trace: t, SHA256: sum}.measured(), nil
 }
 
 // Virtual generates a trace of the virtual testbed: random loads and random
@@ -118,8 +140,8 @@ func Virtual(ctx context.Context, steps int, seed uint64) (Source, error) {
 	if _, err := t.WriteTo(h); err != nil {
 		return Source{}, err
 	}
-	return Source{Name: "virtual", Title: "virtual testbed (discrete-event simulation)", Trace: t, Kind: sim.Measured,
-		SHA256: hex.EncodeToString(h.Sum(nil)), Forest: own()}, nil
+	return Source{Name: "virtual", Title: "virtual testbed (discrete-event simulation)", Trace: t,
+		SHA256: hex.EncodeToString(h.Sum(nil))}.measured(), nil
 }
 
 // Score is how well a model predicts one target on rows that it did not see:
@@ -140,10 +162,8 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 	for _, by := range []string{"row", "action"} {
 		var sum []Score
 		for seed := range splits {
-			train, test := s.Trace.Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
-			cfg := s.Forest
-			cfg.Seed = uint64(seed)
-			model, err := sim.Learn(ctx, train, sim.ModelConfig{Kind: s.Kind, Forest: cfg})
+			train, test := s.Rows().Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
+			model, err := s.learn(ctx, train, uint64(seed))
 			if err != nil {
 				return nil, err
 			}
@@ -189,27 +209,6 @@ func score(s Source, by string, model *sim.Model, train, test *trace.Table) ([]S
 	return out, nil
 }
 
-// presentRows returns features and targets of the rows that have all of the
-// named targets.
-func presentRows(t *trace.Table, names []string) (x, y *mat.Dense, err error) {
-	all, err := t.Targets(names...)
-	if err != nil {
-		return nil, nil, err
-	}
-	features := t.Features()
-	var xs, ys []float64
-	for r := range t.Len() {
-		row := all.RawRowView(r)
-		if !slices.ContainsFunc(row, math.IsNaN) {
-			xs, ys = append(xs, features.RawRowView(r)...), append(ys, row...)
-		}
-	}
-	if len(ys) == 0 {
-		return nil, nil, fmt.Errorf("study: no row has %v", names)
-	}
-	return mat.NewDense(len(ys)/len(names), len(xs)*len(names)/len(ys), xs), mat.NewDense(len(ys)/len(names), len(names), ys), nil
-}
-
 func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }
 
 // Prediction is one target on the test rows that have it.
@@ -231,22 +230,15 @@ func Predicted(model *sim.Model, train, test *trace.Table) ([]Prediction, error)
 	if err != nil {
 		return nil, err
 	}
-	var hat []*mat.Dense
-	for _, f := range model.Forests() {
-		hat = append(hat, f.PredictMatrix(x))
-	}
+	hat := model.PredictMatrix(x)
 	rows, _ := y.Dims()
 	var out []Prediction
 	for k, name := range names {
-		f, c := 0, k
-		if len(hat) > 1 {
-			f, c = k, 0
-		}
 		p := Prediction{Target: name, TrainMean: mean(trained, k)}
 		for r := range rows {
-			if v := y.At(r, k); !math.IsNaN(v) {
+			if v := y.At(r, k); !math.IsNaN(v) && !math.IsNaN(hat.At(r, k)) {
 				p.Measured = append(p.Measured, v)
-				p.Predicted = append(p.Predicted, hat[f].At(r, c))
+				p.Predicted = append(p.Predicted, hat.At(r, k))
 			}
 		}
 		out = append(out, p)

@@ -138,14 +138,14 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 
 // Learn fits the system model of a source to all rows of its trace.
 func (s Source) Learn(ctx context.Context, seed uint64) (*sim.Model, error) {
-	return s.learn(ctx, s.Trace, seed)
+	return s.learn(ctx, s.Rows(), seed)
 }
 
 // LearnHalves fits two models to disjoint halves of the rows. Noise that one
 // has learned, the other has not: what is optimal under one is evaluated
 // honestly by the other.
 func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b *sim.Model, err error) {
-	first, second := s.Trace.Split(trace.Split{Train: .5, Seed: seed})
+	first, second := s.Rows().Split(trace.Split{Train: .5, Seed: seed})
 	if a, err = s.learn(ctx, first, seed); err != nil {
 		return nil, nil, err
 	}
@@ -155,13 +155,13 @@ func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b *sim.Model, 
 
 // Rewards values a model of the source by objective o.
 func (s Source) Rewards(m *sim.Model, o objective.Objective) (*sim.Rewards, error) {
-	return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{})
+	return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{Expected: s.Structure == sim.PerNode})
 }
 
 func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (*sim.Model, error) {
 	cfg := s.Forest
 	cfg.Seed = seed
-	return sim.Learn(ctx, t, sim.ModelConfig{Kind: s.Kind, Forest: cfg})
+	return sim.Learn(ctx, t, sim.ModelConfig{Kind: s.Kind, Structure: s.Structure, Forest: cfg})
 }
 
 func (r *Result) source(ctx context.Context, s Source) error {
@@ -179,7 +179,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 	// The other model, of half of the rows, is what greedy looks at.
 	model := sync.OnceValues(func() (*sim.Model, error) { return s.Learn(ctx, cfg.Seed) })
 	other := sync.OnceValues(func() (*sim.Model, error) {
-		half, _ := s.Trace.Split(trace.Split{Train: .5, Seed: cfg.Seed})
+		half, _ := s.Rows().Split(trace.Split{Train: .5, Seed: cfg.Seed})
 		return s.learn(ctx, half, cfg.Seed+1)
 	})
 
@@ -224,7 +224,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 }
 
 func (r *Result) key(s Source, o objective.Objective) []any {
-	key := []any{s.Name, s.SHA256, s.Forest, s.Kind, o.Name, r.Config.Seeds, r.Config.Seed}
+	key := append(s.key(), o.Name, r.Config.Seeds, r.Config.Seed)
 	for _, set := range r.Config.Settings {
 		key = append(key, set.describe())
 	}
@@ -263,7 +263,7 @@ func (r *Result) train(ctx context.Context, s Source, trainings []Training, rewa
 
 // trainOnce trains a policy unless the cache has it.
 func trainOnce(ctx context.Context, cfg Config, s Source, objective string, set Setting, seed uint64, rewards func() (*sim.Rewards, error)) (Trained, error) {
-	return Do(cfg.Cache, "train", []any{s.Name, s.SHA256, s.Forest, s.Kind, objective, set.describe(), seed, cfg.Seed}, func() (Trained, error) {
+	return Do(cfg.Cache, "train", append(s.key(), objective, set.describe(), seed, cfg.Seed), func() (Trained, error) {
 		rw, err := rewards()
 		if err != nil {
 			return Trained{}, err
