@@ -3,6 +3,7 @@ package sim
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,22 +15,28 @@ import (
 	"meshbench/lab/mesh"
 )
 
-const modelVersion = 1
+const modelVersion = 2
 
 // modelCard is model.json in a model's file.
 type modelCard struct {
-	Version int       `json:"version"`
-	Mesh    mesh.Mesh `json:"mesh"`
-	Kind    Kind      `json:"kind"`
-	Levels  int       `json:"levels"`
-	Forests int       `json:"forests"`
+	Version   int       `json:"version"`
+	Mesh      mesh.Mesh `json:"mesh"`
+	Kind      Kind      `json:"kind"`
+	Structure Structure `json:"structure"`
+	Levels    int       `json:"levels"`
+	Forests   int       `json:"forests"`
+	Seconds   float64   `json:"stepSeconds,omitempty"` // of structure PerNode
 }
 
 // Save writes the model to a zip file of its forests and a readable
 // description, whole or not at all.
 func (m *Model) Save(path string) error {
-	card, err := json.MarshalIndent(modelCard{modelVersion, mesh.Mesh{Services: m.mesh.ServiceNames(), Nodes: m.mesh.NodeNames()},
-		m.kind, m.space.Levels(), len(m.forests)}, "", " ")
+	c := modelCard{Version: modelVersion, Mesh: mesh.Mesh{Services: m.mesh.ServiceNames(), Nodes: m.mesh.NodeNames()},
+		Kind: m.kind, Structure: m.Structure(), Levels: m.space.Levels(), Forests: len(m.Forests())}
+	if m.nodes != nil {
+		c.Seconds = m.nodes.seconds
+	}
+	card, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
 		return fmt.Errorf("sim: save model %s: %w", path, err)
 	}
@@ -43,13 +50,22 @@ func (m *Model) Save(path string) error {
 		return err
 	}
 	err = put("model.json", card)
-	for k, f := range m.forests {
+	for k, f := range m.Forests() {
 		var data []byte
 		if data, err = f.MarshalBinary(); err == nil {
 			err = put(fmt.Sprintf("forest%d", k), data)
 		}
 		if err != nil {
 			break
+		}
+	}
+	if m.nodes != nil {
+		for k, d := range m.nodes.delays {
+			if err == nil {
+				var data []byte
+				data, err = binary.Append(nil, binary.LittleEndian, d.count)
+				err = errors.Join(err, put(fmt.Sprintf("count%d", k), data))
+			}
 		}
 	}
 	if err == nil {
@@ -104,11 +120,12 @@ func unpack(b []byte, m mesh.Mesh) (*Model, error) {
 		return nil, fmt.Errorf("it has version %d of the format; this program reads version %d", card.Version, modelVersion)
 	case card.Mesh.String() != m.String():
 		return nil, fmt.Errorf("it is for %s, not for %s", card.Mesh, m)
-	case card.Kind != Measured && card.Kind != AsPublished || card.Levels < 2:
+	case card.Kind != Measured && card.Kind != AsPublished || card.Levels < 2,
+		card.Structure != Joint && (card.Structure != PerNode || card.Kind != Measured || !(card.Seconds > 0)):
 		return nil, errors.New("model.json does not describe a model")
 	}
 	model := newModel(m, card.Kind, card.Levels)
-	outputs := 0
+	var forests []*forest.Forest
 	for k := range card.Forests {
 		data, err := get(fmt.Sprintf("forest%d", k))
 		if err != nil {
@@ -118,14 +135,54 @@ func unpack(b []byte, m mesh.Mesh) (*Model, error) {
 		if err := f.UnmarshalBinary(data); err != nil {
 			return nil, fmt.Errorf("forest %d: %w", k, err)
 		}
+		forests = append(forests, f)
+	}
+	if card.Structure == PerNode {
+		model.nodes, err = unpackPerNode(m, card.Seconds, forests, get)
+		return model, err
+	}
+	outputs := 0
+	for k, f := range forests {
 		if len(f.Features()) != len(m.FeatureNames()) {
 			return nil, fmt.Errorf("forest %d has %d inputs, %s needs %d", k, len(f.Features()), m, len(m.FeatureNames()))
 		}
 		outputs += len(f.Outputs())
-		model.forests = append(model.forests, f)
 	}
+	model.forests = forests
 	if outputs != len(model.targets) {
 		return nil, fmt.Errorf("its forests predict %d targets, a model of kind %q has %d", outputs, card.Kind, len(model.targets))
 	}
 	return model, nil
+}
+
+// unpackPerNode puts a model of structure PerNode together; get reads an entry
+// of its file.
+func unpackPerNode(m mesh.Mesh, seconds float64, forests []*forest.Forest, get func(string) ([]byte, error)) (*perNode, error) {
+	delays := m.M() * m.N()
+	if len(forests) != delays+m.M() {
+		return nil, fmt.Errorf("it has %d forests, %s needs %d", len(forests), m, delays+m.M())
+	}
+	for k, f := range forests {
+		inputs := m.M()
+		if k >= delays {
+			inputs = 2
+		}
+		if len(f.Features()) != inputs || len(f.Outputs()) != 1 {
+			return nil, fmt.Errorf("forest %d has %d inputs and %d outputs, not %d and 1", k, len(f.Features()), len(f.Outputs()), inputs)
+		}
+	}
+	p := &perNode{mesh: m, seconds: seconds, carried: forests[delays:]}
+	for k, f := range forests[:delays] {
+		data, err := get(fmt.Sprintf("count%d", k))
+		if err != nil {
+			return nil, err
+		}
+		d := &nodeDelay{forest: f, count: make([]float64, f.Rows())}
+		if _, err := binary.Decode(data, binary.LittleEndian, d.count); err != nil {
+			return nil, fmt.Errorf("counts of forest %d: %w", k, err)
+		}
+		d.prepare()
+		p.delays = append(p.delays, d)
+	}
+	return p, nil
 }

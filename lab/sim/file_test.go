@@ -12,7 +12,12 @@ import (
 )
 
 func TestModelFile(t *testing.T) {
-	model := learn(t, mesh.Mesh{})
+	for _, model := range []*sim.Model{learn(t, mesh.Mesh{}), learnPerNode(t, mesh.Mesh{})} {
+		testModelFile(t, model)
+	}
+}
+
+func testModelFile(t *testing.T, model *sim.Model) {
 	path := filepath.Join(t.TempDir(), "model.zip")
 	if err := model.Save(path); err != nil {
 		t.Fatal(err)
@@ -47,7 +52,7 @@ func TestModelFile(t *testing.T) {
 		want string
 	}{
 		"truncated": {data[:len(data)/2], mesh.Mesh{}, "truncated"},
-		"newer":     {bytes.Replace(data, []byte(`"version": 1`), []byte(`"version": 7`), 1), mesh.Mesh{}, "checksum"},
+		"newer":     {bytes.Replace(data, []byte(`"version": 2`), []byte(`"version": 7`), 1), mesh.Mesh{}, "checksum"},
 		"mesh":      {data, mesh.New(2, 3), "it is for service1,service2 on node1,node2, not for"},
 	} {
 		bad := filepath.Join(t.TempDir(), name)

@@ -73,8 +73,8 @@ func learn(t testing.TB, m mesh.Mesh) *sim.Model {
 // A table says what single predictions say, on two nodes (by the grid) and on
 // three (row by row).
 func TestTable(t *testing.T) {
-	for _, m := range []mesh.Mesh{{}, mesh.New(1, 3)} {
-		model := learn(t, m)
+	for _, model := range []*sim.Model{learn(t, mesh.Mesh{}), learn(t, mesh.New(1, 3)), learnPerNode(t, mesh.Mesh{}), learnPerNode(t, mesh.New(1, 3))} {
+		m := model.Mesh()
 		for _, l := range []mesh.Load{mesh.Load{5, 20}[:m.M()], mesh.Load{12.34, 7.1}[:m.M()]} {
 			table, err := model.Table(l)
 			if err != nil {
@@ -97,7 +97,12 @@ func TestTable(t *testing.T) {
 
 // What no request reaches has no delay, and what is blocked is not carried.
 func TestMissing(t *testing.T) {
-	model := learn(t, mesh.Mesh{})
+	for _, model := range []*sim.Model{learn(t, mesh.Mesh{}), learnPerNode(t, mesh.Mesh{})} {
+		testMissing(t, model)
+	}
+}
+
+func testMissing(t *testing.T, model *sim.Model) {
 	y, err := model.Predict(mesh.Load{10, 10}, mesh.Action{Route: []float64{1, 0, .4, .6}, Block: []float64{0, 1}})
 	if err != nil {
 		t.Fatal(err)
