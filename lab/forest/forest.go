@@ -12,9 +12,12 @@
 // the same thresholds (midpoints between neighbouring distinct values of the
 // node), ties between features broken at random. Features are never binned
 // lossily: they are coded by the rank of their distinct values. Targets are
-// summed in 64-bit fixed point, with 61 bits for the largest centred value
-// times the number of rows (a resolution of 2^-46 of it for 31,740 rows), so
-// that sums do not depend on their order; leaf means use the targets as given.
+// summed as whole numbers below 2^52 (a resolution of 2^-37 of the largest
+// centred value for 31,740 rows), so that sums are exact and do not depend on
+// their order; leaf means use the targets as given.
+//
+// On amd64 with AVX2 the inner loops are assembly, chosen at run time; the
+// portable code gives the same trees.
 package forest
 
 import (

@@ -10,9 +10,9 @@ import (
 // grower grows one tree after another into a builder, reusing its memory.
 //
 // A node is a range of perm, partitioned in place. Nodes with more than
-// smallRows rows find their split from histograms over feature codes (large.go),
-// smaller ones in a copy of their rows that stays in the first-level cache
-// (small.go). All of them look at every distinct split and choose the one that
+// smallRows rows share histograms over feature codes with their parents
+// (large.go), smaller ones are sets of rows in a copy that stays in the
+// first-level cache (small.go). All of them look at every distinct split and choose the one that
 // reduces the sum of squares most.
 type grower struct {
 	b   *builder
@@ -59,7 +59,7 @@ type choice struct {
 
 func newGrower(b *builder, cfg Config, t *targets) *grower {
 	g := &grower{b: b, cfg: cfg, t: t}
-	g.small.init(b.data.features, t.planes)
+	g.small.init(b.data, t.planes)
 	return g
 }
 
@@ -98,10 +98,10 @@ func (g *grower) load() {
 	for i, row := range bag {
 		g.perm[i] = uint32(i)
 		copy(g.code[i*nf:i*nf+nf], d.codes[int(row)*nf:])
-		w := int64(g.b.count[row])
+		w := float64(g.b.count[row])
 		for p := range g.t.planes {
 			y := &g.t.fixed[p*d.rows+int(row)]
-			g.sums[p*m+i] = sum{[planeWidth]int64{w * y[0], w * y[1], w * y[2], w * y[3]}, uint64(w)<<32 | 1}
+			g.sums[p*m+i] = sum{[planeWidth]float64{w * y[0], w * y[1], w * y[2], w * y[3]}, uint64(w)<<32 | 1}
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (g *grower) load() {
 func (g *grower) growNode(t task, top int) {
 	if t.end-t.start <= smallRows {
 		g.release(t.hist)
-		g.growSmall(t, g.bounds[top*g.b.data.features:])
+		g.growSmall(t)
 		return
 	}
 	c, ok := choice{}, false

@@ -96,3 +96,16 @@ func TestPublishedTrace(t *testing.T) {
 		}
 	}
 }
+
+// The size and the settings of the comparison with scikit-learn.
+func BenchmarkFitPublished(b *testing.B) {
+	x, y := published(b)
+	rows, _ := x.Dims()
+	order := rand.New(rand.NewPCG(0, 7)).Perm(rows)
+	x, _ = split(x, order)
+	y, _ = split(y, order)
+	b.ReportAllocs()
+	for b.Loop() {
+		fit(b, x, y, forest.Config{Trees: 120, Workers: 1})
+	}
+}

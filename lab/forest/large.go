@@ -103,6 +103,12 @@ func (g *grower) release(h *histogram) {
 // fill adds the rows at the given positions to h.
 func (g *grower) fill(h *histogram, positions []uint32, b []bounds, features []int) {
 	nf, m := g.b.data.features, len(g.b.bag)
+	if useAVX2 && h.size <= rowWiseBins {
+		for p := range g.t.planes {
+			fillAVX2(&h.bins[p*h.size], &g.sums[p*m], &positions[0], len(positions), &g.code[0], nf, &features[0], len(features), &h.base[0])
+		}
+		return
+	}
 	for p := range g.t.planes {
 		bins := h.bins[p*h.size : (p+1)*h.size]
 		sums := g.sums[p*m : (p+1)*m]
@@ -172,6 +178,10 @@ func (g *grower) scan(h *histogram, f int, r bounds, rows int, best *contest) bo
 			total.add(&bins[i])
 		}
 		mean, count := total.mean(), total.count()
+		if useAVX2 && g.t.planes == 1 {
+			gainsAVX2(&bins[0], n, &total, &mean, &g.t.reciprocal[0], &g.gains[0])
+			break
+		}
 		for i := range bins {
 			if bins[i].n == 0 {
 				continue

@@ -1,215 +1,379 @@
 package forest
 
+import (
+	"math/bits"
+	"slices"
+)
+
 // smallRows is the number of rows up to which a subtree is grown in a copy of
-// its rows.
+// its rows: as many as a word has bits, so that a node is a word. To split a
+// node, its rows are summed up by code, one feature after the other, and the
+// codes that occur are gone through in order.
 const smallRows = 64
 
-// small holds the rows of a subtree. For every feature they are sorted once;
-// splits then partition the sorted lists and keep them sorted, so that a node
-// costs a pass over its rows per feature and no histogram.
+const (
+	// narrowCodes is the number of levels up to which small subtrees code a
+	// feature by its levels. They code others by rank among their rows.
+	narrowCodes = 64
+	// keyFeatures is the number of codes, a byte each, in a word.
+	keyFeatures = 8
+)
+
+// small holds the rows of a subtree, and what finding a split needs.
 type small struct {
-	// order[f] lists rows by code of feature f; the last one, by number.
-	order   [][smallRows]uint8
-	code    [][smallRows]uint32 // level of each row, per feature
-	sums    [][smallRows]sum    // per plane
-	row     [smallRows]uint32   // training row
-	first   [smallRows]float64  // its first target
-	total   []sum               // of the node in work, per plane
-	right   [smallRows]uint8    // 1 where a row goes right
-	scratch [smallRows]uint8
-	gains   [smallRows]float64
-	draw    []int
-	stack   []task
+	row   [smallRows]uint32
+	class [smallRows]uint32   // rows of one class have the same targets
+	keys  [][smallRows]uint64 // words x rows: codes
+	level [][]uint32          // per feature that is not narrow: what its codes stand for
+	sums  [][smallRows]sum    // planes x rows
+
+	bins  [][smallRows]sum  // planes x codes; 0 between scans
+	in    [smallRows]uint64 // rows of each code; 0 between scans
+	total []sum             // of the node, per plane
+	mean  []centre          // per plane
+	left  []sum             // per plane
+
+	differ []uint64    // words: bytes that are not 0 mark features that vary
+	vary   []int       // those features
+	found  []candidate // the best split by each feature
+	stack  []smallTask
 }
 
-func (s *small) init(features, planes int) {
-	s.order = make([][smallRows]uint8, features+1)
-	s.code = make([][smallRows]uint32, features)
+// smallTask is a node to be grown and its rows.
+type smallTask struct {
+	rows  uint64
+	node  uint32
+	depth int
+}
+
+// candidate is a feature's best split of a node; its gain is negative if there
+// is none.
+type candidate struct {
+	gain    float64
+	left    uint64 // rows
+	lo, hi  uint32 // largest code on the left, smallest on the right
+	feature int
+}
+
+func (s *small) init(d *training, planes int) {
+	words := keyWords(d.features)
+	s.keys = make([][smallRows]uint64, words)
+	s.differ = make([]uint64, words)
+	s.level = make([][]uint32, d.features)
 	s.sums = make([][smallRows]sum, planes)
+	s.bins = make([][smallRows]sum, planes)
 	s.total = make([]sum, planes)
-	s.draw = make([]int, features)
+	s.mean = make([]centre, planes)
+	s.left = make([]sum, planes)
+	s.found = make([]candidate, d.features)
 }
 
-// growSmall grows the subtree of a node with at most smallRows rows, whose
-// bounds are b.
-func (g *grower) growSmall(t task, b []bounds) {
+func keyWords(features int) int { return (features + keyFeatures - 1) / keyFeatures }
+
+// packKeys returns the codes of all rows as small subtrees have them: words x
+// rows. Bytes of features that are not narrow are left 0.
+func packKeys(d *training) []uint64 {
+	keys := make([]uint64, keyWords(d.features)*d.rows)
+	for f, levels := range d.levels {
+		if len(levels) > narrowCodes {
+			continue
+		}
+		word, shift := keys[f/keyFeatures*d.rows:], f%keyFeatures*8
+		for i := range d.rows {
+			word[i] |= uint64(d.codes[i*d.features+f]) << shift
+		}
+	}
+	return keys
+}
+
+// growSmall grows the subtree of a node with at most smallRows rows.
+func (g *grower) growSmall(t task) {
+	s := &g.small
+	positions := g.perm[t.start:t.end]
+	g.loadSmall(positions)
+	now := smallTask{^uint64(0) >> (smallRows - len(positions)), t.node, t.depth}
+	s.stack = s.stack[:0]
+	for {
+		c, ok := candidate{}, false
+		if g.maySplitSmall(now) {
+			c, ok = g.chooseSmall(now.rows)
+		}
+		if !ok {
+			g.leafSmall(now.node, now.rows)
+			if len(s.stack) == 0 {
+				return
+			}
+			now = s.stack[len(s.stack)-1]
+			s.stack = s.stack[:len(s.stack)-1]
+			continue
+		}
+		if len(g.b.data.levels[c.feature]) > narrowCodes {
+			c.lo, c.hi = s.level[c.feature][c.lo], s.level[c.feature][c.hi]
+		}
+		child := g.b.split(now.node, c.feature, c.lo, c.hi)
+		s.stack = append(s.stack, smallTask{now.rows &^ c.left, child + 1, now.depth + 1})
+		now = smallTask{c.left, child, now.depth + 1}
+	}
+}
+
+// loadSmall copies the rows at the given positions.
+func (g *grower) loadSmall(positions []uint32) {
 	s, d := &g.small, g.b.data
-	nf, m := d.features, len(g.b.bag)
-	n := t.end - t.start
-	for i, q := range g.perm[t.start:t.end] {
+	m := len(g.b.bag)
+	for i, q := range positions {
 		row := g.b.bag[q]
 		s.row[i] = row
-		s.first[i] = d.y[int(row)*d.outputs]
-		for f, c := range d.codes[int(row)*nf : int(row)*nf+nf] {
-			s.code[f][i] = c
+		s.class[i] = g.t.class[row]
+		for w := range s.keys {
+			s.keys[w][i] = g.t.keys[w*d.rows+int(row)]
 		}
 		for p := range s.sums {
 			s.sums[p][i] = g.sums[p*m+int(q)]
 		}
-		s.order[nf][i] = uint8(i)
 	}
-	for f := range nf {
-		s.sortBy(f, n)
-	}
-	s.stack = append(s.stack[:0], task{start: 0, end: n, node: t.node, depth: t.depth})
-	for len(s.stack) > 0 {
-		top := len(s.stack) - 1
-		t := s.stack[top]
-		s.stack = s.stack[:top]
-		c, ok := choice{}, false
-		if t.end-t.start > 1 && g.maySplitSmall(t) {
-			c, ok = g.chooseSmall(t)
+	for f, levels := range d.levels {
+		if len(levels) > narrowCodes {
+			s.rank(d, f, len(positions))
 		}
-		if !ok {
-			g.rows = g.rows[:0]
-			for _, i := range s.order[nf][t.start:t.end] {
-				g.rows = append(g.rows, s.row[i])
-			}
-			g.b.leaf(t.node, g.rows...)
-			continue
-		}
-		mid := s.split(t, c)
-		child := g.b.split(t.node, c.feature, c.lo, c.hi)
-		s.stack = append(s.stack, task{mid, t.end, child + 1, t.depth + 1, nil}, task{t.start, mid, child, t.depth + 1, nil})
 	}
 }
 
-// sortBy fills order[f] for the first n rows, by insertion: rows come in the
-// order of the trace, which is often sorted already.
-func (s *small) sortBy(f, n int) {
-	order, code := &s.order[f], &s.code[f]
-	for i := range n {
-		c := code[i]
-		j := i
-		for ; j > 0 && code[order[j-1]&(smallRows-1)] > c; j-- {
-			order[j] = order[j-1]
-		}
-		order[j] = uint8(i)
+// rank codes a feature that is not narrow by its ranks among the first n rows.
+func (s *small) rank(d *training, f, n int) {
+	levels := s.level[f][:0]
+	for _, row := range s.row[:n] {
+		levels = append(levels, d.codes[int(row)*d.features+f])
 	}
+	slices.Sort(levels)
+	levels = slices.Compact(levels)
+	s.level[f] = levels
+	keys, shift := &s.keys[f/keyFeatures], f%keyFeatures*8
+	for i := range n {
+		r, _ := slices.BinarySearch(levels, d.codes[int(s.row[i])*d.features+f])
+		keys[i] = keys[i]&^(0xff<<shift) | uint64(r)<<shift
+	}
+}
+
+func (g *grower) leafSmall(node uint32, rows uint64) {
+	s := &g.small
+	if rows&(rows-1) == 0 {
+		g.b.nodes[node] = leafNode(s.row[bits.TrailingZeros64(rows)])
+		return
+	}
+	g.rows = g.rows[:0]
+	for ; rows != 0; rows &= rows - 1 {
+		g.rows = append(g.rows, s.row[bits.TrailingZeros64(rows)])
+	}
+	g.b.leaf(node, g.rows...)
 }
 
 // maySplitSmall is maySplit for a node of the subtree.
-func (g *grower) maySplitSmall(t task) bool {
-	if n := t.end - t.start; n < 2*g.cfg.MinLeaf || g.cfg.MaxDepth != 0 && t.depth >= g.cfg.MaxDepth {
+func (g *grower) maySplitSmall(t smallTask) bool {
+	if t.rows&(t.rows-1) == 0 || bits.OnesCount64(t.rows) < 2*g.cfg.MinLeaf || g.cfg.MaxDepth != 0 && t.depth >= g.cfg.MaxDepth {
 		return false
 	}
-	s, d := &g.small, g.b.data
-	rows := s.order[d.features][t.start:t.end]
-	for _, i := range rows[1:] {
-		if s.first[i&(smallRows-1)] != s.first[rows[0]&(smallRows-1)] {
+	class := &g.small.class
+	first := class[bits.TrailingZeros64(t.rows)]
+	for m := t.rows & (t.rows - 1); m != 0; m &= m - 1 {
+		if class[bits.TrailingZeros64(m)&(smallRows-1)] != first {
 			return true
-		}
-	}
-	first := d.y[int(s.row[rows[0]])*d.outputs:]
-	for _, i := range rows[1:] {
-		y := d.y[int(s.row[i])*d.outputs:]
-		for o := range d.outputs {
-			if y[o] != first[o] {
-				return true
-			}
 		}
 	}
 	return false
 }
 
 // chooseSmall finds the best split of a node of the subtree.
-func (g *grower) chooseSmall(t task) (choice, bool) {
-	s, nf := &g.small, g.b.data.features
-	best := contest{}
-	if t.end-t.start > 2 {
-		rows := s.order[nf][t.start:t.end]
+func (g *grower) chooseSmall(rows uint64) (candidate, bool) {
+	s := &g.small
+	if rest := rows & (rows - 1); rest&(rest-1) == 0 {
+		return g.pair(rows)
+	}
+	s.survey(rows)
+	if g.cfg.MaxFeatures < g.b.data.features {
+		g.drawSmall()
+	}
+	found := g.scanSmall(rows)
+	best, ties := candidate{gain: -1}, 0
+	for k := range found {
+		if c := &found[k]; c.gain > best.gain {
+			best = *c
+		}
+	}
+	if best.gain < 0 {
+		return best, false
+	}
+	// Among equally good features one is drawn: without that, features would
+	// be preferred by their number, and trees would be more alike.
+	for _, c := range found {
+		if c.gain >= best.gain*(1-tieTolerance) {
+			found[ties] = c
+			ties++
+		}
+	}
+	if ties > 1 {
+		best = found[g.below(ties)]
+	}
+	return best, true
+}
+
+// pair parts two rows. Every feature that varies does it equally well.
+func (g *grower) pair(rows uint64) (candidate, bool) {
+	s := &g.small
+	a, b := bits.TrailingZeros64(rows), 63-bits.LeadingZeros64(rows)
+	varying := 0
+	for w := range s.keys {
+		s.differ[w] = marks(s.keys[w][a] ^ s.keys[w][b])
+		varying += bits.OnesCount64(s.differ[w])
+	}
+	if varying == 0 {
+		return candidate{}, false
+	}
+	k := 0
+	if varying > 1 {
+		k = g.below(varying)
+	}
+	f := s.varying(k)
+	keys, shift := &s.keys[f/keyFeatures], f%keyFeatures*8
+	lo, hi := uint32(keys[a]>>shift)&0xff, uint32(keys[b]>>shift)&0xff
+	left := rows & -rows
+	if lo > hi {
+		left, lo, hi = rows&(rows-1), hi, lo
+	}
+	return candidate{0, left, lo, hi, f}, true
+}
+
+// marks has the top bit of each byte of x that is not 0. Bytes are below 0x80.
+func marks(x uint64) uint64 { return (x + 0x7f7f7f7f7f7f7f7f) & 0x8080808080808080 }
+
+// varying returns the k-th feature that s.differ marks.
+func (s *small) varying(k int) int {
+	for w, m := range s.differ {
+		if n := bits.OnesCount64(m); k >= n {
+			k -= n
+			continue
+		}
+		for range k {
+			m &= m - 1
+		}
+		return w*keyFeatures + bits.TrailingZeros64(m)/8
+	}
+	panic("forest: fewer features vary")
+}
+
+// survey sums up the rows and finds the features that vary among them.
+func (s *small) survey(rows uint64) {
+	if useAVX2 && len(s.sums) == 1 {
+		for w := range s.keys {
+			s.differ[w] = marks(totalAVX2(rows, &s.keys[w][0], &s.sums[0][0], &s.total[0]))
+		}
+	} else {
+		for w := range s.keys {
+			keys := &s.keys[w]
+			first, differ := keys[bits.TrailingZeros64(rows)&(smallRows-1)], uint64(0)
+			for m := rows & (rows - 1); m != 0; m &= m - 1 {
+				differ |= keys[bits.TrailingZeros64(m)&(smallRows-1)] ^ first
+			}
+			s.differ[w] = marks(differ)
+		}
 		for p := range s.total {
 			s.total[p] = sum{}
-			for _, i := range rows {
-				s.total[p].add(&s.sums[p][i&(smallRows-1)])
+			for m := rows; m != 0; m &= m - 1 {
+				s.total[p].add(&s.sums[p][bits.TrailingZeros64(m)&(smallRows-1)])
 			}
 		}
 	}
-	if g.cfg.MaxFeatures == nf {
-		for f := range nf {
-			g.scanSmall(t, f, &best)
-		}
-		return best.choice, best.ties > 0
+	for p := range s.total {
+		s.mean[p] = s.total[p].mean()
 	}
-	for f := range nf {
-		s.draw[f] = f
-	}
-	varying := 0
-	for i := range s.draw {
-		j := i + g.below(nf-i)
-		s.draw[i], s.draw[j] = s.draw[j], s.draw[i]
-		if g.scanSmall(t, s.draw[i], &best) {
-			if varying++; varying == g.cfg.MaxFeatures {
-				break
-			}
-		}
-	}
-	return best.choice, best.ties > 0
 }
 
-// scanSmall enters the splits of a node on feature f into the contest, and
-// tells whether f varies in the node.
-func (g *grower) scanSmall(t task, f int, best *contest) bool {
+// drawSmall leaves MaxFeatures of the features that vary, drawn at random.
+func (g *grower) drawSmall() {
 	s := &g.small
-	order, code := s.order[f][t.start:t.end], &s.code[f]
-	n := len(order)
-	if code[order[0]&(smallRows-1)] == code[order[n-1]&(smallRows-1)] {
-		return false
+	varying := 0
+	for _, m := range s.differ {
+		varying += bits.OnesCount64(m)
 	}
-	if n == 2 {
-		// Two rows are parted by every feature that varies, equally well.
-		best.enter(g, 1, f, code[order[0]&(smallRows-1)])
-		if best.feature == f {
-			best.hi = code[order[1]&(smallRows-1)]
-		}
-		return true
+	for ; varying > g.cfg.MaxFeatures; varying-- {
+		f := s.varying(g.below(varying))
+		s.differ[f/keyFeatures] &^= 0xff << (f % keyFeatures * 8)
 	}
-	gains := s.gains[:n]
-	clear(gains)
-	for p := range s.sums {
-		sums := &s.sums[p]
-		var left sum
-		mean, count := s.total[p].mean(), s.total[p].count()
-		for k, i := range order[:n-1] {
-			left.add(&sums[i&(smallRows-1)])
-			if code[i&(smallRows-1)] != code[order[k+1]&(smallRows-1)] {
-				w := left.count()
-				gains[k] += left.deviation(&mean) * (g.t.reciprocal[w] + g.t.reciprocal[count-w])
-			}
-		}
-	}
-	for k := g.cfg.MinLeaf - 1; k < n-g.cfg.MinLeaf; k++ {
-		if lo := code[order[k]]; lo != code[order[k+1]] {
-			best.enter(g, gains[k], f, lo)
-			if best.feature == f && best.lo == lo {
-				best.hi = code[order[k+1]]
-			}
-		}
-	}
-	return true
 }
 
-// split partitions the lists of the node's rows and returns where the right
-// part starts.
-func (s *small) split(t task, c choice) int {
-	code := &s.code[c.feature]
-	for _, i := range s.order[c.feature][t.start:t.end] {
-		s.right[i] = uint8((uint64(c.lo) - uint64(code[i])) >> 63)
-	}
-	mid := t.end
-	for f := range s.order {
-		rows := s.order[f][t.start:t.end]
-		nl, nr := 0, 0
-		for _, i := range rows {
-			// As in partition: both are written, one counts.
-			rows[nl] = i
-			s.scratch[nr&(smallRows-1)] = i
-			r := int(s.right[i&(smallRows-1)])
-			nr += r
-			nl += 1 - r
+// scanSmall finds the best split by each feature that varies.
+func (g *grower) scanSmall(rows uint64) []candidate {
+	s := &g.small
+	found := 0
+	if useAVX2 && len(s.sums) == 1 {
+		n := smallNode{rows, s.total[0].count(), g.cfg.MinLeaf, s.total[0].rows() - 2*g.cfg.MinLeaf, s.mean[0],
+			&s.sums[0][0], &s.bins[0][0], &s.in[0], &g.t.reciprocal[0]}
+		for w, differ := range s.differ {
+			if differ == 0 {
+				continue
+			}
+			first := found
+			found += scanAVX2(&n, &s.keys[w][0], differ, &s.found[found])
+			for k := first; k < found; k++ {
+				s.found[k].feature += w * keyFeatures
+			}
 		}
-		copy(rows[nl:], s.scratch[:nr])
-		mid = t.start + nl
+		return s.found[:found]
 	}
-	return mid
+	for w, differ := range s.differ {
+		for ; differ != 0; differ &= differ - 1 {
+			s.found[found] = g.scanFeature(rows, w*keyFeatures+bits.TrailingZeros64(differ)/8)
+			found++
+		}
+	}
+	return s.found[:found]
+}
+
+// smallNode is what the assembly of scanSmall works on.
+type smallNode struct {
+	rows           uint64
+	count          int64
+	minLeaf, slack int // slack: rows beyond minLeaf on each side
+	mean           centre
+	sums, bins     *sum
+	in             *uint64
+	reciprocal     *float64
+}
+
+// scanFeature finds the best split of the rows by a feature that varies.
+func (g *grower) scanFeature(rows uint64, f int) candidate {
+	s := &g.small
+	keys, shift := &s.keys[f/keyFeatures], f%keyFeatures*8
+	present := uint64(0) // codes
+	for m := rows; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m) & (smallRows - 1)
+		c := keys[i] >> shift & (smallRows - 1)
+		present |= 1 << c
+		s.in[c] |= m & -m
+		for p := range s.bins {
+			s.bins[p][c].add(&s.sums[p][i])
+		}
+	}
+	best := candidate{gain: -1, feature: f}
+	clear(s.left)
+	left, count := uint64(0), s.total[0].count()
+	slack := s.total[0].rows() - 2*g.cfg.MinLeaf
+	for m := present; ; {
+		c := bits.TrailingZeros64(m) & (smallRows - 1)
+		left |= s.in[c]
+		s.in[c] = 0
+		gain := 0.0
+		for p := range s.bins {
+			s.left[p].add(&s.bins[p][c])
+			s.bins[p][c] = sum{}
+			gain += s.left[p].deviation(&s.mean[p])
+		}
+		if m &= m - 1; m == 0 {
+			return best
+		}
+		w := s.left[0].count()
+		gain *= g.t.reciprocal[w] + g.t.reciprocal[count-w]
+		if n := s.left[0].rows() - g.cfg.MinLeaf; gain > best.gain && uint(n) <= uint(slack) {
+			best.gain, best.left, best.lo, best.hi = gain, left, uint32(c), uint32(bits.TrailingZeros64(m))
+		}
+	}
 }

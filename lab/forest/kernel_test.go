@@ -1,0 +1,67 @@
+package forest
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// The assembly and the portable code grow the same trees.
+func TestPortable(t *testing.T) {
+	if !useAVX2 {
+		t.Skip("this machine has no AVX2: the portable code is all there is")
+	}
+	defer func() { useAVX2 = true }()
+	for _, tt := range []struct {
+		name                    string
+		rows, features, outputs int
+		levels                  int
+		cfg                     Config
+	}{
+		{"the system model", 4000, 6, 4, 6, Config{}},
+		{"two outputs", 1000, 3, 2, 40, Config{}},
+		{"two planes of outputs", 1000, 4, 5, 20, Config{}},
+		{"two words of features", 1000, 13, 4, 5, Config{}},
+		{"many levels", 3000, 3, 1, 100_000, Config{}},
+		{"some features", 1000, 13, 4, 8, Config{MaxFeatures: 4}},
+		{"large leaves", 1000, 6, 4, 8, Config{MinLeaf: 5}},
+		{"shallow", 1000, 6, 4, 8, Config{MaxDepth: 4}},
+		{"every row", 500, 3, 3, 30, Config{NoBootstrap: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, uint64(tt.rows)))
+			x, y := mat.NewDense(tt.rows, tt.features, nil), mat.NewDense(tt.rows, tt.outputs, nil)
+			for r := range tt.rows {
+				for f := range tt.features {
+					x.Set(r, f, float64(rng.IntN(tt.levels)))
+				}
+				for o := range tt.outputs {
+					y.Set(r, o, x.At(r, o%tt.features)+float64(rng.IntN(50)))
+				}
+			}
+			tt.cfg.Trees = 5
+			var trees [2]*Forest
+			for k := range trees {
+				useAVX2 = k == 0
+				f, err := Fit(context.Background(), x, y, tt.cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				trees[k] = f
+			}
+			for k, a := range trees[0].trees {
+				b := trees[1].trees[k]
+				if len(a) != len(b) {
+					t.Fatalf("tree %d has %d nodes, by the portable code %d", k, len(a), len(b))
+				}
+				for n := range a {
+					if a[n] != b[n] {
+						t.Fatalf("tree %d, node %d is %x, by the portable code %x", k, n, a[n], b[n])
+					}
+				}
+			}
+		})
+	}
+}
