@@ -54,6 +54,16 @@ func (s Source) measured() Source {
 	return s
 }
 
+// Paper returns s with the paper's model: forests of mean delays from all loads
+// and controls (Eq. 5), of all rows.
+func (s Source) Paper() Source {
+	s.Structure, s.Settle, s.Forest = sim.Joint, 0, corrected()
+	if s.Kind == sim.AsPublished {
+		s.Forest = authors()
+	}
+	return s
+}
+
 // Objective returns o as this source counts delays and carried load.
 func (s Source) Objective(o objective.Objective) objective.Objective {
 	if s.Kind == sim.AsPublished {

@@ -223,9 +223,14 @@ func Cells(source, setting string, runs []anr.Run) []Cell {
 // Events are the study's objectives with what a trial of source s compares:
 // the policies trained in the given setting, a training seed for each run, and
 // the baselines, calibrated on the same model: random, the best constant
-// action, the proportional rule, and greedy on mean delays.
+// action, the proportional rule, and greedy on mean delays under the paper's
+// model (see Source.Paper).
 func (r *Result) Events(ctx context.Context, s Source, setting string) ([]Event, error) {
 	model, err := s.Learn(ctx, r.Config.Seed)
+	if err != nil {
+		return nil, err
+	}
+	paper, err := s.Paper().Learn(ctx, r.Config.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +240,7 @@ func (r *Result) Events(ctx context.Context, s Source, setting string) ([]Event,
 		if err != nil {
 			return nil, err
 		}
-		mean, err := sim.NewRewards(model, s.Objective(o), sim.RewardsConfig{})
+		mean, err := s.Paper().Rewards(paper, o)
 		if err != nil {
 			return nil, err
 		}
