@@ -23,6 +23,7 @@ type modelCard struct {
 	Mesh      mesh.Mesh `json:"mesh"`
 	Kind      Kind      `json:"kind"`
 	Structure Structure `json:"structure"`
+	Median    float64   `json:"median,omitempty"`
 	Levels    int       `json:"levels"`
 	Forests   int       `json:"forests"`
 	Seconds   float64   `json:"stepSeconds,omitempty"` // of structure PerNode
@@ -32,7 +33,7 @@ type modelCard struct {
 // description, whole or not at all.
 func (m *Model) Save(path string) error {
 	c := modelCard{Version: modelVersion, Mesh: mesh.Mesh{Services: m.mesh.ServiceNames(), Nodes: m.mesh.NodeNames()},
-		Kind: m.kind, Structure: m.Structure(), Levels: m.space.Levels(), Forests: len(m.Forests())}
+		Kind: m.kind, Structure: m.Structure(), Median: m.median, Levels: m.space.Levels(), Forests: len(m.Forests())}
 	if m.nodes != nil {
 		c.Seconds = m.nodes.seconds
 	}
@@ -120,7 +121,7 @@ func unpack(b []byte, m mesh.Mesh) (*Model, error) {
 		return nil, fmt.Errorf("it has version %d of the format; this program reads version %d", card.Version, modelVersion)
 	case card.Mesh.String() != m.String():
 		return nil, fmt.Errorf("it is for %s, not for %s", card.Mesh, m)
-	case card.Kind != Measured && card.Kind != AsPublished || card.Levels < 2,
+	case card.Kind != Measured && card.Kind != AsPublished || card.Levels < 2, !(card.Median >= 0 && card.Median <= 1),
 		card.Structure != Joint && (card.Structure != PerNode || card.Kind != Measured || !(card.Seconds > 0)):
 		return nil, errors.New("model.json does not describe a model")
 	}
@@ -148,7 +149,7 @@ func unpack(b []byte, m mesh.Mesh) (*Model, error) {
 		}
 		outputs += len(f.Outputs())
 	}
-	model.forests = forests
+	model.forests, model.median = forests, card.Median
 	if outputs != len(model.targets) {
 		return nil, fmt.Errorf("its forests predict %d targets, a model of kind %q has %d", outputs, card.Kind, len(model.targets))
 	}
