@@ -14,11 +14,13 @@ import (
 	"meshbench/lab/anr"
 	"meshbench/lab/figure"
 	"meshbench/lab/load"
+	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
 	"meshbench/lab/policy"
 	"meshbench/lab/sim"
 	"meshbench/lab/testbed"
 	"meshbench/lab/testbed/local"
+	"meshbench/lab/trace"
 )
 
 // Trial is an evaluation on a testbed: every entrant under every objective and
@@ -364,4 +366,36 @@ func (r *Result) TrialTable(source string) (figure.Table, error) {
 		t.Rows = append(t.Rows, row)
 	}
 	return t, nil
+}
+
+// Watch returns a model of half of a source's rows, with which delays are
+// predicted, and a drift chart that is calibrated on the other half.
+func (s Source) Watch(ctx context.Context, seed uint64) (*sim.Model, *anr.Drift, error) {
+	first, second := s.Rows().Split(trace.Split{Train: .5, Seed: seed})
+	model, err := s.learn(ctx, first, seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	var measured, predicted [][]float64
+	simulator := sim.NewSimulator(model)
+	for r := range second.Len() {
+		row := second.Row(r)
+		x, err := simulator.Measure(ctx, row.Load, row.Action)
+		if err != nil {
+			return nil, nil, err
+		}
+		measured = append(measured, Delays(row.Measurement))
+		predicted = append(predicted, Delays(x))
+	}
+	d, err := anr.CalibrateDrift(measured, predicted)
+	return model, &d, err
+}
+
+// Delays are the mean response times d_i of a measurement, s.
+func Delays(x mesh.Measurement) []float64 {
+	var d []float64
+	for _, s := range x.Service {
+		d = append(d, s.Mean)
+	}
+	return d
 }
