@@ -1,0 +1,23 @@
+// Package istio is the testbed on a service mesh of Kubernetes and Istio, the
+// paper's own platform. The same front, nodes and generator as those of the
+// local testbed run as pods (see cluster/); this package controls them:
+//
+//   - Routing weights are the VirtualServices' of the services, one for each,
+//     in whole percents. They are written with the version that was read, so
+//     that no other writer is overwritten unseen, and read back.
+//   - Blocking is done by the front's control endpoint, or by Istio's fault
+//     abort (FaultBlocking).
+//   - The mesh follows a change after a while. Each writing of a
+//     VirtualService has a revision, which the mesh adds to its replies
+//     (RouteHeader); probes through the front tell from when on it is in force,
+//     and a step is measured then. Probes cost a node nothing to speak of and
+//     are not counted.
+//
+// An action is put into force wholly or not at all. What cannot be put into
+// force for a while, such as when the API server is down, leaves the one before
+// in force; the step is then measured all the same and marked, for its row names
+// an action that it did not have. What cannot be put into force at all, such as
+// when a permission was withdrawn, ends the run. There is one moment that
+// nothing can be done about: a process that is killed between the writing of
+// two VirtualServices leaves one of them for the next run to put right.
+package istio

@@ -1,0 +1,598 @@
+package istio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"meshbench/lab/load/httpload"
+	"meshbench/lab/mesh"
+)
+
+func TestPercent(t *testing.T) {
+	for _, c := range []struct {
+		p    []float64
+		want []int
+	}{
+		{[]float64{1}, []int{100}},
+		{[]float64{.4, .6}, []int{40, 60}},
+		{[]float64{0, 1}, []int{0, 100}},
+		{[]float64{1. / 3, 1. / 3, 1. / 3}, []int{34, 33, 33}},                                  // rounded each: 99
+		{[]float64{.335, .335, .33}, []int{34, 33, 33}},                                         // rounded each: 101
+		{[]float64{.005, .995}, []int{1, 99}},                                                   // rounded each: 101
+		{[]float64{.145, .145, .145, .145, .145, .145, .13}, []int{15, 15, 15, 14, 14, 14, 13}}, // rounded each: 103
+		{[]float64{.29, .71}, []int{29, 71}},                                                    // 100 * .29 is below 29
+		{[]float64{.07, .93}, []int{7, 93}},
+	} {
+		if got := Percent(c.p); !slices.Equal(got, c.want) {
+			t.Errorf("Percent(%v) is %v, want %v", c.p, got, c.want)
+		}
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 2000 {
+		p, sum := make([]float64, 1+rng.IntN(12)), 0.0
+		for j := range p {
+			p[j] = rng.ExpFloat64()
+			sum += p[j]
+		}
+		total := 0
+		for j := range p {
+			p[j] /= sum
+		}
+		for j, w := range Percent(p) {
+			total += w
+			if math.Abs(float64(w)-100*p[j]) >= 1 {
+				t.Fatalf("%v gives %d for %v", p, w, p[j])
+			}
+		}
+		if total != 100 {
+			t.Fatalf("%v gives %d in all", p, total)
+		}
+	}
+}
+
+// What the testbed does not manage in a VirtualService stays as it is.
+func TestRouting(t *testing.T) {
+	nodes := []string{"node1", "node2"}
+	vs := virtualService("service1", 50, 50)
+	for _, r := range []routing{{[]int{20, 80}, 0, "r1"}, {[]int{0, 100}, 40, "r2"}, {[]int{100, 0}, 0, "r3"}} {
+		http, err := writeRouting(vs, nodes, r, r.abort > 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 1 + min(1, int(r.abort)); len(http) != want {
+			t.Errorf("%d entries, want %d", len(http), want)
+		}
+		if err := unstructured.SetNestedSlice(vs.Object, http, "spec", "http"); err != nil {
+			t.Fatal(err)
+		}
+		back, err := readRouting(vs, nodes)
+		if err != nil || !back.same(r) || back.revision != r.revision {
+			t.Errorf("%v was read back as %v, %v", r, back, err)
+		}
+		for _, e := range http {
+			e := e.(map[string]any)
+			kept, _, _ := unstructured.NestedString(e, "headers", "request", "set", "x-kept")
+			if kept != "yes" || e["timeout"] != "10s" {
+				t.Errorf("lost in %v", e)
+			}
+			if _, fault := e["fault"]; fault != (r.abort > 0 && e["name"] != probeEntry) {
+				t.Errorf("fault in %v", e)
+			}
+		}
+	}
+	for what, edit := range map[string]func(http []any) []any{
+		"no HTTP entry": func([]any) []any { return nil },
+		"two HTTP entries": func(h []any) []any {
+			return append(h, (&unstructured.Unstructured{Object: h[0].(map[string]any)}).DeepCopy().Object)
+		},
+		"no HTTP entry with one": func(h []any) []any {
+			h[0].(map[string]any)["route"] = h[0].(map[string]any)["route"].([]any)[:1]
+			return h
+		},
+	} {
+		vs := virtualService("service1", 50, 50)
+		vs.Object["spec"].(map[string]any)["http"] = edit(vs.Object["spec"].(map[string]any)["http"].([]any))
+		if _, err := readRouting(vs, nodes); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("error %v, want %q", err, what)
+		}
+	}
+}
+
+func TestApply(t *testing.T) {
+	for _, blocking := range []Blocking{FrontBlocking, FaultBlocking} {
+		w := newWorld(t)
+		cfg := w.config()
+		cfg.Blocking = blocking
+		bed := w.testbed(t, cfg)
+		x, routed := w.measure(t, bed, action(1, 0, 0, 1))
+		if x.Mark != "" {
+			t.Errorf("marked: %s", x.Mark)
+		}
+		if routed["service1 node1"] == 0 || routed["service1 node2"] != 0 || routed["service2 node1"]+routed["service2 node2"] != 0 || x.Blocked[1] == 0 || x.Carried[1] != 0 {
+			t.Errorf("routed %v, blocked %v", routed, x.Blocked)
+		}
+		wantWeights(t, w, []int{100, 0}, []int{0, 100})
+		if x, routed = w.measure(t, bed, action(.2, .6, .4, 0)); x.Mark != "" || routed["service1 node2"] < routed["service1 node1"] || x.Blocked[0] == 0 || x.Blocked[1] != 0 {
+			t.Errorf("routed %v, blocked %v, mark %q", routed, x.Blocked, x.Mark)
+		}
+		wantWeights(t, w, []int{20, 80}, []int{60, 40})
+		before := w.patches
+		w.measure(t, bed, action(.2, .6, .4, 0))
+		if w.patches != before {
+			t.Errorf("%d patches for an action that was in force", w.patches-before)
+		}
+		w.measure(t, bed, action(.2, .4, .4, 0))
+		if w.patches != before+1 {
+			t.Errorf("%d patches for one service's weights", w.patches-before)
+		}
+		if n := len(bed.Followed()); n != w.patches {
+			t.Errorf("%d times to follow for %d patches", n, w.patches)
+		}
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config()
+	cfg.Patience = 2
+	bed := w.testbed(t, cfg)
+	left := 3
+	conflict := func(verb, name string) error {
+		if verb == "patch" && left > 0 {
+			left--
+			return apierrors.NewConflict(virtualServices.GroupResource(), name, errors.New("modified"))
+		}
+		return nil
+	}
+	w.set(func() { w.fail = conflict })
+	if x, _ := w.measure(t, bed, action(1, 1, 0, 0)); x.Mark != "" || left != 0 {
+		t.Errorf("mark %q, %d conflicts left", x.Mark, left)
+	}
+	wantWeights(t, w, []int{100, 0}, []int{100, 0})
+
+	// A true one: somebody writes between the reading and the patch.
+	once := true
+	w.set(func() {
+		w.fail = nil
+		w.after = func(verb, name string) {
+			if verb == "get" && name == "service2" && once {
+				once = false
+				w.route(t, "service2", 7, 93)
+			}
+		}
+	})
+	if x, _ := w.measure(t, bed, action(0, 0, 0, 0)); x.Mark != "another writer routed service2 7/93 in place of 100/0" {
+		t.Errorf("mark %q", x.Mark)
+	}
+	wantWeights(t, w, []int{0, 100}, []int{0, 100})
+
+	// Conflicts without end are not waited out.
+	w.set(func() { w.after, w.fail = nil, conflict; left = 1000 })
+	if _, err := bed.Measure(context.Background(), mesh.Load{1, 1}, action(.2, .2, 0, 0)); err == nil || !strings.Contains(err.Error(), "others change it all the time") {
+		t.Errorf("error %v", err)
+	}
+	w.set(func() { w.fail = nil })
+	wantWeights(t, w, []int{0, 100}, []int{0, 100})
+}
+
+// A webhook that changes what is written is found out by reading back, and what
+// was written before is put back.
+func TestReadBack(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config()
+	cfg.Patience = 2
+	bed := w.testbed(t, cfg)
+	w.measure(t, bed, action(.2, .2, 0, 0))
+	w.set(func() {
+		w.admit = func(name string, spec map[string]any) {
+			d := spec["http"].([]any)[0].(map[string]any)["route"].([]any)
+			if name == "service2" && d[0].(map[string]any)["weight"] == int64(80) {
+				d[0].(map[string]any)["weight"], d[1].(map[string]any)["weight"] = int64(50), int64(50)
+			}
+		}
+	})
+	_, err := bed.Measure(context.Background(), mesh.Load{1, 1}, action(.8, .8, 0, 0))
+	if err == nil || !strings.Contains(err.Error(), "routing service2 80/20: it is 50/50 after it was set to 80/20, and again at each try") {
+		t.Errorf("error %v", err)
+	}
+	wantWeights(t, w, []int{20, 80}, []int{20, 80})
+}
+
+func TestForbidden(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	w.measure(t, bed, action(.2, .2, 0, 0))
+	w.set(func() {
+		w.fail = func(verb, name string) error {
+			if verb == "patch" && name == "service2" {
+				return apierrors.NewForbidden(virtualServices.GroupResource(), name, errors.New("no longer"))
+			}
+			return nil
+		}
+	})
+	begin := time.Now()
+	if _, err := bed.Measure(context.Background(), mesh.Load{1, 1}, action(.8, .8, 0, 0)); err == nil || !strings.Contains(err.Error(), "forbidden") {
+		t.Errorf("error %v", err)
+	}
+	if d := time.Since(begin); d > time.Second {
+		t.Errorf("tried for %v", d)
+	}
+	wantWeights(t, w, []int{20, 80}, []int{20, 80}) // service1 was put back
+}
+
+// The API server is down: the action before stays in force, the rows say so.
+func TestDown(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	w.measure(t, bed, action(1, 1, 0, 0))
+	w.down(true)
+	x, routed := w.measure(t, bed, action(0, 0, 1, 1))
+	if want := "not applied, the action before stayed in force (p11=1 p21=1 b1=0 b2=0): reading VirtualService service1: connection refused; the routing could not be checked: connection refused"; x.Mark != want {
+		t.Errorf("mark\n%q, want\n%q", x.Mark, want)
+	}
+	if routed["service1 node1"] == 0 || routed["service1 node2"]+routed["service2 node2"] > 0 || x.Blocked[0]+x.Blocked[1] != 0 {
+		t.Errorf("routed %v, blocked %v", routed, x.Blocked)
+	}
+	w.down(false)
+	if x, routed = w.measure(t, bed, action(0, 0, 0, 1)); x.Mark != "" || routed["service1 node2"] == 0 || routed["service1 node1"] > 0 || x.Carried[1] != 0 {
+		t.Errorf("routed %v, blocked %v, mark %q", routed, x.Blocked, x.Mark)
+	}
+}
+
+// One of the patches fails for a while: neither is in force.
+func TestRollback(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	w.measure(t, bed, action(.2, .2, 0, 0))
+	w.set(func() {
+		w.fail = func(verb, name string) error {
+			if verb == "patch" && name == "service2" {
+				return apierrors.NewServiceUnavailable("overloaded")
+			}
+			return nil
+		}
+	})
+	x, _ := w.measure(t, bed, action(1, 1, 1, 1))
+	if want := "not applied, the action before stayed in force (p11=0.2 p21=0.2 b1=0 b2=0): routing service2 100/0: overloaded"; x.Mark != want {
+		t.Errorf("mark %q, want %q", x.Mark, want)
+	}
+	wantWeights(t, w, []int{20, 80}, []int{20, 80})
+	if x.Blocked[0] != 0 {
+		t.Errorf("blocked %v", x.Blocked)
+	}
+
+	// Putting back fails as well: that is said, and is made good later.
+	patched := false
+	w.set(func() {
+		w.fail = func(verb, name string) error {
+			switch {
+			case verb == "patch" && !patched:
+				patched = true
+				return nil
+			case verb == "patch":
+				return apierrors.NewServiceUnavailable("overloaded")
+			}
+			return nil
+		}
+	})
+	if x, _ = w.measure(t, bed, action(1, 1, 1, 1)); !strings.HasPrefix(x.Mark, "not applied, the action may be in force in part: ") {
+		t.Errorf("mark %q", x.Mark)
+	}
+	wantWeights(t, w, []int{100, 0}, []int{20, 80})
+	w.set(func() { w.fail = nil })
+	if err := bed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantWeights(t, w, []int{20, 80}, []int{20, 80})
+}
+
+// A reply that is lost on its way back is not taken for another writer's work.
+func TestLostReply(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	lost := false
+	w.set(func() {
+		w.fail = func(verb, name string) error {
+			if verb == "get" && w.patches > 2 && !lost {
+				lost = true
+				return apierrors.NewTimeoutError("slow", 1)
+			}
+			return nil
+		}
+	})
+	if x, _ := w.measure(t, bed, action(1, 1, 0, 0)); x.Mark != "" || !lost {
+		t.Errorf("mark %q, lost %v", x.Mark, lost)
+	}
+}
+
+func TestClose(t *testing.T) {
+	for _, c := range []struct {
+		safe               *mesh.Action
+		service1, service2 []int
+		blocked            float64
+	}{
+		{nil, []int{20, 80}, []int{60, 40}, 1},
+		{&mesh.Action{Route: []float64{.5, .5, 1, 0}, Block: []float64{0, 0}}, []int{50, 50}, []int{100, 0}, 0},
+	} {
+		w := newWorld(t)
+		cfg := w.config()
+		cfg.Safe = c.safe
+		bed := w.testbed(t, cfg)
+		w.measure(t, bed, action(.2, .6, 1, 1))
+		if err := bed.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantWeights(t, w, c.service1, c.service2)
+		next := w.testbed(t, w.config()) // whoever comes next begins anew
+		wantWeights(t, w, []int{50, 50}, []int{50, 50})
+		next.Close()
+	}
+}
+
+// A run that is interrupted while an action is being applied leaves a whole one.
+func TestInterrupted(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	w.measure(t, bed, action(.2, .2, 0, 0))
+	ctx, cancel := context.WithCancel(context.Background())
+	w.set(func() {
+		w.after = func(verb, name string) {
+			if verb == "patch" && name == "service1" {
+				cancel()
+			}
+		}
+	})
+	if _, err := bed.Measure(ctx, mesh.Load{20, 20}, action(1, 1, 0, 0)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if err := bed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantWeights(t, w, []int{100, 0}, []int{100, 0})
+}
+
+func TestOtherWriter(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	a := action(1, 1, 0, 0)
+	w.measure(t, bed, a)
+
+	// Between two steps: put right before the step, which says so.
+	w.route(t, "service1", 0, 100)
+	x, routed := w.measure(t, bed, a)
+	if x.Mark != "another writer routed service1 0/100 in place of 100/0" || routed["service1 node2"] > 0 {
+		t.Errorf("mark %q, routed %v", x.Mark, routed)
+	}
+	if x, _ = w.measure(t, bed, a); x.Mark != "" {
+		t.Errorf("mark %q on the step after", x.Mark)
+	}
+
+	// Within a step: that one is marked, the next is sound again.
+	go func() {
+		time.Sleep(50 * time.Millisecond) // of 100
+		w.route(t, "service2", 0, 100)
+	}()
+	if x, routed = w.measure(t, bed, a); x.Mark != "another writer routed service2 0/100 in place of 100/0" || routed["service2 node2"] == 0 {
+		t.Errorf("mark %q, routed %v", x.Mark, routed)
+	}
+	if x, routed = w.measure(t, bed, a); x.Mark != "" || routed["service2 node2"] > 0 {
+		t.Errorf("mark %q, routed %v", x.Mark, routed)
+	}
+
+	// There and back, or in a field that is not ours.
+	w.route(t, "service2", 0, 100)
+	w.route(t, "service2", 100, 0)
+	if x, _ = w.measure(t, bed, a); x.Mark != "another writer changed VirtualService service2" {
+		t.Errorf("mark %q", x.Mark)
+	}
+}
+
+// A mesh that does not follow in time is marked until it does.
+func TestNotFollowing(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	w.measure(t, bed, action(1, 1, 0, 0))
+	w.set(func() {
+		w.frozen = map[string]*unstructured.Unstructured{"service1": w.objects["service1"], "service2": w.objects["service2"]}
+	})
+	for range 2 {
+		x, routed := w.measure(t, bed, action(0, 1, 0, 0))
+		if !strings.HasPrefix(x.Mark, "the mesh did not follow within 0.15 s: service1 is not yet routed 0/100: ") || routed["service1 node2"] > 0 {
+			t.Errorf("mark %q, routed %v", x.Mark, routed)
+		}
+	}
+	before := w.patches
+	w.set(func() { w.frozen = nil })
+	if x, routed := w.measure(t, bed, action(0, 1, 0, 0)); x.Mark != "" || routed["service1 node1"] > 0 || w.patches != before {
+		t.Errorf("mark %q, routed %v", x.Mark, routed)
+	}
+}
+
+func (w *world) editPod(t *testing.T, name string, edit func(*corev1.Pod)) {
+	t.Helper()
+	pods := w.kube.CoreV1().Pods("meshbench")
+	p, err := pods.Get(context.Background(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(p)
+	if _, err := pods.Update(context.Background(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	for _, c := range []struct {
+		what string
+		do   func()
+	}{
+		{"", func() {}},
+		{"node2 is not ready: CrashLoopBackOff", func() {
+			w.editPod(t, "node2-a", func(p *corev1.Pod) {
+				p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
+			})
+		}},
+		{"node2 restarted", func() {
+			w.editPod(t, "node2-a", func(p *corev1.Pod) { p.Status.ContainerStatuses = []corev1.ContainerStatus{{RestartCount: 1}} })
+		}},
+		{"", func() {}},
+		{"node1 has no pod", func() {
+			w.kube.CoreV1().Pods("meshbench").Delete(context.Background(), "node1-a", metav1.DeleteOptions{})
+		}},
+		{"node1 has a new pod", func() {
+			w.kube.CoreV1().Pods("meshbench").Create(context.Background(), pod("node1-b", map[string]string{"app": "node", "node": "node1"}), metav1.CreateOptions{})
+		}},
+		{"", func() {}},
+		{"front is not ready: running, not ready", func() {
+			w.editPod(t, "front-a", func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
+		}},
+	} {
+		c.do()
+		if x, _ := w.measure(t, bed, action(.6, .6, 0, 0)); x.Mark != c.what {
+			t.Errorf("mark %q, want %q", x.Mark, c.what)
+		}
+	}
+}
+
+// unsteady is a generator that fails at times and forgets its seed then.
+type unsteady struct {
+	fail int
+	seed []uint64
+	runs int
+}
+
+func (g *unsteady) Reset(_ context.Context, seed uint64) error {
+	g.seed = append(g.seed, seed)
+	return nil
+}
+func (g *unsteady) Run(context.Context, httpload.Step) ([]httpload.Result, error) {
+	g.runs++
+	if g.fail > 0 {
+		g.fail--
+		return nil, errors.New("broken pipe")
+	}
+	return []httpload.Result{{}}, nil
+}
+
+func TestGeneratorFails(t *testing.T) {
+	var marks []string
+	u := &unsteady{}
+	g := &generator{Generator: u, patience: time.Second, mark: func(m string) { marks = append(marks, m) }}
+	ctx := context.Background()
+	g.Reset(ctx, 9)
+	if _, err := g.Run(ctx, httpload.Step{}); err != nil || marks != nil {
+		t.Errorf("%v, %v", err, marks)
+	}
+	u.fail = 1
+	if _, err := g.Run(ctx, httpload.Step{}); err != nil || fmt.Sprint(marks) != "[step made again: the generator failed: broken pipe]" || fmt.Sprint(u.seed) != "[9 9]" {
+		t.Errorf("%v, %v, %v", err, marks, u.seed)
+	}
+	u.fail = 1000
+	if _, err := g.Run(ctx, httpload.Step{}); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+		t.Error(err)
+	}
+}
+
+// Everything that is missing is in one list.
+func TestPreflight(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	if f, err := Preflight(ctx, w.config()); err != nil || len(f) > 0 {
+		t.Fatalf("%v, %v", f, err)
+	}
+	if w.patches != 0 {
+		t.Errorf("preflight patched %d times", w.patches)
+	}
+	w = newWorld(t)
+	kube := w.kube.CoreV1()
+	n, _ := kube.Namespaces().Get(ctx, "meshbench", metav1.GetOptions{})
+	n.Labels = nil
+	kube.Namespaces().Update(ctx, n, metav1.UpdateOptions{})
+	kube.Secrets("meshbench").Delete(ctx, secretName, metav1.DeleteOptions{})
+	kube.ConfigMaps("meshbench").Delete(ctx, settingsName, metav1.DeleteOptions{})
+	w.editPod(t, "node2-a", func(p *corev1.Pod) { p.Spec.InitContainers = nil })
+	w.editPod(t, "front-a", func(p *corev1.Pod) { p.Status.Conditions = nil })
+	kube.Pods("meshbench").Delete(ctx, "node1-a", metav1.DeleteOptions{})
+	w.dynamic.Tracker().Delete(destinationRules, "meshbench", "service1")
+	w.dynamic.Tracker().Update(destinationRules, destinationRule("service2", "node1"), "meshbench")
+	w.set(func() {
+		delete(w.objects, "service1")
+		delete(w.objects["service2"].Object["spec"].(map[string]any)["http"].([]any)[0].(map[string]any), "retries")
+	})
+	w.denied = func(r *authv1.ResourceAttributes) bool { return r.Verb == "patch" || r.Resource == "secrets" }
+	_, err := New(ctx, w.config())
+	var f Findings
+	if !errors.As(err, &f) {
+		t.Fatal(err)
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for _, want := range []string{
+		"sidecar injection is off in namespace meshbench",
+		"this user may not patch virtualservices service1", "this user may not patch virtualservices service2", "this user may not get secrets meshbench-control",
+		"VirtualService service1: ", "VirtualService service2 lets the proxy try requests again",
+		"DestinationRule service1: ", "DestinationRule service2 has no subset node2",
+		"the time scale of the pods is not known", "the control token is not known",
+		"pod front-a is not ready", "pod node2-a has no sidecar", "no pod of the node1",
+	} {
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "- "+want) }) {
+			t.Errorf("not in the list: %s", want)
+		}
+	}
+	if len(f) != 13 || len(lines) != len(f)+1 {
+		t.Errorf("%d findings in %d lines:\n%s", len(f), len(lines), err)
+	}
+
+	for _, c := range []struct {
+		what string
+		do   func(*world, *Config)
+	}{
+		{"the front's control endpoint does not answer: ", func(w *world, c *Config) { c.Token = "wrong" }},
+		{"the front's control endpoint does not answer: connect: connection refused", func(w *world, c *Config) { c.Front = "http://127.0.0.1:1" }},
+		{"the load generator does not answer: ", func(w *world, c *Config) { c.LocalLoad, c.Generator = "", w.front.URL }},
+		{"the front does not reach service1: probe of service1: 502 Bad Gateway", func(w *world, c *Config) {
+			w.upstreams[0].Close()
+		}},
+		{"the API server does not serve networking.istio.io/v1: ", func(w *world, c *Config) { w.kube.Fake.Resources = nil }},
+	} {
+		w := newWorld(t)
+		cfg := w.config()
+		c.do(w, &cfg)
+		if f, err := Preflight(ctx, cfg); err != nil || len(f) != 1 || !strings.HasPrefix(f[0].What, c.what) {
+			t.Errorf("%v, %v, want %s", f, err, c.what)
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	w := newWorld(t)
+	for want, edit := range map[string]func(*Config){
+		"step of -1 s; accepted: above 0":  func(c *Config) { c.Timing.Step = -1 },
+		"time scale -3; accepted: above 0": func(c *Config) { c.TimeScale = -3 },
+		"unknown blocking 7":               func(c *Config) { c.Blocking = 7 },
+		"safe action: mesh: action":        func(c *Config) { c.Safe = &mesh.Action{} },
+		"patience of -1 s":                 func(c *Config) { c.Patience = -1 },
+		"kubeconfig: ":                     func(c *Config) { c.Kubernetes, c.Kubeconfig = nil, "/nowhere" },
+		"used twice":                       func(c *Config) { c.Mesh.Services = []string{"a", "a"} },
+	} {
+		cfg := w.config()
+		edit(&cfg)
+		if _, err := New(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
