@@ -3,15 +3,16 @@
 PYTHON ?= python3
 GO     ?= go
 TRACE  ?=
+ARGS   ?=
 
 GONB   := .bin/gonb
 TOOLS  := .bin/goimports .bin/gopls
 VENV   := .venv/installed
 KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
-FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig8
+FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 kth lab bench clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 kth collect evaluate lab bench cluster-up cluster-test cluster-down clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -74,6 +75,13 @@ kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2
 	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }
 	@$(LAB) kth "$(TRACE)"
 
+collect: setup ## collect a trace on the local testbed, or go on: make collect TRACE=my.csv
+	@test -n "$(TRACE)" || { echo "make: name the file: make collect TRACE=path/to/trace.csv" >&2; exit 1; }
+	@$(LAB) collect $(ARGS) "$(TRACE)"
+
+evaluate: setup ## the full trial of all policies on the local testbed (hours; ARGS='-beds 4' for several at a time)
+	@$(LAB) evaluate $(ARGS)
+
 lab: setup ## JupyterLab on 127.0.0.1, in notebooks/
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $$([ $$(id -u) = 0 ] && echo --allow-root)
 
@@ -85,6 +93,15 @@ bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baseli
 	@$(PYTHON) -m venv --clear .bench
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+cluster-up: ## a local Kubernetes + Istio with the test mesh (needs root; see cluster/README.md)
+	@cluster/local/up.sh
+
+cluster-test: ## the testbed's tests against the running mesh
+	@cluster/local/inside.sh $(GO) test ./lab/testbed/istio -count=1 -v -timeout 45m -run Cluster -cluster
+
+cluster-down: ## end it; binaries and images stay in .cluster
+	@cluster/local/down.sh
 
 clean: ## remove all that these commands made, but not figures/ and Go's own caches
 	@rm -rf .bin .venv .bench .gonb .cache .out notebooks/.ipynb_checkpoints

@@ -51,6 +51,10 @@ type Config struct {
 	// MaxDepth is the largest depth of a leaf; the root has depth 0. If
 	// MaxDepth is 0, depth is not limited.
 	MaxDepth int
+	// RandomSplits draws one threshold at random for every feature of a split
+	// and takes the best of them, rather than the best of all thresholds:
+	// extremely randomised trees, smoother and less noisy.
+	RandomSplits bool
 	// NoBootstrap grows every tree on all rows instead of on as many rows
 	// drawn with replacement.
 	NoBootstrap bool
@@ -164,6 +168,10 @@ func Fit(ctx context.Context, x, y *mat.Dense, cfg Config) (*Forest, error) {
 	f := &Forest{cfg: cfg, data: data, Meta: map[string]string{}}
 	sums := newTargets(data)
 	err = f.build(ctx, cfg.Workers, cfg.Progress, func(b *builder) func(tree int) error {
+		if cfg.RandomSplits {
+			g := newRandomGrower(b, cfg)
+			return func(tree int) error { return g.grow(ctx, tree) }
+		}
 		g := newGrower(b, cfg, sums)
 		return func(tree int) error { return g.grow(ctx, tree) }
 	})

@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -290,7 +291,17 @@ func r2(y, hat *mat.Dense, columns int) []float64 {
 }
 
 // Drawings are the names that Draw takes.
-var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2"}
+var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2", "trial", "times"}
+
+// tables are those of each source; one without rows is not written.
+var tables = []struct {
+	name string
+	make func(*Result, Source) (figure.Table, error)
+}{
+	{"table2", func(r *Result, s Source) (figure.Table, error) { return r.Table2(s.Name), nil }},
+	{"trial", func(r *Result, s Source) (figure.Table, error) { return r.TrialTable(s.Name) }},
+	{"times", func(r *Result, s Source) (figure.Table, error) { return r.TrainingTimes(s), nil }},
+}
 
 // CheckDrawings reports the first name that Draw does not take.
 func CheckDrawings(names []string) error {
@@ -302,8 +313,11 @@ func CheckDrawings(names []string) error {
 	return nil
 }
 
-// Draw writes figures and tables into dir: those of names, or all when there
-// is none. It returns what it wrote.
+// errNoTrial is why a figure of a testbed cannot be drawn.
+var errNoTrial = errors.New("study: nothing was evaluated on a testbed")
+
+// Draw writes figures and tables into dir: those of names, or all that the
+// result has the data for when there is none. It returns what it wrote.
 func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]string, error) {
 	if err := CheckDrawings(names); err != nil {
 		return nil, err
@@ -323,7 +337,7 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 			return c.Policy == "ppo" && c.Objective == r.Config.Objectives[0].Name && c.Load == load && c.Environment != "simulation"
 		})
 		if !ok {
-			return figure.Run{}, fmt.Errorf("study: nothing was evaluated on a testbed under %s load", load)
+			return figure.Run{}, fmt.Errorf("%w under %s load", errNoTrial, load)
 		}
 		return Drawn(c.Median(), m), nil
 	}
@@ -392,6 +406,9 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 			continue
 		}
 		drawing, err := f.draw()
+		if len(names) == 0 && errors.Is(err, errNoTrial) {
+			continue
+		}
 		if err != nil {
 			return wrote, fmt.Errorf("draw %s: %w", f.name, err)
 		}
@@ -400,13 +417,23 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		}
 		wrote = append(wrote, f.name)
 	}
-	if len(names) == 0 || slices.Contains(names, "table2") {
+	for _, t := range tables {
+		if len(names) > 0 && !slices.Contains(names, t.name) {
+			continue
+		}
 		for k, s := range r.Config.Sources {
-			name := "table2"
+			table, err := t.make(r, s)
+			if err != nil {
+				return wrote, fmt.Errorf("table %s of %s: %w", t.name, s.Title, err)
+			}
+			if len(table.Rows) == 0 {
+				continue
+			}
+			name := t.name
 			if k > 0 {
 				name += "-" + s.Name
 			}
-			if err := r.Table2(s.Name).Save(dir, name); err != nil {
+			if err := table.Save(dir, name); err != nil {
 				return wrote, err
 			}
 			wrote = append(wrote, name)

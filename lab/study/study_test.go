@@ -130,6 +130,12 @@ func TestRun(t *testing.T) {
 	if len(parsed.ANR) != len(r.Cells) || len(parsed.Model) == 0 || parsed.Run.Data["virtual"] != source.SHA256 {
 		t.Errorf("results.json has %d rows for %d cells, %d scores, data %v", len(parsed.ANR), len(r.Cells), len(parsed.Model), parsed.Run.Data)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "fig7.svg")); err == nil {
+		t.Error("figure 7 was drawn without a trial")
+	}
+	if _, err := r.Draw(ctx, dir, "fig7"); !errors.Is(err, errNoTrial) {
+		t.Errorf("figure 7 without a trial: %v", err)
+	}
 	if _, err := r.Draw(ctx, dir, "fig99"); err == nil || !strings.Contains(err.Error(), "fig1, fig2") {
 		t.Errorf("an unknown figure: %v", err)
 	}

@@ -25,7 +25,8 @@ const usage = `usage: meshbench COMMAND
 
   figure all|NAME...   run the study where it is not cached, and write figures
                        (fig1 to fig8, importance, predicted, policies),
-                       table2 and results.json into figures/
+                       tables (table2, trial, times) and results.json into
+                       figures/
   kth FILE             audit the published trace and run the study on it
   collect FILE         collect a trace on a testbed, or go on with it;
                        collect -help lists the options
@@ -118,7 +119,7 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 || slices.Contains(names, "fig7") || slices.Contains(names, "table2") {
+	if len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return n == "fig7" || n == "table2" || n == "trial" }) {
 		if err := onTestbed(ctx, root, r); err != nil {
 			return err
 		}
