@@ -7,10 +7,14 @@ package service
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
 	_ "modernc.org/sqlite"             // SQLite
 
@@ -45,12 +49,43 @@ func OpenDatabase(ctx context.Context, dsn string, c *item.Catalogue) (*Database
 		db.SetMaxOpenConns(1) // each connection would have a database of its own
 	}
 	d := &Database{db: db}
-	if err := d.prepare(ctx, c); err != nil {
+	if err = d.connect(ctx); err == nil {
+		err = d.prepare(ctx, c)
+	}
+	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("service: database %s: %w", shown, err)
 	}
 	return d, nil
 }
+
+// connectTimeout bounds the wait for a server that does not refuse but never
+// answers.
+const connectTimeout = 10 * time.Second
+
+func (d *Database) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
+	defer cancel()
+	err := d.db.PingContext(ctx)
+	var failed *pgconn.ConnectError
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &failed):
+		return &connectError{failed}
+	}
+	return err
+}
+
+// connectError is a failed connection to PostgreSQL in one line. The driver has
+// a line for each try, with and without TLS and for every address of the host.
+type connectError struct{ err *pgconn.ConnectError }
+
+func (e *connectError) Error() string {
+	return strings.Join(slices.Compact(strings.Split(e.err.Unwrap().Error(), "\n")), "; ")
+}
+
+func (e *connectError) Unwrap() error { return e.err }
 
 func (d *Database) prepare(ctx context.Context, c *item.Catalogue) error {
 	if err := d.fill(ctx, c); err != nil {
