@@ -58,6 +58,7 @@ notebooks: setup ## run all notebooks headless; the results go to .out/notebooks
 	@.bin/notebooks
 
 test: setup ## vet, unit tests, and all notebooks headless at the small size
+	@lab/internal/pgtest/install.sh
 	$(GO) vet ./...
 	$(GO) test ./...
 	.bin/notebooks -size small
