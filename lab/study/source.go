@@ -118,6 +118,12 @@ func Own(ctx context.Context, root string) (Source, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return Virtual(ctx, 10_000, 1)
 	}
+	return Collected(path)
+}
+
+// Collected returns the trace of a testbed, named by it, as the project's own is
+// learned from.
+func Collected(path string) (Source, error) {
 	t, err := trace.Read(path, trace.ReadOptions{})
 	if err != nil {
 		return Source{}, err
@@ -126,7 +132,8 @@ func Own(ctx context.Context, root string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	return Source{Name: "local", Title: "local testbed", Trace: t, SHA256: sum}.measured(), nil
+	name := t.Meta().Testbed
+	return Source{Name: name, Title: name + " testbed", Trace: t, SHA256: sum}.measured(), nil
 }
 
 // Virtual generates a trace of the virtual testbed: random loads and random

@@ -1,8 +1,9 @@
 // Command front is the entry point of the front node's image. The mesh routes;
 // the front blocks. Settings come from the environment:
 //
-//	LISTEN              address, default :8080
-//	CONTROL_TOKEN_FILE  file of the token of /control
+//	LISTEN              address for the mesh, default :8080
+//	CONTROL             address for those who control it, default :8090
+//	CONTROL_TOKEN_FILE  file of the token of /control and /probe
 //	SERVICES, NODES     names, separated by commas; default the paper's
 //	UPSTREAM            URL of a service, %s for its name; default http://%s:8080
 //	LINK                emulated time of a request on the network, s unscaled; default 0.005
@@ -12,6 +13,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"meshbench/cluster/cmd/internal/pod"
@@ -44,5 +46,15 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return pod.Serve(ctx, s.Text("LISTEN", ":8080"), front)
+	return pod.Serve(ctx, pod.Port{Address: s.Text("LISTEN", ":8080"), Handler: front},
+		pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: control(front)})
+}
+
+// control serves what does not come from the mesh: no items.
+func control(front http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/control", "/probe/", "/healthz"} {
+		mux.Handle(path, front)
+	}
+	return mux
 }

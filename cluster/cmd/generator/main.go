@@ -2,7 +2,7 @@
 // the steps that a controller asks it for (see httpload.Handler). Settings come
 // from the environment:
 //
-//	LISTEN              address, default :8080
+//	CONTROL             address, default :8090
 //	CONTROL_TOKEN_FILE  file of the token of those who control it
 //	SERVICES, NODES     names, separated by commas; default the paper's
 //	TARGET              base URL of the front; default http://front:8080
@@ -50,5 +50,5 @@ func run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", h)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
-	return pod.Serve(ctx, s.Text("LISTEN", ":8080"), mux)
+	return pod.Serve(ctx, pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: mux})
 }

@@ -41,5 +41,5 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	return pod.Serve(ctx, s.Text("LISTEN", ":8080"), node)
+	return pod.Serve(ctx, pod.Port{Address: s.Text("LISTEN", ":8080"), Handler: node})
 }

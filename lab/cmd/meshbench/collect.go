@@ -13,8 +13,6 @@ import (
 	"meshbench/lab/load"
 	"meshbench/lab/nb"
 	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/testbed/virtual"
 	"meshbench/lab/trace"
 )
 
@@ -22,16 +20,13 @@ import (
 func collect(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("collect", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	bedName := flags.String("testbed", "local", "`NAME` of the testbed: local or virtual")
+	var b bed
+	b.register(flags)
 	steps := flags.Int("steps", 6000, "steps of the whole trace")
 	seed := flags.Uint64("seed", 1, "of loads, actions and requests")
 	pattern := flags.String("load", "random", "offered load: "+strings.Join(load.Names(), ", "))
 	actions := flags.String("actions", testbed.RandomActions, "random or grid")
 	reference := flags.Int("reference", 100, "steps between two repeats of the reference cell; -1 for none")
-	scale := flags.Float64("timescale", 10, "local: times are divided and rates multiplied by it")
-	front := flags.String("front", "", "local: `ADDRESS` of the front (default 127.0.0.1, a free port)")
-	dir := flags.String("databases", "", "local: `FOLDER` to keep the nodes' SQLite files in (default a temporary one)")
-	dsn := flags.String("dsn", "", "local: databases of the nodes, separated by spaces, in place of SQLite files")
 	if err := flags.Parse(args); err != nil {
 		flags.SetOutput(os.Stderr)
 		fmt.Fprintln(os.Stderr, "usage: meshbench collect [options] FILE.csv\n\nCollects a trace, or goes on with one that was interrupted.")
@@ -47,20 +42,11 @@ func collect(ctx context.Context, args []string) error {
 	if *steps < 1 {
 		return fmt.Errorf("collect: -steps %d; accepted: 1 or more", *steps)
 	}
-	if !(*scale > 0) {
-		return fmt.Errorf("collect: -timescale %v; accepted: above 0, and 1 is real time", *scale)
+	if err := b.check(); err != nil {
+		return fmt.Errorf("collect: %w", err)
 	}
 	path := flags.Arg(0)
-	var bed testbed.Testbed
-	var err error
-	switch *bedName {
-	case "local":
-		bed, err = local.New(ctx, local.Config{TimeScale: *scale, Front: *front, Dir: *dir, Databases: strings.Fields(*dsn)})
-	case "virtual":
-		bed, err = virtual.New(virtual.Config{})
-	default:
-		err = fmt.Errorf("collect: unknown testbed %q; accepted: local, virtual", *bedName)
-	}
+	bed, err := b.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,8 +73,8 @@ func collect(ctx context.Context, args []string) error {
 		return err
 	}
 	note := ""
-	if b, ok := bed.(*local.Testbed); ok && b.Repeated() > 0 {
-		note = fmt.Sprintf("; the generator was late in %d, which were made again", b.Repeated())
+	if l, ok := bed.(interface{ Repeated() int }); ok && l.Repeated() > 0 {
+		note = fmt.Sprintf("; the generator was late in %d, which were made again", l.Repeated())
 	}
 	live.Text("%s: %d steps%s", path, rows, note)
 	return nil

@@ -9,13 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"meshbench/lab/anr"
 	"meshbench/lab/nb"
 	"meshbench/lab/study"
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/testbed/virtual"
 )
 
 // trialSetting is the one whose policies go to a testbed.
@@ -25,15 +23,17 @@ var trialSetting = study.Best().Name
 func evaluate(ctx context.Context, root string, args []string) error {
 	flags := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	bed := flags.String("testbed", "local", "`NAME` of the testbed: local or virtual")
+	var b bed
+	b.register(flags)
 	runs := flags.Int("runs", 5, "runs of each policy, objective and load")
 	steps := flags.Int("steps", 150, "steps of a run")
 	beds := flags.Int("beds", 1, "testbeds at a time")
-	scale := flags.Float64("timescale", 10, "local: times are divided and rates multiplied by it")
 	file := flags.String("file", "", "`FILE` to keep the runs in and to go on from (default .out/evaluation-NAME.csv)")
+	learn := flags.String("trace", "", "`FILE` of the trace that policies are learned from (default the project's own)")
+	drawings := flags.String("figures", "", "`FOLDER` to draw figure 7 and the table of this evaluation into (default none)")
 	if err := flags.Parse(args); err != nil {
 		flags.SetOutput(os.Stderr)
-		fmt.Fprintln(os.Stderr, "usage: meshbench evaluate [options]\n\nTrains policies on the project's own trace, where the cache has none, and evaluates\nthem on a testbed beside the baselines, all under the same loads and requests.")
+		fmt.Fprintln(os.Stderr, "usage: meshbench evaluate [options]\n\nTrains policies on a trace, where the cache has none, and evaluates them on a\ntestbed beside the baselines, all under the same loads and requests.")
 		flags.PrintDefaults()
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -45,24 +45,17 @@ func evaluate(ctx context.Context, root string, args []string) error {
 		return fmt.Errorf("evaluate: %q: only options are accepted; meshbench evaluate -help lists them", flags.Arg(0))
 	case *runs < 1 || *steps < 1 || *beds < 1:
 		return fmt.Errorf("evaluate: -runs %d -steps %d -beds %d; accepted: 1 or more", *runs, *steps, *beds)
-	case !(*scale > 0):
-		return fmt.Errorf("evaluate: -timescale %v; accepted: above 0, and 1 is real time", *scale)
+	case *beds > 1 && b.name == "istio":
+		return fmt.Errorf("evaluate: -beds %d; accepted for istio: 1, for there is one mesh", *beds)
 	}
-	t := study.Trial{Runs: *runs, Beds: *beds, Patterns: study.TrialPatterns(*steps), File: *file}
-	switch *bed {
-	case "local":
-		t.Start = func(ctx context.Context) (testbed.Testbed, error) {
-			return local.New(ctx, local.Config{TimeScale: *scale})
-		}
-	case "virtual":
-		t.Start = func(context.Context) (testbed.Testbed, error) { return virtual.New(virtual.Config{}) }
-	default:
-		return fmt.Errorf("evaluate: unknown testbed %q; accepted: local, virtual", *bed)
+	if err := b.check(); err != nil {
+		return fmt.Errorf("evaluate: %w", err)
 	}
+	t := study.Trial{Start: b.start, Runs: *runs, Beds: *beds, Patterns: study.TrialPatterns(*steps), File: *file}
 	if t.File == "" {
-		t.File = filepath.Join(root, ".out", "evaluation-"+*bed+".csv")
+		t.File = filepath.Join(root, ".out", "evaluation-"+b.name+".csv")
 	}
-	own, err := study.Own(ctx, root)
+	own, err := source(ctx, root, *learn)
 	if err != nil {
 		return err
 	}
@@ -89,7 +82,23 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	}
 	os.Stdout.Write(comparison.Markdown())
 	fmt.Println("runs:", t.File)
+	if *drawings == "" {
+		return nil
+	}
+	wrote, err := r.Draw(ctx, *drawings, "fig7", "trial")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %s\n", *drawings, strings.Join(wrote, ", "))
 	return nil
+}
+
+// source is a trace to learn from: that of a file, or the project's own.
+func source(ctx context.Context, root, path string) (study.Source, error) {
+	if path != "" {
+		return study.Collected(path)
+	}
+	return study.Own(ctx, root)
 }
 
 // onTestbed adds the testbed's results to those of the simulator: of the

@@ -124,16 +124,31 @@ func Main(name string, run func(context.Context) error) {
 // grace is how long requests under way may take after a signal.
 const grace = 5 * time.Second
 
-// Serve serves h at addr until the context ends, and then what is under way.
-func Serve(ctx context.Context, addr string, h http.Handler) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+// Port is an address with what is served at it.
+type Port struct {
+	Address string // such as :8080
+	Handler http.Handler
+}
+
+// Serve serves all ports until the context ends, and then what is under way.
+func Serve(ctx context.Context, ports ...Port) error {
+	failed := make(chan error, len(ports))
+	var servers []*http.Server
+	defer func() {
+		for _, s := range servers {
+			s.Close()
+		}
+	}()
+	for _, p := range ports {
+		l, err := net.Listen("tcp", p.Address)
+		if err != nil {
+			return err
+		}
+		slog.Info("serving", "address", l.Addr().String())
+		server := &http.Server{Handler: p.Handler, ReadHeaderTimeout: 10 * time.Second}
+		servers = append(servers, server)
+		go func() { failed <- server.Serve(l) }()
 	}
-	slog.Info("serving", "address", l.Addr().String())
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
 	select {
 	case err := <-failed:
 		return err
@@ -141,8 +156,8 @@ func Serve(ctx context.Context, addr string, h http.Handler) error {
 	}
 	end, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	if err := server.Shutdown(end); err != nil {
-		server.Close()
+	for _, s := range servers {
+		s.Shutdown(end) // what outlasts the grace is closed
 	}
 	return nil
 }

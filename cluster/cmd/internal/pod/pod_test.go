@@ -64,10 +64,10 @@ func TestServeEndsGracefully(t *testing.T) {
 	begun := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ended <- Serve(ctx, Port{"127.0.0.1:0", http.NotFoundHandler()}, Port{addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(begun)
 			time.Sleep(100 * time.Millisecond)
-		}))
+		})})
 	}()
 	status := make(chan int, 1)
 	go func() {
@@ -89,7 +89,7 @@ func TestServeEndsGracefully(t *testing.T) {
 	if code := <-status; code != http.StatusOK {
 		t.Errorf("status %d", code)
 	}
-	if err := Serve(context.Background(), "127.0.0.1:99999", nil); err == nil {
+	if err := Serve(context.Background(), Port{"127.0.0.1:0", nil}, Port{"127.0.0.1:99999", nil}); err == nil {
 		t.Error("no error for a bad address")
 	}
 }
