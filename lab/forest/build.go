@@ -37,6 +37,7 @@ type builder struct {
 	data  *training
 	count []uint32 // bootstrap count of each training row
 	bag   []uint32 // rows with a count, ascending
+	rows  []uint32 // of a leaf
 
 	nodes []node
 	wide  []wideCut

@@ -10,21 +10,23 @@ import (
 // grower grows one tree after another into a builder, reusing its memory.
 //
 // A node is a range of perm, partitioned in place. Nodes with more than
-// smallRows rows share histograms over feature codes with their parents
-// (large.go), smaller ones are sets of rows in a copy that stays in the
-// first-level cache (small.go). All of them look at every distinct split and choose the one that
-// reduces the sum of squares most.
+// smallItems items share histograms over feature codes with their parents
+// (large.go), smaller ones are sets of items in a copy that stays in the
+// first-level cache (small.go). All of them look at every distinct split and
+// choose the one that reduces the sum of squares most.
 type grower struct {
 	b   *builder
 	cfg Config
 	t   *targets
 	rng *rand.PCG
 
-	// The bootstrap sample; a position is an index into builder.bag.
-	sums []sum    // planes x positions: the row's targets times its count
-	code []uint32 // positions x features; see recode
+	// The bootstrap sample by cells. An item is a cell of which it has a row.
+	cell  []uint32 // items
+	class []uint32 // items; those of one class have the same targets
+	sums  []sum    // planes x cells, items first: targets times counts
+	code  []uint32 // items x features; see recode
 
-	perm    []uint32 // positions, in node order
+	perm    []uint32 // items, in node order
 	scratch []uint32
 	stack   []task
 	bounds  []bounds // features per entry of stack, and of the node in work
@@ -34,12 +36,13 @@ type grower struct {
 	bitmap     []uint64
 	bitmapRank []uint32
 	features   []int
-	rows       []uint32
+	found      []candidate
+	cells      []uint32 // of a leaf
 
 	small small
 }
 
-// task is a node to be grown: its rows are perm[start:end].
+// task is a node to be grown: its items are perm[start:end].
 type task struct {
 	start, end int
 	node       uint32
@@ -87,29 +90,33 @@ func (g *grower) grow(ctx context.Context, tree int) error {
 	return nil
 }
 
-// load copies codes and targets of the bootstrap sample.
+// load makes the items of the bootstrap sample.
 func (g *grower) load() {
-	d, bag := g.b.data, g.b.bag
-	m, nf := len(bag), d.features
-	g.sums = slices.Grow(g.sums[:0], m*g.t.planes)[:m*g.t.planes]
-	g.code = slices.Grow(g.code[:0], m*nf)[:m*nf]
-	g.perm = slices.Grow(g.perm[:0], m)[:m]
-	g.scratch = slices.Grow(g.scratch[:0], m)[:m]
-	for i, row := range bag {
-		g.perm[i] = uint32(i)
-		copy(g.code[i*nf:i*nf+nf], d.codes[int(row)*nf:])
-		w := float64(g.b.count[row])
-		for p := range g.t.planes {
-			y := &g.t.fixed[p*d.rows+int(row)]
-			g.sums[p*m+i] = sum{[planeWidth]float64{w * y[0], w * y[1], w * y[2], w * y[3]}, uint64(w)<<32 | 1}
+	t := g.t
+	n := t.cells.len()
+	g.sums = slices.Grow(g.sums[:0], n*t.planes)[:n*t.planes]
+	g.cell, g.class, g.code, g.perm = g.cell[:0], g.class[:0], g.code[:0], g.perm[:0]
+	for cell := range uint32(n) {
+		drawn, class, _ := t.draw(cell, g.b.count)
+		if drawn == 0 {
+			continue
 		}
+		i := len(g.cell)
+		for p := range t.planes {
+			g.sums[p*n+i] = sum{t.sum(p, cell, g.b.count), drawn}
+		}
+		g.cell = append(g.cell, cell)
+		g.class = append(g.class, class)
+		g.code = append(g.code, t.cells.inputs(cell)...)
+		g.perm = append(g.perm, uint32(i))
 	}
+	g.scratch = slices.Grow(g.scratch[:0], len(g.perm))[:len(g.perm)]
 }
 
 // growNode splits the node of t, whose bounds are entry top, and pushes its
 // children; or makes it a leaf; or grows its whole subtree if it is small.
 func (g *grower) growNode(t task, top int) {
-	if t.end-t.start <= smallRows {
+	if t.end-t.start <= smallItems {
 		g.release(t.hist)
 		g.growSmall(t)
 		return
@@ -151,62 +158,57 @@ func (g *grower) boundsAt(i int) []bounds {
 // maySplit tells whether the limits of the configuration allow a split and
 // the targets vary.
 func (g *grower) maySplit(t task) bool {
-	n := t.end - t.start
-	return n >= 2*g.cfg.MinLeaf && (g.cfg.MaxDepth == 0 || t.depth < g.cfg.MaxDepth) && g.varies(g.perm[t.start:t.end])
+	return (g.cfg.MaxDepth == 0 || t.depth < g.cfg.MaxDepth) && g.varies(g.perm[t.start:t.end])
 }
 
-// varies tells whether two of the positions have different targets.
-func (g *grower) varies(positions []uint32) bool {
-	d := g.b.data
-	first := int(g.b.bag[positions[0]]) * d.outputs
-	for _, q := range positions[1:] {
-		row := int(g.b.bag[q]) * d.outputs
-		for o := range d.outputs {
-			if d.y[row+o] != d.y[first+o] {
-				return true
-			}
+// varies tells whether two of the items have different targets.
+func (g *grower) varies(items []uint32) bool {
+	first := g.class[items[0]]
+	for _, q := range items[1:] {
+		if g.class[q] != first {
+			return true
 		}
 	}
 	return false
 }
 
-// partition moves the positions that go left to the front, both sides in
+// partition moves the items that go left to the front, both sides in
 // their former order, and returns their number.
-func (g *grower) partition(positions []uint32, c choice) int {
+func (g *grower) partition(items []uint32, c choice) int {
 	nf := g.b.data.features
 	code := g.code[c.feature:]
-	right := g.scratch[:len(positions)]
+	right := g.scratch[:len(items)]
 	nl, nr := 0, 0
-	for _, q := range positions {
+	for _, q := range items {
 		// Written to both sides and counted on one: there is no branch to
 		// mispredict.
-		positions[nl] = q
+		items[nl] = q
 		right[nr] = q
 		goesRight := int((uint64(c.lo) - uint64(code[int(q)*nf])) >> 63)
 		nr += goesRight
 		nl += 1 - goesRight
 	}
-	copy(positions[nl:], right[:nr])
+	copy(items[nl:], right[:nr])
 	return nl
 }
 
-// level returns the level that a code stands for, from a row that has it.
-func (g *grower) level(positions []uint32, feature int, code uint32) uint32 {
+// level returns the level that a code stands for, from an item that has it.
+func (g *grower) level(items []uint32, feature int, code uint32) uint32 {
 	nf := g.b.data.features
-	for _, q := range positions {
+	for _, q := range items {
 		if g.code[int(q)*nf+feature] == code {
-			return g.b.data.codes[int(g.b.bag[q])*nf+feature]
+			return g.t.cells.inputs(g.cell[q])[feature]
 		}
 	}
-	panic("forest: no row has the code of its split")
+	panic("forest: no item has the code of its split")
 }
 
-func (g *grower) leafOf(node uint32, positions []uint32) {
-	g.rows = g.rows[:0]
-	for _, q := range positions {
-		g.rows = append(g.rows, g.b.bag[q])
+func (g *grower) leafOf(node uint32, items []uint32) {
+	g.cells = g.cells[:0]
+	for _, q := range items {
+		g.cells = append(g.cells, g.cell[q])
 	}
-	g.b.leaf(node, g.rows...)
+	g.b.leafOf(node, &g.t.cells, g.cells)
 }
 
 // below returns a random number in [0, n).
@@ -215,31 +217,39 @@ func (g *grower) below(n int) int {
 	return int(hi)
 }
 
-// contest keeps the best of a number of splits, and chooses at random between
-// equally good ones of different features: without that, features would be
-// preferred by their number, and trees would be more alike.
-type contest struct {
-	gain float64
-	choice
-	ties int
+// candidate is a feature's best split of a node; its gain is negative if there
+// is none.
+type candidate struct {
+	gain    float64
+	left    uint64 // items
+	lo, hi  uint32 // largest code on the left, smallest on the right
+	feature int
 }
 
 // Gains are equal if they differ by rounding only.
 const tieTolerance = 1e-10
 
-// enter compares a split with the best one so far.
-func (k *contest) enter(g *grower, gain float64, feature int, lo uint32) {
-	if gain < k.gain*(1-tieTolerance) {
-		return
-	}
-	if gain > k.gain*(1+tieTolerance) || k.ties == 0 {
-		*k = contest{gain, choice{feature: feature, lo: lo}, 1}
-		return
-	}
-	if feature != k.feature {
-		k.ties++
-		if g.below(k.ties) == 0 {
-			k.choice = choice{feature: feature, lo: lo}
+// pick returns the best candidate. Among equally good features one is drawn:
+// without that, features would be preferred by their number, and trees would
+// be more alike. It is false if no candidate is a split.
+func (g *grower) pick(found []candidate) (candidate, bool) {
+	best, ties := candidate{gain: -1}, 0
+	for k := range found {
+		if c := &found[k]; c.gain > best.gain {
+			best = *c
 		}
 	}
+	if best.gain < 0 {
+		return best, false
+	}
+	for _, c := range found {
+		if c.gain >= best.gain*(1-tieTolerance) {
+			found[ties] = c
+			ties++
+		}
+	}
+	if ties > 1 {
+		best = found[g.below(ties)]
+	}
+	return best, true
 }

@@ -9,7 +9,7 @@ import "golang.org/x/sys/cpu"
 var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2
 
 //go:noescape
-func totalAVX2(rows uint64, keys *uint64, sums, total *sum) (differ uint64)
+func totalAVX2(items uint64, keys *uint64, sums, total *sum) (differ uint64)
 
 // scanAVX2 is scanSmall for each feature whose byte of differ is not 0, at
 // least one; it returns their number.
@@ -17,11 +17,11 @@ func totalAVX2(rows uint64, keys *uint64, sums, total *sum) (differ uint64)
 //go:noescape
 func scanAVX2(n *smallNode, keys *uint64, differ uint64, found *candidate) int
 
-// fillAVX2 is fill of the rows at n > 0 positions, by at least one active
+// fillAVX2 is fill of n > 0 items, by at least one active
 // feature, for one plane.
 //
 //go:noescape
-func fillAVX2(bins, sums *sum, positions *uint32, n int, codes *uint32, stride int, features *int, active int, base *int)
+func fillAVX2(bins, sums *sum, items *uint32, n int, codes *uint32, stride int, features *int, active int, base *int)
 
 // gainsAVX2 writes the gain of a split after each of n > 0 bins. Where a side
 // is empty it means nothing.

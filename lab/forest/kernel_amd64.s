@@ -7,9 +7,9 @@
 // the order of the portable code: both give the same bytes. A sum is five
 // words: its index times five, times eight, is its offset.
 
-// func totalAVX2(rows uint64, keys *uint64, sums, total *sum) (differ uint64)
+// func totalAVX2(items uint64, keys *uint64, sums, total *sum) (differ uint64)
 TEXT ·totalAVX2(SB), NOSPLIT, $0-40
-	MOVQ   rows+0(FP), DX
+	MOVQ   items+0(FP), DX
 	MOVQ   keys+8(FP), R8
 	MOVQ   sums+16(FP), DI
 	MOVQ   total+24(FP), SI
@@ -58,7 +58,7 @@ total:
 
 // func scanAVX2(n *smallNode, keys *uint64, differ uint64, found *candidate) int
 //
-// R8 keys, DI sums, SI bins, R9 rows of bins, BX reciprocals, R15 count.
+// R8 keys, DI sums, SI bins, R9 items of bins, BX reciprocals, R15 count.
 TEXT ·scanAVX2(SB), NOSPLIT, $0-40
 	MOVQ    n+0(FP), AX
 	MOVQ    keys+8(FP), R8
@@ -80,9 +80,9 @@ feature:
 	ANDNQ  AX, DX, AX
 	MOVQ   AX, differ+16(FP)
 
-	// The sum and the rows of each bin. R10: codes that are present.
+	// The sum and the items of each bin. R10: codes that are present.
 	MOVQ n+0(FP), AX
-	MOVQ smallNode_rows(AX), DX
+	MOVQ smallNode_items(AX), DX
 	XORQ R10, R10
 
 row:
@@ -103,8 +103,8 @@ row:
 	TESTQ   DX, DX
 	JNZ     row
 
-	// The gain of each split. CX and R13: the left side's rows and sum_n.
-	// Best so far: X6 the gain, DX its rows, and at R12 its codes.
+	// The gain of each split. CX and R13: the left side's items and sum_n.
+	// Best so far: X6 the gain, DX its items, and at R12 its codes.
 	SHRQ    $3, CX
 	MOVQ    CX, candidate_feature(R12)
 	MOVQ    $-1, DX
@@ -157,14 +157,14 @@ done:
 	VZEROUPPER
 	RET
 
-// func fillAVX2(bins, sums *sum, positions *uint32, n int, codes *uint32, stride int, features *int, active int, base *int)
+// func fillAVX2(bins, sums *sum, items *uint32, n int, codes *uint32, stride int, features *int, active int, base *int)
 //
-// SI bins, DI sums, R8 positions up to R9, R10 codes, R11 stride, R12 features,
+// SI bins, DI sums, R8 items up to R9, R10 codes, R11 stride, R12 features,
 // R13 base.
 TEXT ·fillAVX2(SB), NOSPLIT, $0-72
 	MOVQ bins+0(FP), SI
 	MOVQ sums+8(FP), DI
-	MOVQ positions+16(FP), R8
+	MOVQ items+16(FP), R8
 	MOVQ n+24(FP), R9
 	LEAQ (R8)(R9*4), R9
 	MOVQ codes+32(FP), R10
@@ -172,7 +172,7 @@ TEXT ·fillAVX2(SB), NOSPLIT, $0-72
 	MOVQ features+48(FP), R12
 	MOVQ base+64(FP), R13
 
-position:
+item:
 	MOVL    (R8), AX
 	ADDQ    $4, R8
 	MOVQ    AX, BX
@@ -194,7 +194,7 @@ feature:
 	DECQ    CX
 	JNZ     feature
 	CMPQ    R8, R9
-	JNE     position
+	JNE     item
 	VZEROUPPER
 	RET
 

@@ -20,11 +20,11 @@ const rowWiseBins = 2048
 // chooseLarge finds the best split of a node from histograms. It leaves a
 // histogram over all features in t.hist if it made one.
 func (g *grower) chooseLarge(t *task, b []bounds) (choice, bool) {
-	positions := g.perm[t.start:t.end]
-	best := contest{}
+	items := g.perm[t.start:t.end]
 	if t.hist == nil {
-		g.recode(positions, b)
+		g.recode(items, b)
 	}
+	g.found = g.found[:0]
 	active := g.features[:0]
 	for f, r := range b {
 		if r.lo < r.hi {
@@ -35,28 +35,29 @@ func (g *grower) chooseLarge(t *task, b []bounds) (choice, bool) {
 	if g.cfg.MaxFeatures == g.b.data.features {
 		if t.hist == nil {
 			t.hist = g.acquire(b, active)
-			g.fill(t.hist, positions, b, active)
+			g.fill(t.hist, items, b, active)
 		}
 		for _, f := range active {
-			g.scan(t.hist, f, b[f], len(positions), &best)
+			g.scan(t.hist, f, b[f])
 		}
 	} else {
-		g.drawFeatures(active, positions, b, &best)
+		g.drawFeatures(active, items, b)
 	}
-	return best.choice, best.ties > 0
+	c, ok := g.pick(g.found)
+	return choice{c.feature, c.lo, c.hi}, ok
 }
 
 // drawFeatures looks at features in random order until enough of those that
 // vary in the node were seen.
-func (g *grower) drawFeatures(active []int, positions []uint32, b []bounds, best *contest) {
+func (g *grower) drawFeatures(active []int, items []uint32, b []bounds) {
 	varying := 0
 	for i := range active {
 		j := i + g.below(len(active)-i)
 		active[i], active[j] = active[j], active[i]
 		one := active[i : i+1]
 		h := g.acquire(b, one)
-		g.fill(h, positions, b, one)
-		if g.scan(h, active[i], b[active[i]], len(positions), best) {
+		g.fill(h, items, b, one)
+		if g.scan(h, active[i], b[active[i]]) {
 			varying++
 		}
 		g.release(h)
@@ -100,12 +101,12 @@ func (g *grower) release(h *histogram) {
 	}
 }
 
-// fill adds the rows at the given positions to h.
-func (g *grower) fill(h *histogram, positions []uint32, b []bounds, features []int) {
-	nf, m := g.b.data.features, len(g.b.bag)
+// fill adds the given items to h.
+func (g *grower) fill(h *histogram, items []uint32, b []bounds, features []int) {
+	nf, m := g.b.data.features, g.t.cells.len()
 	if useAVX2 && h.size <= rowWiseBins {
 		for p := range g.t.planes {
-			fillAVX2(&h.bins[p*h.size], &g.sums[p*m], &positions[0], len(positions), &g.code[0], nf, &features[0], len(features), &h.base[0])
+			fillAVX2(&h.bins[p*h.size], &g.sums[p*m], &items[0], len(items), &g.code[0], nf, &features[0], len(features), &h.base[0])
 		}
 		return
 	}
@@ -114,13 +115,13 @@ func (g *grower) fill(h *histogram, positions []uint32, b []bounds, features []i
 		sums := g.sums[p*m : (p+1)*m]
 		if h.size > rowWiseBins {
 			for _, f := range features {
-				for _, q := range positions {
+				for _, q := range items {
 					bins[h.base[f]+int(g.code[int(q)*nf+f])].add(&sums[q])
 				}
 			}
 			continue
 		}
-		for _, q := range positions {
+		for _, q := range items {
 			codes := g.code[int(q)*nf : int(q)*nf+nf]
 			s := &sums[q]
 			for _, f := range features {
@@ -141,7 +142,7 @@ func (g *grower) share(h *histogram, left, right *task, b []bounds, c choice) {
 		smaller, larger = right, left
 	}
 	n := larger.end - larger.start
-	if n <= smallRows || h.size > n || len(g.stack) > maxShared {
+	if n <= smallItems || h.size > n || len(g.stack) > maxShared {
 		g.release(h)
 		return
 	}
@@ -154,7 +155,7 @@ func (g *grower) share(h *histogram, left, right *task, b []bounds, c choice) {
 		h.bins[i].sub(&s.bins[i])
 	}
 	larger.hist = h
-	if smaller.end-smaller.start > smallRows {
+	if smaller.end-smaller.start > smallItems {
 		smaller.hist = s
 	} else {
 		g.release(s)
@@ -164,13 +165,14 @@ func (g *grower) share(h *histogram, left, right *task, b []bounds, c choice) {
 // Beyond this many pending nodes (a degenerate tree), histograms are not kept.
 const maxShared = 64
 
-// scan enters the splits on feature f into the contest, and tells whether f
-// varies in the node.
-func (g *grower) scan(h *histogram, f int, r bounds, rows int, best *contest) bool {
+// scan adds the best split by feature f, if there is one, to g.found, and tells
+// whether f varies in the node.
+func (g *grower) scan(h *histogram, f int, r bounds) bool {
 	first, last := h.base[f]+int(r.lo), h.base[f]+int(r.hi)
 	n := last - first + 1
 	g.gains = slices.Grow(g.gains[:0], n)[:n]
 	clear(g.gains)
+	rows := 0
 	for p := range g.t.planes {
 		bins := h.bins[p*h.size+first : p*h.size+last+1]
 		var total, left sum
@@ -178,6 +180,7 @@ func (g *grower) scan(h *histogram, f int, r bounds, rows int, best *contest) bo
 			total.add(&bins[i])
 		}
 		mean, count := total.mean(), total.count()
+		rows = total.rows()
 		if useAVX2 && g.t.planes == 1 {
 			gainsAVX2(&bins[0], n, &total, &mean, &g.t.reciprocal[0], &g.gains[0])
 			break
@@ -195,6 +198,7 @@ func (g *grower) scan(h *histogram, f int, r bounds, rows int, best *contest) bo
 		}
 	}
 	varies := false
+	best := candidate{gain: -1, feature: f}
 	seen := 0
 	bins := h.bins[first : last+1]
 	for i := range bins {
@@ -206,12 +210,13 @@ func (g *grower) scan(h *histogram, f int, r bounds, rows int, best *contest) bo
 			break
 		}
 		varies = true
-		if seen >= g.cfg.MinLeaf && rows-seen >= g.cfg.MinLeaf {
-			best.enter(g, g.gains[i], f, r.lo+uint32(i))
+		if g.gains[i] > best.gain && seen >= g.cfg.MinLeaf && rows-seen >= g.cfg.MinLeaf {
+			best.gain, best.lo = g.gains[i], r.lo+uint32(i)
 		}
 	}
-	if best.ties > 0 && best.feature == f {
+	if best.gain >= 0 {
 		best.hi = nextCode(bins, r.lo, best.lo)
+		g.found = append(g.found, best)
 	}
 	return varies
 }
@@ -225,20 +230,20 @@ func nextCode(bins []sum, lo, c uint32) uint32 {
 	return lo + i
 }
 
-// recode ranks the codes of a feature anew, among the node's rows, when there
-// are many more codes than rows. This keeps histograms about as large as
+// recode ranks the codes of a feature anew, among the node's items, when there
+// are many more codes than items. This keeps histograms about as large as
 // nodes, for features with any number of levels.
-func (g *grower) recode(positions []uint32, b []bounds) {
+func (g *grower) recode(items []uint32, b []bounds) {
 	nf := g.b.data.features
 	for f, r := range b {
-		if int(r.hi-r.lo) < 2*len(positions) {
+		if int(r.hi-r.lo) < 2*len(items) {
 			continue
 		}
 		words := int(r.hi-r.lo)/64 + 1
 		g.bitmap = slices.Grow(g.bitmap[:0], words)[:words]
 		g.bitmapRank = slices.Grow(g.bitmapRank[:0], words)[:words]
 		clear(g.bitmap)
-		for _, q := range positions {
+		for _, q := range items {
 			c := g.code[int(q)*nf+f] - r.lo
 			g.bitmap[c/64] |= 1 << (c % 64)
 		}
@@ -247,7 +252,7 @@ func (g *grower) recode(positions []uint32, b []bounds) {
 			g.bitmapRank[i] = rank
 			rank += uint32(bits.OnesCount64(word))
 		}
-		for _, q := range positions {
+		for _, q := range items {
 			c := g.code[int(q)*nf+f] - r.lo
 			below := g.bitmap[c/64] & (1<<(c%64) - 1)
 			g.code[int(q)*nf+f] = g.bitmapRank[c/64] + uint32(bits.OnesCount64(below))

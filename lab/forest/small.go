@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// smallRows is the number of rows up to which a subtree is grown in a copy of
-// its rows: as many as a word has bits, so that a node is a word. To split a
-// node, its rows are summed up by code, one feature after the other, and the
-// codes that occur are gone through in order.
-const smallRows = 64
+// smallItems is the number of items up to which a subtree is grown in a copy of
+// them: as many as a word has bits, so that a node is a word. To split a node,
+// its items are summed up by code, one feature after the other, and the codes
+// that occur are gone through in order.
+const smallItems = 64
 
 const (
 	// narrowCodes is the number of levels up to which small subtrees code a
@@ -19,19 +19,19 @@ const (
 	keyFeatures = 8
 )
 
-// small holds the rows of a subtree, and what finding a split needs.
+// small holds the items of a subtree, and what finding a split needs.
 type small struct {
-	row   [smallRows]uint32
-	class [smallRows]uint32   // rows of one class have the same targets
-	keys  [][smallRows]uint64 // words x rows: codes
-	level [][]uint32          // per feature that is not narrow: what its codes stand for
-	sums  [][smallRows]sum    // planes x rows
+	cell  [smallItems]uint32
+	class [smallItems]uint32   // items of one class have the same targets
+	keys  [][smallItems]uint64 // words x items: codes
+	level [][]uint32           // per feature that is not narrow: what its codes stand for
+	sums  [][smallItems]sum    // planes x items
 
-	bins  [][smallRows]sum  // planes x codes; 0 between scans
-	in    [smallRows]uint64 // rows of each code; 0 between scans
-	total []sum             // of the node, per plane
-	mean  []centre          // per plane
-	left  []sum             // per plane
+	bins  [][smallItems]sum  // planes x codes; 0 between scans
+	in    [smallItems]uint64 // items of each code; 0 between scans
+	total []sum              // of the node, per plane
+	mean  []centre           // per plane
+	left  []sum              // per plane
 
 	differ []uint64    // words: bytes that are not 0 mark features that vary
 	vary   []int       // those features
@@ -39,29 +39,20 @@ type small struct {
 	stack  []smallTask
 }
 
-// smallTask is a node to be grown and its rows.
+// smallTask is a node to be grown and its items.
 type smallTask struct {
-	rows  uint64
+	items uint64
 	node  uint32
 	depth int
 }
 
-// candidate is a feature's best split of a node; its gain is negative if there
-// is none.
-type candidate struct {
-	gain    float64
-	left    uint64 // rows
-	lo, hi  uint32 // largest code on the left, smallest on the right
-	feature int
-}
-
 func (s *small) init(d *training, planes int) {
 	words := keyWords(d.features)
-	s.keys = make([][smallRows]uint64, words)
+	s.keys = make([][smallItems]uint64, words)
 	s.differ = make([]uint64, words)
 	s.level = make([][]uint32, d.features)
-	s.sums = make([][smallRows]sum, planes)
-	s.bins = make([][smallRows]sum, planes)
+	s.sums = make([][smallItems]sum, planes)
+	s.bins = make([][smallItems]sum, planes)
 	s.total = make([]sum, planes)
 	s.mean = make([]centre, planes)
 	s.left = make([]sum, planes)
@@ -70,36 +61,37 @@ func (s *small) init(d *training, planes int) {
 
 func keyWords(features int) int { return (features + keyFeatures - 1) / keyFeatures }
 
-// packKeys returns the codes of all rows as small subtrees have them: words x
-// rows. Bytes of features that are not narrow are left 0.
-func packKeys(d *training) []uint64 {
-	keys := make([]uint64, keyWords(d.features)*d.rows)
+// packKeys returns the codes of all cells as small subtrees have them: words x
+// cells. Bytes of features that are not narrow are left 0.
+func packKeys(d *training, c *cells) []uint64 {
+	n := c.len()
+	keys := make([]uint64, keyWords(d.features)*n)
 	for f, levels := range d.levels {
 		if len(levels) > narrowCodes {
 			continue
 		}
-		word, shift := keys[f/keyFeatures*d.rows:], f%keyFeatures*8
-		for i := range d.rows {
-			word[i] |= uint64(d.codes[i*d.features+f]) << shift
+		word, shift := keys[f/keyFeatures*n:], f%keyFeatures*8
+		for i := range n {
+			word[i] |= uint64(c.inputs(uint32(i))[f]) << shift
 		}
 	}
 	return keys
 }
 
-// growSmall grows the subtree of a node with at most smallRows rows.
+// growSmall grows the subtree of a node with at most smallItems items.
 func (g *grower) growSmall(t task) {
 	s := &g.small
-	positions := g.perm[t.start:t.end]
-	g.loadSmall(positions)
-	now := smallTask{^uint64(0) >> (smallRows - len(positions)), t.node, t.depth}
+	items := g.perm[t.start:t.end]
+	g.loadSmall(items)
+	now := smallTask{^uint64(0) >> (smallItems - len(items)), t.node, t.depth}
 	s.stack = s.stack[:0]
 	for {
 		c, ok := candidate{}, false
 		if g.maySplitSmall(now) {
-			c, ok = g.chooseSmall(now.rows)
+			c, ok = g.chooseSmall(now.items)
 		}
 		if !ok {
-			g.leafSmall(now.node, now.rows)
+			g.leafSmall(now.node, now.items)
 			if len(s.stack) == 0 {
 				return
 			}
@@ -111,71 +103,66 @@ func (g *grower) growSmall(t task) {
 			c.lo, c.hi = s.level[c.feature][c.lo], s.level[c.feature][c.hi]
 		}
 		child := g.b.split(now.node, c.feature, c.lo, c.hi)
-		s.stack = append(s.stack, smallTask{now.rows &^ c.left, child + 1, now.depth + 1})
+		s.stack = append(s.stack, smallTask{now.items &^ c.left, child + 1, now.depth + 1})
 		now = smallTask{c.left, child, now.depth + 1}
 	}
 }
 
-// loadSmall copies the rows at the given positions.
-func (g *grower) loadSmall(positions []uint32) {
+// loadSmall copies the items of a node.
+func (g *grower) loadSmall(items []uint32) {
 	s, d := &g.small, g.b.data
-	m := len(g.b.bag)
-	for i, q := range positions {
-		row := g.b.bag[q]
-		s.row[i] = row
-		s.class[i] = g.t.class[row]
+	n := g.t.cells.len()
+	for i, q := range items {
+		cell := g.cell[q]
+		s.cell[i] = cell
+		s.class[i] = g.class[q]
 		for w := range s.keys {
-			s.keys[w][i] = g.t.keys[w*d.rows+int(row)]
+			s.keys[w][i] = g.t.keys[w*n+int(cell)]
 		}
 		for p := range s.sums {
-			s.sums[p][i] = g.sums[p*m+int(q)]
+			s.sums[p][i] = g.sums[p*n+int(q)]
 		}
 	}
 	for f, levels := range d.levels {
 		if len(levels) > narrowCodes {
-			s.rank(d, f, len(positions))
+			s.rank(&g.t.cells, f, len(items))
 		}
 	}
 }
 
-// rank codes a feature that is not narrow by its ranks among the first n rows.
-func (s *small) rank(d *training, f, n int) {
+// rank codes a feature that is not narrow by its ranks among the first n items.
+func (s *small) rank(c *cells, f, n int) {
 	levels := s.level[f][:0]
-	for _, row := range s.row[:n] {
-		levels = append(levels, d.codes[int(row)*d.features+f])
+	for _, cell := range s.cell[:n] {
+		levels = append(levels, c.inputs(cell)[f])
 	}
 	slices.Sort(levels)
 	levels = slices.Compact(levels)
 	s.level[f] = levels
 	keys, shift := &s.keys[f/keyFeatures], f%keyFeatures*8
 	for i := range n {
-		r, _ := slices.BinarySearch(levels, d.codes[int(s.row[i])*d.features+f])
+		r, _ := slices.BinarySearch(levels, c.inputs(s.cell[i])[f])
 		keys[i] = keys[i]&^(0xff<<shift) | uint64(r)<<shift
 	}
 }
 
-func (g *grower) leafSmall(node uint32, rows uint64) {
-	s := &g.small
-	if rows&(rows-1) == 0 {
-		g.b.nodes[node] = leafNode(s.row[bits.TrailingZeros64(rows)])
-		return
+func (g *grower) leafSmall(node uint32, items uint64) {
+	g.cells = g.cells[:0]
+	for ; items != 0; items &= items - 1 {
+		g.cells = append(g.cells, g.small.cell[bits.TrailingZeros64(items)])
 	}
-	g.rows = g.rows[:0]
-	for ; rows != 0; rows &= rows - 1 {
-		g.rows = append(g.rows, s.row[bits.TrailingZeros64(rows)])
-	}
-	g.b.leaf(node, g.rows...)
+	g.b.leafOf(node, &g.t.cells, g.cells)
 }
 
 // maySplitSmall is maySplit for a node of the subtree.
 func (g *grower) maySplitSmall(t smallTask) bool {
-	if t.rows&(t.rows-1) == 0 || bits.OnesCount64(t.rows) < 2*g.cfg.MinLeaf || g.cfg.MaxDepth != 0 && t.depth >= g.cfg.MaxDepth {
+	if t.items&(t.items-1) == 0 || g.cfg.MaxDepth != 0 && t.depth >= g.cfg.MaxDepth {
 		return false
 	}
 	class := &g.small.class
-	first := class[bits.TrailingZeros64(t.rows)]
-	for m := t.rows & (t.rows - 1); m != 0; m &= m - 1 {
-		if class[bits.TrailingZeros64(m)&(smallRows-1)] != first {
+	first := class[bits.TrailingZeros64(t.items)]
+	for m := t.items & (t.items - 1); m != 0; m &= m - 1 {
+		if class[bits.TrailingZeros64(m)&(smallItems-1)] != first {
 			return true
 		}
 	}
@@ -183,43 +170,26 @@ func (g *grower) maySplitSmall(t smallTask) bool {
 }
 
 // chooseSmall finds the best split of a node of the subtree.
-func (g *grower) chooseSmall(rows uint64) (candidate, bool) {
+func (g *grower) chooseSmall(items uint64) (candidate, bool) {
 	s := &g.small
-	if rest := rows & (rows - 1); rest&(rest-1) == 0 {
-		return g.pair(rows)
+	if rest := items & (items - 1); rest&(rest-1) == 0 && g.cfg.MinLeaf == 1 {
+		return g.pair(items)
 	}
-	s.survey(rows)
+	s.survey(items)
+	if s.total[0].rows() < 2*g.cfg.MinLeaf {
+		return candidate{}, false
+	}
 	if g.cfg.MaxFeatures < g.b.data.features {
 		g.drawSmall()
 	}
-	found := g.scanSmall(rows)
-	best, ties := candidate{gain: -1}, 0
-	for k := range found {
-		if c := &found[k]; c.gain > best.gain {
-			best = *c
-		}
-	}
-	if best.gain < 0 {
-		return best, false
-	}
-	// Among equally good features one is drawn: without that, features would
-	// be preferred by their number, and trees would be more alike.
-	for _, c := range found {
-		if c.gain >= best.gain*(1-tieTolerance) {
-			found[ties] = c
-			ties++
-		}
-	}
-	if ties > 1 {
-		best = found[g.below(ties)]
-	}
-	return best, true
+	found := g.scanSmall(items)
+	return g.pick(found)
 }
 
-// pair parts two rows. Every feature that varies does it equally well.
-func (g *grower) pair(rows uint64) (candidate, bool) {
+// pair parts two items. Every feature that varies does it equally well.
+func (g *grower) pair(items uint64) (candidate, bool) {
 	s := &g.small
-	a, b := bits.TrailingZeros64(rows), 63-bits.LeadingZeros64(rows)
+	a, b := bits.TrailingZeros64(items), 63-bits.LeadingZeros64(items)
 	varying := 0
 	for w := range s.keys {
 		s.differ[w] = marks(s.keys[w][a] ^ s.keys[w][b])
@@ -235,9 +205,9 @@ func (g *grower) pair(rows uint64) (candidate, bool) {
 	f := s.varying(k)
 	keys, shift := &s.keys[f/keyFeatures], f%keyFeatures*8
 	lo, hi := uint32(keys[a]>>shift)&0xff, uint32(keys[b]>>shift)&0xff
-	left := rows & -rows
+	left := items & -items
 	if lo > hi {
-		left, lo, hi = rows&(rows-1), hi, lo
+		left, lo, hi = items&(items-1), hi, lo
 	}
 	return candidate{0, left, lo, hi, f}, true
 }
@@ -260,25 +230,25 @@ func (s *small) varying(k int) int {
 	panic("forest: fewer features vary")
 }
 
-// survey sums up the rows and finds the features that vary among them.
-func (s *small) survey(rows uint64) {
+// survey sums up the items and finds the features that vary among them.
+func (s *small) survey(items uint64) {
 	if useAVX2 && len(s.sums) == 1 {
 		for w := range s.keys {
-			s.differ[w] = marks(totalAVX2(rows, &s.keys[w][0], &s.sums[0][0], &s.total[0]))
+			s.differ[w] = marks(totalAVX2(items, &s.keys[w][0], &s.sums[0][0], &s.total[0]))
 		}
 	} else {
 		for w := range s.keys {
 			keys := &s.keys[w]
-			first, differ := keys[bits.TrailingZeros64(rows)&(smallRows-1)], uint64(0)
-			for m := rows & (rows - 1); m != 0; m &= m - 1 {
-				differ |= keys[bits.TrailingZeros64(m)&(smallRows-1)] ^ first
+			first, differ := keys[bits.TrailingZeros64(items)&(smallItems-1)], uint64(0)
+			for m := items & (items - 1); m != 0; m &= m - 1 {
+				differ |= keys[bits.TrailingZeros64(m)&(smallItems-1)] ^ first
 			}
 			s.differ[w] = marks(differ)
 		}
 		for p := range s.total {
 			s.total[p] = sum{}
-			for m := rows; m != 0; m &= m - 1 {
-				s.total[p].add(&s.sums[p][bits.TrailingZeros64(m)&(smallRows-1)])
+			for m := items; m != 0; m &= m - 1 {
+				s.total[p].add(&s.sums[p][bits.TrailingZeros64(m)&(smallItems-1)])
 			}
 		}
 	}
@@ -301,11 +271,11 @@ func (g *grower) drawSmall() {
 }
 
 // scanSmall finds the best split by each feature that varies.
-func (g *grower) scanSmall(rows uint64) []candidate {
+func (g *grower) scanSmall(items uint64) []candidate {
 	s := &g.small
 	found := 0
 	if useAVX2 && len(s.sums) == 1 {
-		n := smallNode{rows, s.total[0].count(), g.cfg.MinLeaf, s.total[0].rows() - 2*g.cfg.MinLeaf, s.mean[0],
+		n := smallNode{items, s.total[0].count(), g.cfg.MinLeaf, s.total[0].rows() - 2*g.cfg.MinLeaf, s.mean[0],
 			&s.sums[0][0], &s.bins[0][0], &s.in[0], &g.t.reciprocal[0]}
 		for w, differ := range s.differ {
 			if differ == 0 {
@@ -321,7 +291,7 @@ func (g *grower) scanSmall(rows uint64) []candidate {
 	}
 	for w, differ := range s.differ {
 		for ; differ != 0; differ &= differ - 1 {
-			s.found[found] = g.scanFeature(rows, w*keyFeatures+bits.TrailingZeros64(differ)/8)
+			s.found[found] = g.scanFeature(items, w*keyFeatures+bits.TrailingZeros64(differ)/8)
 			found++
 		}
 	}
@@ -330,23 +300,23 @@ func (g *grower) scanSmall(rows uint64) []candidate {
 
 // smallNode is what the assembly of scanSmall works on.
 type smallNode struct {
-	rows           uint64
+	items          uint64
 	count          int64
-	minLeaf, slack int // slack: rows beyond minLeaf on each side
+	minLeaf, slack int // slack: items beyond minLeaf on each side
 	mean           centre
 	sums, bins     *sum
 	in             *uint64
 	reciprocal     *float64
 }
 
-// scanFeature finds the best split of the rows by a feature that varies.
-func (g *grower) scanFeature(rows uint64, f int) candidate {
+// scanFeature finds the best split of the items by a feature that varies.
+func (g *grower) scanFeature(items uint64, f int) candidate {
 	s := &g.small
 	keys, shift := &s.keys[f/keyFeatures], f%keyFeatures*8
 	present := uint64(0) // codes
-	for m := rows; m != 0; m &= m - 1 {
-		i := bits.TrailingZeros64(m) & (smallRows - 1)
-		c := keys[i] >> shift & (smallRows - 1)
+	for m := items; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m) & (smallItems - 1)
+		c := keys[i] >> shift & (smallItems - 1)
 		present |= 1 << c
 		s.in[c] |= m & -m
 		for p := range s.bins {
@@ -358,7 +328,7 @@ func (g *grower) scanFeature(rows uint64, f int) candidate {
 	left, count := uint64(0), s.total[0].count()
 	slack := s.total[0].rows() - 2*g.cfg.MinLeaf
 	for m := present; ; {
-		c := bits.TrailingZeros64(m) & (smallRows - 1)
+		c := bits.TrailingZeros64(m) & (smallItems - 1)
 		left |= s.in[c]
 		s.in[c] = 0
 		gain := 0.0

@@ -60,19 +60,21 @@ func (s *sum) deviation(m *centre) float64 {
 // targets are what growing needs to know of the training data, besides codes.
 type targets struct {
 	planes     int
-	fixed      [][planeWidth]float64 // planes x rows: centred and scaled to whole numbers
+	cells      cells
+	fixed      [][planeWidth]float64 // planes x rows in the order of cells.row: centred and scaled to whole numbers
 	reciprocal []float64             // 1/i at i
 	class      []uint32              // rows of one class have the same targets
-	keys       []uint64              // see packKeys
+	keys       []uint64              // words x cells; see packKeys
 }
 
 func newTargets(d *training) *targets {
 	t := &targets{
 		planes:     (d.outputs + planeWidth - 1) / planeWidth,
+		cells:      newCells(d),
 		reciprocal: make([]float64, d.rows+1),
 		class:      classes(d),
-		keys:       packKeys(d),
 	}
+	t.keys = packKeys(d, &t.cells)
 	for i := range t.reciprocal {
 		t.reciprocal[i] = 1 / float64(i)
 	}
@@ -93,10 +95,10 @@ func newTargets(d *training) *targets {
 	_, exponent := math.Frexp(largest)
 	scale := 52 - bits.Len(uint(d.rows)) - exponent
 	t.fixed = make([][planeWidth]float64, t.planes*d.rows)
-	for i := range d.rows {
+	for k, row := range t.cells.row {
 		for o := range mean {
-			v := math.Ldexp(d.y[i*d.outputs+o]-mean[o], scale)
-			t.fixed[o/planeWidth*d.rows+i][o%planeWidth] = math.RoundToEven(v)
+			v := math.Ldexp(d.y[int(row)*d.outputs+o]-mean[o], scale)
+			t.fixed[o/planeWidth*d.rows+k][o%planeWidth] = math.RoundToEven(v)
 		}
 	}
 	return t
