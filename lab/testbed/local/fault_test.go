@@ -1,0 +1,240 @@
+package local_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"meshbench/lab/internal/pgtest"
+	"meshbench/lab/mesh"
+	"meshbench/lab/service/item"
+	"meshbench/lab/testbed"
+	"meshbench/lab/testbed/local"
+	"meshbench/lab/trace"
+)
+
+// small are databases that are filled in no time.
+var small = []item.Kind{
+	{Items: 50, MeanBytes: 1200, Shape: .5},
+	{Items: 50, MeanBytes: 3600, Shape: 16, Nested: true},
+}
+
+// quick is a testbed whose steps take a tenth of a second.
+func quick() local.Config {
+	return local.Config{TimeScale: 20, Timing: testbed.Timing{Step: 2, Settle: .1}, Kinds: small}
+}
+
+// A node, its database, or the database server of both nodes is stopped while a
+// trace is collected. The steps meanwhile are marked with what failed and have
+// no delays of the node, the other goes on, and the recovery is seen. On a busy
+// machine other marks may come: those of a late generator.
+func TestFaults(t *testing.T) {
+	const stopped, started, steps = 4, 8, 12 // stopped before step 4, started before step 8
+	for _, c := range []struct {
+		name        string
+		databases   func(t *testing.T) (dsn []string, server *pgtest.Server)
+		stop, start func(b *local.Testbed, server *pgtest.Server) error
+		marks       []string // in steps between stop and start, and in no other
+		down        []int    // nodes that answer nothing meanwhile
+	}{
+		{
+			name:  "node",
+			stop:  func(b *local.Testbed, _ *pgtest.Server) error { b.StopNode(1); return nil },
+			start: func(b *local.Testbed, _ *pgtest.Server) error { return b.StartNode(context.Background(), 1) },
+			marks: []string{"requests failed: node2 node", "node2 is not ready: connect: connection refused"},
+			down:  []int{1},
+		},
+		{
+			name: "its database",
+			stop: func(b *local.Testbed, _ *pgtest.Server) error { return b.StopDatabase(0) },
+			start: func(b *local.Testbed, _ *pgtest.Server) error {
+				b.StopNode(0)
+				return b.StartNode(context.Background(), 0)
+			},
+			marks: []string{"requests failed: node1 database", "node1 is not ready: 503 Service Unavailable"},
+			down:  []int{0},
+		},
+		{
+			name: "PostgreSQL server",
+			databases: func(t *testing.T) ([]string, *pgtest.Server) {
+				s := pgtest.Start(t)
+				return []string{s.DSN("node1"), s.DSN("node2")}, s
+			},
+			stop:  func(_ *local.Testbed, s *pgtest.Server) error { s.Stop(); return nil },
+			start: func(_ *local.Testbed, s *pgtest.Server) error { s.Start(); return nil },
+			marks: []string{"requests failed: node1 database", "requests failed: node2 database",
+				"node1 is not ready: 503 Service Unavailable", "node2 is not ready: 503 Service Unavailable"},
+			down: []int{0, 1},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := quick()
+			var server *pgtest.Server
+			if c.databases != nil {
+				cfg.Databases, server = c.databases(t)
+			}
+			b := start(t, cfg)
+			path := filepath.Join(t.TempDir(), "trace.csv")
+			collection := testbed.Collection{Steps: steps, Reference: 1} // 10 requests/s of each service, on both nodes
+			collection.Progress = func(row trace.Row) {
+				var err error
+				switch row.Step + 1 {
+				case stopped:
+					err = c.stop(b, server)
+				case started:
+					err = c.start(b, server)
+				}
+				if err != nil {
+					t.Errorf("after step %d: %v", row.Step, err)
+				}
+			}
+			if _, err := testbed.CollectFile(context.Background(), b, path, collection); err != nil {
+				t.Fatal(err)
+			}
+			table, err := trace.Read(path, trace.ReadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if table.Len() != steps {
+				t.Fatalf("%d steps, want %d", table.Len(), steps)
+			}
+			for step := range steps {
+				x := table.Row(step).Measurement
+				faulty := step >= stopped && step < started
+				for _, mark := range c.marks {
+					if strings.Contains(x.Mark, mark) != faulty {
+						t.Errorf("step %d is marked %q; %q in it: want %v", step, x.Mark, mark, faulty)
+					}
+				}
+				for j := range table.Mesh().N() {
+					down := false
+					for _, k := range c.down {
+						down = down || faulty && k == j
+					}
+					for i := range table.Mesh().M() {
+						if d := x.Node[i*table.Mesh().N()+j]; down != (d.Count == 0) || down != math.IsNaN(d.Mean) {
+							t.Errorf("step %d: %v delays of mean %v s of service %d on node %d; down: %v", step, d.Count, d.Mean, i+1, j+1, down)
+						}
+					}
+				}
+				if faulty && (x.Failed[0] == 0 || x.Failed[1] == 0) {
+					t.Errorf("step %d: %v requests failed", step, x.Failed)
+				}
+			}
+		})
+	}
+}
+
+// What New refuses, it says why in one line, and leaves nothing behind: no
+// server, no directory.
+func TestNewErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		cfg  local.Config
+		want string
+	}{
+		{"front's port in use", local.Config{Front: taken.Addr().String()}, "address of the front: listen tcp " + taken.Addr().String() + ": bind: address already in use; give another"},
+		{"node's port in use", local.Config{Nodes: []string{"127.0.0.1:0", taken.Addr().String()}}, "address of node2: listen tcp " + taken.Addr().String() + ": bind: address already in use"},
+		{"no address", local.Config{Front: "front"}, "address of the front"},
+		{"one address", local.Config{Nodes: []string{"127.0.0.1:0"}}, "1 addresses for 2 nodes"},
+		{"folder below a file", local.Config{Dir: filepath.Join(file, "databases")}, "directory for the databases: mkdir " + file + ": not a directory"},
+		{"unwritable folder", local.Config{Dir: "/proc/databases"}, "directory for the databases: mkdir /proc/databases"},
+		{"unreachable DSN", local.Config{Databases: []string{":memory:", "postgres://meshbench:pass@127.0.0.1:1/items"}}, "node2: service: database postgres://meshbench:xxxxx@127.0.0.1:1/items: "},
+		{"one DSN", local.Config{Databases: []string{":memory:"}}, "1 databases for 2 nodes"},
+		{"k below 0", local.Config{TimeScale: -1}, "time scale -1; it is above 0, and 1 is real time"},
+		{"k not a number", local.Config{TimeScale: math.NaN()}, "time scale NaN"},
+		{"k infinite", local.Config{TimeScale: math.Inf(1)}, "time scale +Inf"},
+		{"step below 0", local.Config{Timing: testbed.Timing{Step: -5}}, "step of -5 s; it is above 0"},
+		{"queue below 0", local.Config{Queue: -1}, "queue of -1"},
+		{"time-out below 0", local.Config{Timeout: -1}, "time-out -1 s"},
+		{"kinds of one service", local.Config{Kinds: small[:1]}, "1 kinds of items for 2 services"},
+		{"name used twice", local.Config{Mesh: mesh.Mesh{Nodes: []string{"a", "a"}}}, `node name "a" is used twice`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			temporary := t.TempDir()
+			t.Setenv("TMPDIR", temporary)
+			if c.cfg.Kinds == nil {
+				c.cfg.Kinds = small
+			}
+			free := ""
+			if c.cfg.Nodes == nil {
+				free = freeAddress(t)
+				c.cfg.Nodes = []string{free, "127.0.0.1:0"}
+			}
+			b, err := local.New(context.Background(), c.cfg)
+			if err == nil {
+				b.Close()
+				t.Fatal("no error")
+			}
+			if s := err.Error(); !strings.HasPrefix(s, "local: ") || !strings.Contains(s, c.want) || strings.Contains(s, "\n") {
+				t.Errorf("error %q, want one line with %q", s, c.want)
+			}
+			if left, _ := os.ReadDir(temporary); len(left) > 0 {
+				t.Errorf("%s was left", left[0].Name())
+			}
+			if free != "" {
+				l, err := net.Listen("tcp", free)
+				if err != nil {
+					t.Fatalf("node1 still listens: %v", err)
+				}
+				l.Close()
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := local.New(ctx, quick()); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted start: error %v", err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A step with a load or an action that does not fit is not made, and the run
+// goes on.
+func TestMeasureErrors(t *testing.T) {
+	b := start(t, quick())
+	even := mesh.Even(mesh.Mesh{})
+	half := even.Clone()
+	half.Route[0] = .25
+	for _, c := range []struct {
+		load   mesh.Load
+		action mesh.Action
+		want   string
+	}{
+		{mesh.Load{5}, even, "1 loads for 2 services"},
+		{mesh.Load{5, -1}, even, "l2 is -1"},
+		{mesh.Load{math.NaN(), 5}, even, "l1 is NaN"},
+		{mesh.Load{5, 5}, half, "weights of service1 sum to 0.75"},
+	} {
+		if _, err := b.Measure(context.Background(), c.load, c.action); err == nil || !strings.Contains(err.Error(), "local: step 0: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: error %v, want one with %q", c.load, err, c.want)
+		}
+	}
+	x, err := b.Measure(context.Background(), mesh.Load{20, 20}, even)
+	if err != nil || x.Service[0].Count == 0 {
+		t.Errorf("the step after: %v, %v", fmt.Sprint(x.Service), err)
+	}
+}
