@@ -1,6 +1,7 @@
 package testbed_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -53,23 +54,27 @@ func collectOn(ctx context.Context, name, path string) (err error) {
 		return err
 	}
 	defer bed.Close()
-	_, err = testbed.CollectFile(ctx, bed, path, testbed.Collection{Steps: killSteps[name], Seed: 3})
+	_, err = testbed.CollectFile(ctx, bed, path, testbed.Collection{Steps: killSteps[name], Seed: 3, Progress: func(row trace.Row) {
+		fmt.Println(row.Step) // one write: the step is in the file when it is seen
+	}})
 	return err
 }
 
-func start(t *testing.T, name, path string) *exec.Cmd {
+// start starts a collector; what it prints are the steps that it has written.
+func start(t *testing.T, name, path string) (cmd *exec.Cmd, written *bytes.Buffer) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	written = new(bytes.Buffer)
+	cmd = exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), collector+"="+name+" "+path)
-	cmd.Stderr = os.Stderr
+	cmd.Stdout, cmd.Stderr = written, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return cmd
+	return cmd, written
 }
 
-// A collector that is killed at any moment leaves whole rows, none lost or
-// duplicated, and the next one goes on.
+// A collector that is killed at any moment leaves whole rows: all those that it
+// reported, none twice, none changed by the next one, which goes on.
 func TestCollectKilled(t *testing.T) {
 	const kills = 20
 	for _, name := range []string{"virtual", "local"} {
@@ -78,10 +83,11 @@ func TestCollectKilled(t *testing.T) {
 				t.Skip("half a minute: run with -long")
 			}
 			path := filepath.Join(t.TempDir(), "trace.csv")
-			rng := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
-			before, interrupted := 0, 0
+			rng := rand.New(rand.NewPCG(20, 0))
+			var before []byte // the file's whole lines after the last kill
+			rows, interrupted, torn := 0, 0, 0
 			for range kills {
-				cmd := start(t, name, path)
+				cmd, written := start(t, name, path)
 				time.Sleep(time.Duration(10+rng.IntN(60)) * time.Millisecond)
 				if name == "local" {
 					time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond)
@@ -90,48 +96,62 @@ func TestCollectKilled(t *testing.T) {
 				if cmd.Wait() != nil {
 					interrupted++
 				}
-				n := whole(t, path)
-				if n < before {
-					t.Fatalf("%d rows after a kill, %d before", n, before)
+				lines, rest := whole(t, path)
+				if rest > 0 {
+					torn++
 				}
-				before = n
+				if !bytes.HasPrefix(lines, before) {
+					t.Fatal("the next collector changed rows that were there")
+				}
+				rows = check(t, lines)
+				reported := bytes.Count(written.Bytes(), []byte{'\n'})
+				if reported > 0 {
+					var last int
+					fmt.Sscan(string(written.Bytes()[bytes.LastIndexByte(bytes.TrimRight(written.Bytes(), "\n"), '\n')+1:]), &last)
+					if rows < last+1 || rows > last+2 {
+						t.Errorf("%d rows in the file; the last reported step is %d", rows, last)
+					}
+				}
+				before = bytes.Clone(lines)
 			}
-			if err := start(t, name, path).Wait(); err != nil {
+			cmd, _ := start(t, name, path)
+			if err := cmd.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			if n := whole(t, path); n != killSteps[name] {
-				t.Errorf("%d rows at the end, want %d", n, killSteps[name])
+			lines, _ := whole(t, path)
+			if n := check(t, lines); n != killSteps[name] || !bytes.HasPrefix(lines, before) {
+				t.Errorf("%d rows at the end, want %d, the first %d as they were", n, killSteps[name], rows)
 			}
-			t.Logf("%d of %d starts killed; %d rows were there before the last", interrupted, kills, before)
-			if before == 0 || interrupted < kills/2 {
-				t.Errorf("the kills did not fall into the collection: %d rows, %d killed", before, interrupted)
+			t.Logf("%d of %d starts killed, %d of them within a row; %d rows were there before the last", interrupted, kills, torn, rows)
+			if rows == 0 || interrupted < kills/2 {
+				t.Errorf("the kills did not fall into the collection: %d rows, %d killed", rows, interrupted)
 			}
 		})
 	}
 }
 
-// whole checks that a trace file has each step once, in order, and returns
-// their number. What follows the last newline is a torn row, which counts for
-// nothing.
-func whole(t *testing.T, path string) int {
+// whole returns the whole lines of a file, and how many bytes of a torn one
+// follow, which count for nothing.
+func whole(t *testing.T, path string) (lines []byte, rest int) {
 	t.Helper()
 	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	data = data[:strings.LastIndexByte(string(data), '\n')+1]
+	end := bytes.LastIndexByte(data, '\n') + 1
+	return data[:end], len(data) - end
+}
+
+// check checks that a trace file of these lines has each step once, in order,
+// and returns their number.
+func check(t *testing.T, lines []byte) int {
+	t.Helper()
+	if header := bytes.Index(lines, []byte("\nstep,")); header < 0 || bytes.IndexByte(lines[header+1:], '\n') == len(lines)-header-2 {
+		return 0 // killed within the head, or before the first row
+	}
 	copied := filepath.Join(t.TempDir(), "copy.csv")
-	if err := os.WriteFile(copied, data, 0o644); err != nil {
+	if err := os.WriteFile(copied, lines, 0o644); err != nil {
 		t.Fatal(err)
-	}
-	if !strings.Contains(string(data), "\nstep,") { // killed within the head
-		return 0
-	}
-	if strings.HasSuffix(strings.TrimRight(string(data), "\n"), "mark") {
-		return 0
 	}
 	table, err := trace.Read(copied, trace.ReadOptions{})
 	if err != nil {
