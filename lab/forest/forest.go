@@ -172,6 +172,10 @@ func Fit(ctx context.Context, x, y *mat.Dense, cfg Config) (*Forest, error) {
 			g := newRandomGrower(b, cfg)
 			return func(tree int) error { return g.grow(ctx, tree) }
 		}
+		if isDense(data, cfg) {
+			g := newDenseGrower(b, cfg, sums)
+			return func(tree int) error { return g.grow(ctx, tree) }
+		}
 		g := newGrower(b, cfg, sums)
 		return func(tree int) error { return g.grow(ctx, tree) }
 	})

@@ -28,3 +28,18 @@ func fillAVX2(bins, sums *sum, items *uint32, n int, codes *uint32, stride int, 
 //
 //go:noescape
 func gainsAVX2(bins *sum, n int, total *sum, mean *centre, reciprocal, gains *float64)
+
+// addAVX2 is add of n > 0 items; negate is 0 to add and ^0 to subtract.
+//
+//go:noescape
+func addAVX2(h *bins, items *item, list *uint32, n int, features, negate uint64)
+
+// subAVX2 is sub of n > 0 bins.
+//
+//go:noescape
+func subAVX2(h, s *bins, n int)
+
+// bestAVX2 is best.
+//
+//go:noescape
+func bestAVX2(h *bins, s *search)

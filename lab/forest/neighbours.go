@@ -17,7 +17,10 @@ type Neighbours struct {
 // Neighbours fills n with the training rows that share a leaf with the given
 // row of inputs in some tree, and the weights by which their targets make the
 // prediction (Meinshausen 2006). It panics as Predict does.
-func (f *Forest) Neighbours(n *Neighbours, row []float64) {
+func (f *Forest) Neighbours(n *Neighbours, row []float64) { f.neighbours(n, row, nil) }
+
+// neighbours takes only the first row of a shared leaf that is marked pure.
+func (f *Forest) neighbours(n *Neighbours, row []float64, pure []bool) {
 	n.room = slices.Grow(n.room[:0], f.outputs())[:f.outputs()]
 	f.prepare(n.room, row)
 	n.ranks = f.ranks(n.ranks[:0], row)
@@ -35,12 +38,18 @@ func (f *Forest) Neighbours(n *Neighbours, row []float64) {
 				at++
 			}
 		}
-		f.leafRows(t[at].value(), func(r uint32, share float64) {
+		add := func(r uint32, share float64) {
 			if n.dense[r] == 0 {
 				n.Rows = append(n.Rows, r)
 			}
 			n.dense[r] += share * each
-		})
+		}
+		value := t[at].value()
+		if l := int(value) - f.data.rows; l >= 0 && pure != nil && pure[l] {
+			add(f.shared.row[f.shared.start[l]], 1)
+			continue
+		}
+		f.leafRows(value, add)
 	}
 	slices.Sort(n.Rows)
 	for _, r := range n.Rows {

@@ -1,0 +1,171 @@
+//go:build amd64 && !purego
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// As in kernel_amd64.s, products and sums are separate instructions, and sums
+// run in the order of the portable code. A bin's offset among the words of
+// bins.n is a quarter of its offset in bins.y.
+
+// func addAVX2(h *bins, items *item, list *uint32, n int, features, negate uint64)
+TEXT ·addAVX2(SB), NOSPLIT, $0-48
+	MOVQ         h+0(FP), SI
+	MOVQ         items+8(FP), DI
+	MOVQ         list+16(FP), R8
+	MOVQ         n+24(FP), R9
+	LEAQ         (R8)(R9*4), R9
+	MOVQ         features+32(FP), R10
+	MOVQ         negate+40(FP), R11
+	VMOVQ        R11, X2
+	VPSLLQ       $63, X2, X2
+	VBROADCASTSD X2, Y2                     // the sign to flip
+
+item:
+	MOVL   (R8), AX
+	ADDQ   $4, R8
+	SHLQ   $6, AX                           // 64 bytes an item
+	ADDQ   DI, AX
+	VXORPD (AX), Y2, Y0
+	MOVQ   item_n(AX), BX
+	XORQ   R11, BX
+	SUBQ   R11, BX
+	MOVQ   R10, CX
+
+feature:
+	TZCNTQ  CX, DX
+	MOVWLZX item_bin(AX)(DX*2), R12
+	VADDPD  (SI)(R12*4), Y0, Y1
+	VMOVUPD Y1, (SI)(R12*4)
+	ADDQ    BX, bins_n(SI)(R12*1)
+	BLSRQ   CX, CX
+	JNZ     feature
+	CMPQ    R8, R9
+	JNE     item
+	VZEROUPPER
+	RET
+
+// func subAVX2(h, s *bins, n int)
+TEXT ·subAVX2(SB), NOSPLIT, $0-24
+	MOVQ h+0(FP), SI
+	MOVQ s+8(FP), DI
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+
+bin:
+	VMOVUPD (SI)(AX*4), Y0
+	VSUBPD  (DI)(AX*4), Y0, Y0
+	VMOVUPD Y0, (SI)(AX*4)
+	MOVQ    bins_n(DI)(AX*1), DX
+	SUBQ    DX, bins_n(SI)(AX*1)
+	ADDQ    $8, AX
+	DECQ    CX
+	JNZ     bin
+	VZEROUPPER
+	RET
+
+// func bestAVX2(h *bins, s *search)
+//
+// SI bins, R8 search, R14 layout, R9 minLeaf, R10 slack, BX reciprocals, R15
+// the node's count, Y2 its mean, DI features, AX offset of the bin; of a
+// feature, X6 the best gain and CX its bin's offset.
+TEXT ·bestAVX2(SB), NOSPLIT, $0-16
+	MOVQ h+0(FP), SI
+	MOVQ s+8(FP), R8
+	MOVQ search_layout(R8), R14
+	MOVQ search_minLeaf(R8), R9
+	MOVQ search_reciprocal(R8), BX
+	MOVQ search_features(R8), DI
+	MOVQ $0, search_features(R8)
+
+	// The total, from the bins of any feature.
+	TZCNTQ DI, CX
+	MOVQ   layout_first(R14)(CX*8), AX
+	SHLQ   $3, AX
+	MOVQ   layout_count(R14)(CX*8), DX
+	VXORPD Y0, Y0, Y0
+	XORQ   R11, R11
+
+total:
+	VADDPD (SI)(AX*4), Y0, Y0
+	ADDQ   bins_n(SI)(AX*1), R11
+	ADDQ   $8, AX
+	DECQ   DX
+	JNZ    total
+
+	MOVL         R11, R10
+	SUBQ         R9, R10
+	SUBQ         R9, R10
+	JLT          none
+	MOVQ         R11, R15
+	SHRQ         $32, R15
+	VXORPD       X5, X5, X5
+	VCVTSI2SDQ   R15, X5, X3
+	VBROADCASTSD X3, Y3
+	VDIVPD       Y3, Y0, Y2
+	MOVQ         $-1, CX
+	VCVTSI2SDQ   CX, X5, X7        // the gain of no split
+
+feature:
+	TZCNTQ  DI, CX
+	MOVQ    layout_first(R14)(CX*8), AX
+	SHLQ    $3, AX
+	MOVQ    layout_count(R14)(CX*8), DX
+	DECQ    DX
+	JZ      next
+	VXORPD  Y1, Y1, Y1
+	XORQ    R11, R11               // sum.n of the left side
+	MOVQ    $-1, CX
+	VMOVAPD X7, X6
+
+bin:
+	VADDPD       (SI)(AX*4), Y1, Y1
+	ADDQ         bins_n(SI)(AX*1), R11
+	MOVQ         R11, R13
+	SHRQ         $32, R13
+	VCVTSI2SDQ   R13, X5, X3
+	VBROADCASTSD X3, Y3
+	VMULPD       Y2, Y3, Y3
+	VSUBPD       Y3, Y1, Y3
+	VMULPD       Y3, Y3, Y3
+	VEXTRACTF128 $1, Y3, X4
+	VADDPD       X4, X3, X3
+	VUNPCKHPD    X3, X3, X4
+	VADDSD       X4, X3, X3
+	VMOVSD       (BX)(R13*8), X4
+	NEGQ         R13
+	ADDQ         R15, R13
+	VADDSD       (BX)(R13*8), X4, X4
+	VMULSD       X3, X4, X4
+
+	// Better, and with rows enough on each side: no branch to mispredict.
+	MOVL     R11, R12
+	SUBQ     R9, R12
+	XORQ     R13, R13
+	CMPQ     R12, R10
+	SETHI    R13
+	NEGQ     R13
+	VMOVQ    R13, X3               // all ones if there are not
+	VBLENDVPD X3, X7, X4, X4
+	VUCOMISD X6, X4
+	CMOVQHI  AX, CX
+	VMAXSD   X4, X6, X6
+	ADDQ     $8, AX
+	DECQ     DX
+	JNZ      bin
+
+	TESTQ CX, CX
+	JLT   next
+	TZCNTQ DI, DX
+	SHRQ  $3, CX
+	MOVQ  CX, search_bin(R8)(DX*8)
+	VMOVSD X6, search_gain(R8)(DX*8)
+	BLSIQ DI, DX
+	ORQ   DX, search_features(R8)
+
+next:
+	BLSRQ DI, DI
+	JNZ   feature
+
+none:
+	VZEROUPPER
+	RET
