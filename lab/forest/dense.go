@@ -16,16 +16,13 @@ const (
 	denseFeatures = 8
 )
 
-// partItems is the number of items up to which the levels that occur in a
-// subtree are numbered anew.
-const partItems = 64
-
 // denseGrower grows the trees that grower grows, for data that isDense holds
 // for.
 //
-// A node is a range of perm, partitioned in place. The histograms of a node's
-// children are that of the smaller one, added up, and the node's less that: sums
-// are exact, so that subtracting leaves no trace of what was added.
+// A node is a range of perm, partitioned in place; a small subtree is grown as a
+// part. The histograms of a node's children are that of the smaller one, added
+// up, and the node's less that: sums are exact, so that subtracting leaves no
+// trace of what was added.
 type denseGrower struct {
 	b   *builder
 	cfg Config
@@ -41,8 +38,9 @@ type denseGrower struct {
 	cells   []uint32 // of a leaf
 	code    [][denseFeatures]uint16
 
-	whole, part layout // of all levels, and of those of a subtree
-	search      search
+	whole  layout // of all levels
+	part   part
+	search search
 }
 
 // layout says which bins of a histogram stand for which levels.
@@ -78,7 +76,7 @@ type denseTask struct {
 	node       uint32
 	depth      int
 	features   uint64 // that can split its parent
-	hist       *bins  // or nil, if the node has fewer than three items
+	hist       *bins
 }
 
 // search is what finding the best split of a node needs and gives.
@@ -130,62 +128,19 @@ func (g *denseGrower) grow(ctx context.Context, tree int) error {
 	}
 	g.rng = rand.NewPCG(g.cfg.Seed, 1<<63|uint64(tree))
 	g.load()
-	root := denseTask{end: len(g.perm), features: 1<<g.b.data.features - 1}
-	if root.end > 2 || g.cfg.MinLeaf > 1 {
-		root.hist = g.acquire()
-		g.add(root.hist, g.perm, root.features, false)
-	}
-	g.growTree(root)
-	return nil
-}
-
-// growTree grows the tree or subtree of t.
-func (g *denseGrower) growTree(t denseTask) {
-	base := len(g.stack)
-	g.stack = append(g.stack, t)
-	for len(g.stack) > base {
+	root := denseTask{end: len(g.perm), features: 1<<g.b.data.features - 1, hist: g.acquire()}
+	g.addAll(root.hist, g.perm, root.features)
+	g.stack = append(g.stack[:0], root)
+	for len(g.stack) > 0 {
 		t := g.stack[len(g.stack)-1]
 		g.stack = g.stack[:len(g.stack)-1]
-		if g.search.layout == &g.whole && t.hist != nil && t.end-t.start <= partItems {
-			t.hist = g.renumber(t)
-			g.search.layout = &g.part
-			g.growTree(t)
-			g.search.layout = &g.whole
-			continue
-		}
-		g.growNode(t)
-	}
-}
-
-// renumber lays out the levels that occur in the node of t, changes its items
-// accordingly, and returns its histogram in place of the former one.
-func (g *denseGrower) renumber(t denseTask) *bins {
-	h := g.acquire()
-	l := &g.part
-	l.size = 0
-	var bin [denseBins]uint16 // from old to new
-	for m := t.features; m != 0; m &= m - 1 {
-		f := bits.TrailingZeros64(m) & (denseFeatures - 1)
-		l.first[f] = int64(l.size)
-		for k := g.whole.first[f]; k < g.whole.first[f]+g.whole.count[f]; k++ {
-			if t.hist.n[k] != 0 {
-				bin[k] = uint16(l.size) * binScale
-				l.level[l.size] = g.whole.level[k]
-				h.y[l.size], h.n[l.size] = t.hist.y[k], t.hist.n[k]
-				l.size++
-			}
-		}
-		l.count[f] = int64(l.size) - l.first[f]
-	}
-	for _, q := range g.perm[t.start:t.end] {
-		i := &g.items[q]
-		for m := t.features; m != 0; m &= m - 1 {
-			f := bits.TrailingZeros64(m) & (denseFeatures - 1)
-			i.bin[f] = bin[i.bin[f]/binScale%denseBins]
+		if t.end-t.start <= partItems {
+			g.growPart(t)
+		} else {
+			g.growNode(t)
 		}
 	}
-	g.release(t.hist)
-	return h
+	return nil
 }
 
 // load makes the items of the bootstrap sample.
@@ -207,27 +162,21 @@ func (g *denseGrower) load() {
 // growNode splits the node of t and pushes its children, or makes it a leaf.
 func (g *denseGrower) growNode(t denseTask) {
 	items := g.perm[t.start:t.end]
-	if len(items) == 1 && uint32(g.items[items[0]].n) == 1 {
-		g.b.nodes[t.node] = leafNode(g.row[items[0]])
-		g.release(t.hist)
-		return
-	}
-	var c candidate
-	ok := g.maySplit(t, items)
+	c, ok := candidate{}, g.maySplit(t, items)
 	if ok {
-		if t.hist == nil {
-			c = g.pair(items, t.features)
-		} else {
-			c, ok = g.choose(t)
-		}
+		c, ok = g.choose(t.hist, t.features)
 	}
 	if !ok {
-		g.leaf(t.node, items)
+		g.cells = g.cells[:0]
+		for _, q := range items {
+			g.cells = append(g.cells, g.items[q].cell)
+		}
+		g.b.leafOf(t.node, &g.t.cells, g.cells)
 		g.release(t.hist)
 		return
 	}
 	mid := t.start + g.partition(items, c)
-	level := &g.search.layout.level
+	level := &g.whole.level
 	child := g.b.split(t.node, c.feature, level[c.lo], level[c.hi])
 	left := denseTask{t.start, mid, child, t.depth + 1, g.search.features, nil}
 	right := denseTask{mid, t.end, child + 1, t.depth + 1, g.search.features, nil}
@@ -250,36 +199,15 @@ func (g *denseGrower) maySplit(t denseTask, items []uint32) bool {
 	return false
 }
 
-// pair parts two items, by one of the features that could split the parent.
-// Every feature that varies does it equally well.
-func (g *denseGrower) pair(items []uint32, features uint64) candidate {
-	a, b := &g.items[items[0]].bin, &g.items[items[1]].bin
-	var varying [denseFeatures]uint8
-	k := 0
-	for m := features; m != 0; m &= m - 1 {
-		f := bits.TrailingZeros64(m) & (denseFeatures - 1)
-		varying[k&(denseFeatures-1)] = uint8(f)
-		if a[f] != b[f] {
-			k++
-		}
-	}
-	f := varying[0]
-	if k > 1 {
-		f = varying[g.below(k)&(denseFeatures-1)]
-	}
-	lo, hi := uint32(a[f&(denseFeatures-1)])/binScale, uint32(b[f&(denseFeatures-1)])/binScale
-	return candidate{feature: int(f), lo: min(lo, hi), hi: max(lo, hi)}
-}
-
-// choose finds the best split of a node with a histogram, in bins rather than
+// choose finds the best split of a node by its histogram, in bins rather than
 // codes. It is false if there is none.
-func (g *denseGrower) choose(t denseTask) (c candidate, ok bool) {
+func (g *denseGrower) choose(h *bins, features uint64) (c candidate, ok bool) {
 	s := &g.search
-	s.features = t.features
+	s.features = features
 	if useAVX2 {
-		bestAVX2(t.hist, s)
+		bestAVX2(h, s)
 	} else {
-		s.best(t.hist)
+		s.best(h)
 	}
 	if s.features == 0 {
 		return c, false
@@ -304,7 +232,7 @@ func (g *denseGrower) choose(t denseTask) (c candidate, ok bool) {
 	}
 	c.feature, c.lo = int(f), uint32(s.bin[f&(denseFeatures-1)])
 	c.hi = c.lo + 1
-	for t.hist.n[c.hi%denseBins] == 0 {
+	for h.n[c.hi%denseBins] == 0 {
 		c.hi++
 	}
 	return c, true
@@ -366,38 +294,19 @@ func (g *denseGrower) partition(items []uint32, c candidate) int {
 
 // share makes the children's histograms from that of their parent.
 func (g *denseGrower) share(h *bins, left, right *denseTask) {
-	if h == nil {
-		return
-	}
 	smaller, larger := left, right
 	if left.end-left.start > right.end-right.start {
 		smaller, larger = right, left
 	}
-	if !g.needsHist(larger) {
-		g.release(h)
-		return
-	}
-	items := g.perm[smaller.start:smaller.end]
-	if g.needsHist(smaller) {
-		smaller.hist = g.acquire()
-		g.add(smaller.hist, items, smaller.features, false)
-	}
-	if smaller.hist != nil && len(items) > fewItems {
-		h.sub(smaller.hist, g.search.layout.size)
-	} else {
-		g.add(h, items, larger.features, true)
-	}
+	smaller.hist = g.acquire()
+	g.addAll(smaller.hist, g.perm[smaller.start:smaller.end], smaller.features)
+	h.sub(smaller.hist, g.whole.size)
 	larger.hist = h
 }
 
-// fewItems are subtracted one by one; of more, their histogram is.
+// fewItems are subtracted from a histogram one by one; of more, their own
+// histogram is.
 const fewItems = 8
-
-// needsHist tells whether a node may be split otherwise than as a pair.
-func (g *denseGrower) needsHist(t *denseTask) bool {
-	n := t.end - t.start
-	return n > 2 || n == 2 && g.cfg.MinLeaf > 1
-}
 
 func (g *denseGrower) acquire() *bins {
 	n := len(g.free)
@@ -417,28 +326,28 @@ func (g *denseGrower) release(h *bins) {
 	}
 }
 
-// add adds items to the bins of some features, or subtracts them.
-func (g *denseGrower) add(h *bins, items []uint32, features uint64, subtract bool) {
+// addAll adds items to the bins of some features.
+func (g *denseGrower) addAll(h *bins, items []uint32, features uint64) {
 	if useAVX2 {
-		negate := uint64(0)
-		if subtract {
-			negate--
-		}
-		addAVX2(h, &g.items[0], &items[0], len(items), features, negate)
+		addAVX2(h, &g.items[0], &items[0], len(items), features)
 		return
 	}
 	for _, q := range items {
-		i := &g.items[q]
-		for m := features; m != 0; m &= m - 1 {
-			k := i.bin[bits.TrailingZeros64(m)] / binScale
-			bin := sum{h.y[k], h.n[k]}
-			if subtract {
-				bin.sub(&sum{i.y, i.n})
-			} else {
-				bin.add(&sum{i.y, i.n})
-			}
-			h.y[k], h.n[k] = bin.y, bin.n
+		h.add(&g.items[q], features, false)
+	}
+}
+
+// add adds an item to the bins of some features, or subtracts it.
+func (h *bins) add(i *item, features uint64, subtract bool) {
+	for m := features; m != 0; m &= m - 1 {
+		k := i.bin[bits.TrailingZeros64(m)] / binScale
+		bin := sum{h.y[k], h.n[k]}
+		if subtract {
+			bin.sub(&sum{i.y, i.n})
+		} else {
+			bin.add(&sum{i.y, i.n})
 		}
+		h.y[k], h.n[k] = bin.y, bin.n
 	}
 }
 
@@ -453,14 +362,6 @@ func (h *bins) sub(s *bins, n int) {
 		bin.sub(&sum{s.y[k], s.n[k]})
 		h.y[k], h.n[k] = bin.y, bin.n
 	}
-}
-
-func (g *denseGrower) leaf(node uint32, items []uint32) {
-	g.cells = g.cells[:0]
-	for _, q := range items {
-		g.cells = append(g.cells, g.items[q].cell)
-	}
-	g.b.leafOf(node, &g.t.cells, g.cells)
 }
 
 // below returns a random number in [0, n).

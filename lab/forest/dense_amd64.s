@@ -7,40 +7,64 @@
 // run in the order of the portable code. A bin's offset among the words of
 // bins.n is a quarter of its offset in bins.y.
 
-// func addAVX2(h *bins, items *item, list *uint32, n int, features, negate uint64)
-TEXT ·addAVX2(SB), NOSPLIT, $0-48
-	MOVQ         h+0(FP), SI
-	MOVQ         items+8(FP), DI
-	MOVQ         list+16(FP), R8
-	MOVQ         n+24(FP), R9
-	LEAQ         (R8)(R9*4), R9
-	MOVQ         features+32(FP), R10
-	MOVQ         negate+40(FP), R11
-	VMOVQ        R11, X2
-	VPSLLQ       $63, X2, X2
-	VBROADCASTSD X2, Y2                     // the sign to flip
+// ADD adds the targets in Y0 and the n in BX of the item at AX to the bins at SI
+// of the features in CX, at least one.
+#define ADD(feature) \
+feature:                                  \
+	TZCNTQ  CX, DX                    \
+	MOVWLZX item_bin(AX)(DX*2), R12   \
+	VADDPD  (SI)(R12*4), Y0, Y1       \
+	VMOVUPD Y1, (SI)(R12*4)           \
+	ADDQ    BX, bins_n(SI)(R12*1)     \
+	BLSRQ   CX, CX                    \
+	JNZ     feature
+
+// func addAVX2(h *bins, items *item, list *uint32, n int, features uint64)
+TEXT ·addAVX2(SB), NOSPLIT, $0-40
+	MOVQ h+0(FP), SI
+	MOVQ items+8(FP), DI
+	MOVQ list+16(FP), R8
+	MOVQ n+24(FP), R9
+	LEAQ (R8)(R9*4), R9
+	MOVQ features+32(FP), R10
 
 item:
-	MOVL   (R8), AX
-	ADDQ   $4, R8
-	SHLQ   $6, AX                           // 64 bytes an item
+	MOVL    (R8), AX
+	ADDQ    $4, R8
+	SHLQ    $6, AX            // 64 bytes an item
+	ADDQ    DI, AX
+	VMOVUPD (AX), Y0
+	MOVQ    item_n(AX), BX
+	MOVQ    R10, CX
+	ADD(feature)
+	CMPQ    R8, R9
+	JNE     item
+	VZEROUPPER
+	RET
+
+// func addSetAVX2(h *bins, items *item, set, features, negate uint64)
+TEXT ·addSetAVX2(SB), NOSPLIT, $0-40
+	MOVQ         h+0(FP), SI
+	MOVQ         items+8(FP), DI
+	MOVQ         set+16(FP), R8
+	MOVQ         features+24(FP), R10
+	MOVQ         negate+32(FP), R11
+	VMOVQ        R11, X2
+	VPSLLQ       $63, X2, X2
+	VBROADCASTSD X2, Y2       // the sign to flip
+
+item:
+	TZCNTQ R8, AX
+	SHLQ   $6, AX
 	ADDQ   DI, AX
 	VXORPD (AX), Y2, Y0
 	MOVQ   item_n(AX), BX
 	XORQ   R11, BX
 	SUBQ   R11, BX
 	MOVQ   R10, CX
-
-feature:
-	TZCNTQ  CX, DX
-	MOVWLZX item_bin(AX)(DX*2), R12
-	VADDPD  (SI)(R12*4), Y0, Y1
-	VMOVUPD Y1, (SI)(R12*4)
-	ADDQ    BX, bins_n(SI)(R12*1)
-	BLSRQ   CX, CX
-	JNZ     feature
-	CMPQ    R8, R9
-	JNE     item
+	ADD(feature)
+	BLSRQ  R8, R8
+	JNZ    item
 	VZEROUPPER
 	RET
 

@@ -29,10 +29,15 @@ func fillAVX2(bins, sums *sum, items *uint32, n int, codes *uint32, stride int, 
 //go:noescape
 func gainsAVX2(bins *sum, n int, total *sum, mean *centre, reciprocal, gains *float64)
 
-// addAVX2 is add of n > 0 items; negate is 0 to add and ^0 to subtract.
+// addAVX2 is addAll of n > 0 items.
 //
 //go:noescape
-func addAVX2(h *bins, items *item, list *uint32, n int, features, negate uint64)
+func addAVX2(h *bins, items *item, list *uint32, n int, features uint64)
+
+// addSetAVX2 is addSet; negate is 0 to add and ^0 to subtract.
+//
+//go:noescape
+func addSetAVX2(h *bins, items *item, set, features, negate uint64)
 
 // subAVX2 is sub of n > 0 bins.
 //

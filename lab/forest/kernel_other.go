@@ -15,7 +15,9 @@ func fillAVX2(_, _ *sum, _ *uint32, _ int, _ *uint32, _ int, _ *int, _ int, _ *i
 
 func gainsAVX2(*sum, int, *sum, *centre, *float64, *float64) { panic("forest: no AVX2") }
 
-func addAVX2(*bins, *item, *uint32, int, uint64, uint64) { panic("forest: no AVX2") }
+func addAVX2(*bins, *item, *uint32, int, uint64) { panic("forest: no AVX2") }
+
+func addSetAVX2(*bins, *item, uint64, uint64, uint64) { panic("forest: no AVX2") }
 
 func subAVX2(_, _ *bins, _ int) { panic("forest: no AVX2") }
 
