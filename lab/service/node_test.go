@@ -181,13 +181,13 @@ func TestNodeQueue(t *testing.T) {
 	for range 3 {
 		w := ask(n, "GET", "/service2/items/0", "", "")
 		if w.Code != 503 || w.Header().Get(service.FailureHeader) != service.FailureQueue || !strings.Contains(w.Body.String(), "queue of 3 requests is full") {
-			t.Errorf("beyond the queue: %d %q %s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
+			t.Errorf("beyond the queue: %d %q %.100s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
 		}
 	}
 	n.Close()
 	for range queue + 1 {
 		if w := <-replies; w.Code != 503 || w.Header().Get(service.FailureHeader) != service.FailureStopping {
-			t.Errorf("at the node's end: %d %q %s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
+			t.Errorf("at the node's end: %d %q %.100s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
 		}
 	}
 }
