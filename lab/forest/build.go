@@ -60,12 +60,15 @@ func newBuilder(data *training) *builder { return &builder{data: data} }
 // reset starts a new tree on the given bootstrap sample.
 func (b *builder) reset(count []uint32) {
 	b.count = count
-	b.bag = b.bag[:0]
+	b.bag = slices.Grow(b.bag[:0], len(count))[:len(count)]
+	n := 0
 	for i, c := range count {
-		if c > 0 {
-			b.bag = append(b.bag, uint32(i))
-		}
+		// Overwritten by the next row if this one was not drawn: there is no
+		// branch to mispredict.
+		b.bag[n] = uint32(i)
+		n += int(min(c, 1))
 	}
+	b.bag = b.bag[:n]
 	b.nodes = append(b.nodes[:0], 0)
 	b.wide = b.wide[:0]
 	b.sharedNodes = b.sharedNodes[:0]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 )
 
 // Features of a system model have few levels: offered loads and actions come
@@ -117,7 +116,9 @@ func newDenseGrower(b *builder, cfg Config, t *targets) *denseGrower {
 			g.code[c][f] = uint16(l.first[f]+int64(code)) * binScale
 		}
 	}
-	g.items = make([]item, t.cells.len())
+	n := t.cells.len()
+	g.items = make([]item, n)
+	g.row, g.perm, g.scratch = make([]uint32, n), make([]uint32, n), make([]uint32, n)
 	return g
 }
 
@@ -145,18 +146,32 @@ func (g *denseGrower) grow(ctx context.Context, tree int) error {
 
 // load makes the items of the bootstrap sample.
 func (g *denseGrower) load() {
-	g.perm, g.row = g.perm[:0], g.row[:0]
-	for cell := range uint32(g.t.cells.len()) {
-		n, class, row := g.t.draw(cell, g.b.count)
-		if n == 0 {
+	c := &g.t.cells
+	g.perm, g.row = g.perm[:c.len()], g.row[:c.len()]
+	n := 0
+	for cell := range uint32(c.len()) {
+		first := c.start[cell]
+		i := &g.items[n]
+		i.cell, i.bin = cell, g.code[cell]
+		g.perm[n] = uint32(n)
+		if c.start[cell+1]-first == 1 {
+			// Most cells have one row: no branch on whether it was drawn, but
+			// overwritten by the next one if it was not.
+			row := c.row[first]
+			w := g.b.count[row]
+			v, f := float64(w), &g.t.fixed[first]
+			i.y = [planeWidth]float64{v * f[0], v * f[1], v * f[2], v * f[3]}
+			i.n, i.class = uint64(w)<<32|1, g.t.class[row]
+			g.row[n] = row
+			n += int(min(w, 1))
 			continue
 		}
-		i := len(g.perm)
-		g.items[i] = item{g.t.sum(0, cell, g.b.count), n, class, cell, g.code[cell]}
-		g.row = append(g.row, row)
-		g.perm = append(g.perm, uint32(i))
+		if i.n, i.class, g.row[n] = g.t.draw(cell, g.b.count); i.n != 0 {
+			i.y = g.t.sum(0, cell, g.b.count)
+			n++
+		}
 	}
-	g.scratch = slices.Grow(g.scratch[:0], len(g.perm))[:len(g.perm)]
+	g.perm = g.perm[:n]
 }
 
 // growNode splits the node of t and pushes its children, or makes it a leaf.
@@ -308,15 +323,22 @@ func (g *denseGrower) share(h *bins, left, right *denseTask) {
 // histogram is.
 const fewItems = 8
 
+// acquire returns an empty histogram.
 func (g *denseGrower) acquire() *bins {
+	h := g.take()
+	clear(h.y[:g.search.layout.size])
+	clear(h.n[:g.search.layout.size])
+	return h
+}
+
+// take returns a histogram with any content.
+func (g *denseGrower) take() *bins {
 	n := len(g.free)
 	if n == 0 {
 		return &bins{}
 	}
 	h := g.free[n-1]
 	g.free = g.free[:n-1]
-	clear(h.y[:g.search.layout.size])
-	clear(h.n[:g.search.layout.size])
 	return h
 }
 

@@ -89,9 +89,9 @@ bin:
 
 // func bestAVX2(h *bins, s *search)
 //
-// SI bins, R8 search, R14 layout, R9 minLeaf, R10 slack, BX reciprocals, R15
-// the node's count, Y2 its mean, DI features, AX offset of the bin; of a
-// feature, X6 the best gain and CX its bin's offset.
+// SI bins, R9 minLeaf, R10 slack, BX reciprocals, R15 the node's count, Y2 its
+// mean, DI features, AX the bin's offset; of a feature, X6 the best gain and CX
+// its bin's offset.
 TEXT ·bestAVX2(SB), NOSPLIT, $0-16
 	MOVQ h+0(FP), SI
 	MOVQ s+8(FP), R8
@@ -129,7 +129,11 @@ total:
 	MOVQ         $-1, CX
 	VCVTSI2SDQ   CX, X5, X7        // the gain of no split
 
+	MOVQ         $32, R12
+
 feature:
+	MOVQ    s+8(FP), R8
+	MOVQ    search_layout(R8), R14
 	TZCNTQ  DI, CX
 	MOVQ    layout_first(R14)(CX*8), AX
 	SHLQ    $3, AX
@@ -138,14 +142,14 @@ feature:
 	JZ      next
 	VXORPD  Y1, Y1, Y1
 	XORQ    R11, R11               // sum.n of the left side
+	XORQ    R8, R8
 	MOVQ    $-1, CX
 	VMOVAPD X7, X6
 
 bin:
 	VADDPD       (SI)(AX*4), Y1, Y1
 	ADDQ         bins_n(SI)(AX*1), R11
-	MOVQ         R11, R13
-	SHRQ         $32, R13
+	SHRXQ        R12, R11, R13
 	VCVTSI2SDQ   R13, X5, X3
 	VBROADCASTSD X3, Y3
 	VMULPD       Y2, Y3, Y3
@@ -155,36 +159,34 @@ bin:
 	VADDPD       X4, X3, X3
 	VUNPCKHPD    X3, X3, X4
 	VADDSD       X4, X3, X3
-	VMOVSD       (BX)(R13*8), X4
-	NEGQ         R13
-	ADDQ         R15, R13
-	VADDSD       (BX)(R13*8), X4, X4
-	VMULSD       X3, X4, X4
 
-	// Better, and with rows enough on each side: no branch to mispredict.
-	MOVL     R11, R12
-	SUBQ     R9, R12
-	XORQ     R13, R13
-	CMPQ     R12, R10
-	SETHI    R13
+	// With too few rows on a side the gain is that of nothing on a side, NaN,
+	// which is not better: there is no branch to mispredict.
+	MOVL     R11, R14
+	SUBQ     R9, R14
+	CMPQ     R14, R10
+	CMOVQHI  R8, R13
+	VMOVSD   (BX)(R13*8), X4
 	NEGQ     R13
-	VMOVQ    R13, X3               // all ones if there are not
-	VBLENDVPD X3, X7, X4, X4
+	ADDQ     R15, R13
+	VADDSD   (BX)(R13*8), X4, X4
+	VMULSD   X3, X4, X4
 	VUCOMISD X6, X4
 	CMOVQHI  AX, CX
-	VMAXSD   X4, X6, X6
+	VMAXSD   X6, X4, X6            // X6 if X4 is NaN
 	ADDQ     $8, AX
 	DECQ     DX
 	JNZ      bin
 
-	TESTQ CX, CX
-	JLT   next
+	TESTQ  CX, CX
+	JLT    next
+	MOVQ   s+8(FP), R8
 	TZCNTQ DI, DX
-	SHRQ  $3, CX
-	MOVQ  CX, search_bin(R8)(DX*8)
+	SHRQ   $3, CX
+	MOVQ   CX, search_bin(R8)(DX*8)
 	VMOVSD X6, search_gain(R8)(DX*8)
-	BLSIQ DI, DX
-	ORQ   DX, search_features(R8)
+	BLSIQ  DI, DX
+	ORQ    DX, search_features(R8)
 
 next:
 	BLSRQ DI, DI

@@ -45,19 +45,19 @@ func (g *denseGrower) load64(t denseTask) *bins {
 	p := &g.part
 	l := &p.layout
 	l.size = 0
-	h := g.acquire()
+	h := g.take()
 	var bin [denseBins]uint16 // from old to new
 	for m := t.features; m != 0; m &= m - 1 {
 		f := bits.TrailingZeros64(m) & (denseFeatures - 1)
 		l.first[f] = int64(l.size)
 		for k := g.whole.first[f]; k < g.whole.first[f]+g.whole.count[f]; k++ {
-			if t.hist.n[k] != 0 {
-				bin[k] = uint16(l.size)
-				l.level[l.size] = g.whole.level[k]
-				h.y[l.size], h.n[l.size] = t.hist.y[k], t.hist.n[k]
-				p.upTo[l.size] = 0
-				l.size++
-			}
+			// Overwritten by the next level if this one does not occur.
+			n := l.size % denseBins
+			bin[k] = uint16(n)
+			l.level[n] = g.whole.level[k]
+			h.y[n], h.n[n] = t.hist.y[k], t.hist.n[k]
+			p.upTo[n] = 0
+			l.size += int(min(t.hist.n[k], 1))
 		}
 		l.count[f] = int64(l.size) - l.first[f]
 	}

@@ -62,7 +62,7 @@ type targets struct {
 	planes     int
 	cells      cells
 	fixed      [][planeWidth]float64 // planes x rows in the order of cells.row: centred and scaled to whole numbers
-	reciprocal []float64             // 1/i at i
+	reciprocal []float64             // 1/i at i, NaN at 0
 	class      []uint32              // rows of one class have the same targets
 	keys       []uint64              // words x cells; see packKeys
 }
@@ -78,6 +78,7 @@ func newTargets(d *training) *targets {
 	for i := range t.reciprocal {
 		t.reciprocal[i] = 1 / float64(i)
 	}
+	t.reciprocal[0] = math.NaN()
 	mean := make([]float64, d.outputs)
 	for i := range d.rows {
 		for o := range mean {
