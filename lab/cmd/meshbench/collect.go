@@ -27,14 +27,13 @@ func collect(ctx context.Context, args []string) error {
 	pattern := flags.String("load", "random", "offered load: "+strings.Join(load.Names(), ", "))
 	actions := flags.String("actions", testbed.RandomActions, "random or grid")
 	reference := flags.Int("reference", 100, "steps between two repeats of the reference cell; -1 for none")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(os.Stderr)
 		fmt.Fprintln(os.Stderr, "usage: meshbench collect [options] FILE.csv\n\nCollects a trace, or goes on with one that was interrupted.")
 		flags.PrintDefaults()
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
-		return fmt.Errorf("collect: %w", err)
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("collect: %w; meshbench collect -help lists the options", err)
 	}
 	if flags.NArg() != 1 {
 		return errors.New("collect: name the trace's file, one; meshbench collect -help lists the options")

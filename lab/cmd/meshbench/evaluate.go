@@ -31,14 +31,13 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	file := flags.String("file", "", "`FILE` to keep the runs in and to go on from (default .out/evaluation-NAME.csv)")
 	learn := flags.String("trace", "", "`FILE` of the trace that policies are learned from (default the project's own)")
 	drawings := flags.String("figures", "", "`FOLDER` to draw figure 7 and the table of this evaluation into (default none)")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(os.Stderr)
 		fmt.Fprintln(os.Stderr, "usage: meshbench evaluate [options]\n\nTrains policies on a trace, where the cache has none, and evaluates them on a\ntestbed beside the baselines, all under the same loads and requests.")
 		flags.PrintDefaults()
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
-		return fmt.Errorf("evaluate: %w", err)
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("evaluate: %w; meshbench evaluate -help lists the options", err)
 	}
 	switch {
 	case flags.NArg() > 0:

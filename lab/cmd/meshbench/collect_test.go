@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What collect refuses, it says why in one line; nothing is made or changed.
+func TestCollectRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	const text = "not a trace\n"
+	file := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Root's tests may write everywhere but below a regular file.
+	below, path := filepath.Join(file, "x"), filepath.Join(dir, "trace.csv")
+	const dsn = "postgres://meshbench:pass@127.0.0.1:1/items"
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no file", nil, "name the trace's file"},
+		{"two files", []string{path, path}, "name the trace's file"},
+		{"unknown option", []string{"-pattern", "random", path}, "-pattern; meshbench collect -help lists the options"},
+		{"unknown testbed", []string{"-testbed", "kind", path}, `unknown testbed "kind"; accepted: local,`},
+		{"port in use", []string{"-front", taken.Addr().String(), path}, "address already in use; give another"},
+		{"unwritable folder of databases", []string{"-databases", below, path}, "directory for the databases: mkdir " + file + ": not a directory"},
+		{"unwritable folder of traces", []string{"-testbed", "virtual", below}, "trace: " + below + ": mkdir " + file + ": not a directory"},
+		{"a folder", []string{"-testbed", "virtual", dir}, dir + ": is a directory"},
+		{"another file", []string{"-testbed", "virtual", file}, `line 1 is "not a trace"; a trace begins with`},
+		{"unreachable DSN", []string{"-dsn", dsn + " " + dsn, path}, "node1: service: database postgres://meshbench:xxxxx@127.0.0.1:1/items: "},
+		{"one DSN", []string{"-dsn", dsn, path}, "1 databases for 2 nodes"},
+		{"unknown pattern", []string{"-testbed", "virtual", "-load", "sinus", path}, `unknown pattern "sinus"; accepted: random,`},
+		{"rate below 0", []string{"-testbed", "virtual", "-load", "constant:-5", path}, `"-5" is not a rate; accepted:`},
+		{"no loads to replay", []string{"-testbed", "virtual", "-load", "replay:" + below, path}, below},
+		{"unknown actions", []string{"-testbed", "virtual", "-actions", "best", path}, `"best"; accepted: random, grid`},
+		{"k of 0", []string{"-timescale", "0", path}, "-timescale 0; accepted: above 0"},
+		{"k below 0", []string{"-timescale", "-10", path}, "-timescale -10; accepted: above 0"},
+		{"k not a number", []string{"-timescale", "fast", path}, `invalid value "fast" for flag -timescale`},
+		{"k infinite", []string{"-timescale", "Inf", path}, "time scale +Inf"},
+		{"no steps", []string{"-steps", "0", path}, "-steps 0; accepted: 1 or more"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := run(context.Background(), append([]string{"collect"}, c.args...))
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want one line with %q", err, c.want)
+			}
+			entries, _ := os.ReadDir(dir)
+			kept, _ := os.ReadFile(file)
+			if len(entries) != 1 || string(kept) != text {
+				t.Errorf("the folder has %v, the file there %q", entries, kept)
+			}
+		})
+	}
+}
+
+// Collecting twice with the same command goes on where the first ended.
+func TestCollectGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new folder", "trace.csv")
+	for _, steps := range []string{"3", "7", "7"} {
+		if err := run(context.Background(), []string{"collect", "-testbed", "virtual", "-steps", steps, path}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Split(strings.TrimSpace(string(text)), "\n"); !strings.HasPrefix(lines[len(lines)-1], string(steps[0]-1)+",") {
+			t.Errorf("after %s steps the last line is %q", steps, lines[len(lines)-1])
+		}
+	}
+}
