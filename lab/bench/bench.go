@@ -288,7 +288,7 @@ func (d *data) ours(ctx context.Context, dir string, seed uint64) (measured, err
 	}{{"PPO, one environment", 1}, {"PPO, 8 x 128", 8}} {
 		var envs []ppo.Env
 		for range c.envs {
-			envs = append(envs, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}))
+			envs = append(envs, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}, sim.PerComponent))
 		}
 		t, err := ppo.New(ppo.Config{Seed: seed}, envs...)
 		if err != nil {
@@ -316,7 +316,7 @@ func (d *data) timeToANR(ctx context.Context, seed uint64) (float64, error) {
 	begin, first, row := time.Now(), math.NaN(), 0
 	cfg := ppo.Config{Seed: seed, TotalSteps: 200_000, EvalEvery: 1024, Stop: &ppo.Convergence{Window: 3, Tolerance: -1, Target: .98},
 		Evaluate: func(_ context.Context, net *ppo.Policy, _ int) (float64, error) {
-			p, err := policy.NewLearned(net, space, sim.Observation{})
+			p, err := policy.NewLearned(net, space, sim.Observation{}, sim.PerComponent)
 			if err != nil {
 				return 0, err
 			}
@@ -328,7 +328,7 @@ func (d *data) timeToANR(ctx context.Context, seed uint64) (float64, error) {
 			}
 			return score, err
 		}}
-	t, err := ppo.New(cfg, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}))
+	t, err := ppo.New(cfg, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}, sim.PerComponent))
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"meshbench/lab/mesh"
 	"meshbench/lab/ppo"
@@ -14,31 +15,20 @@ type Learned struct {
 	net    *ppo.Policy
 	space  *mesh.Space
 	obs    sim.Observation
+	heads  sim.Heads
 	input  []float32
 	choice []int
 }
 
 // NewLearned makes a policy of a trained network for the actions of space,
-// with the observation that it was trained on.
-func NewLearned(net *ppo.Policy, space *mesh.Space, obs sim.Observation) (*Learned, error) {
-	inputs, heads := net.Spaces()
-	if want := obs.Len(space.Mesh().M()); inputs != want || !sameInts(heads, space.Heads()) {
+// with the observation and the heads that it was trained with.
+func NewLearned(net *ppo.Policy, space *mesh.Space, obs sim.Observation, heads sim.Heads) (*Learned, error) {
+	inputs, choices := net.Spaces()
+	if want := obs.Len(space.Mesh().M()); inputs != want || !slices.Equal(choices, heads.Of(space)) {
 		return nil, fmt.Errorf("policy: the network takes %d inputs and has heads %v; %s with %d levels takes %d and has %v",
-			inputs, heads, space.Mesh(), space.Levels(), want, space.Heads())
+			inputs, choices, space.Mesh(), space.Levels(), want, heads.Of(space))
 	}
-	return &Learned{net: net, space: space, obs: obs, input: make([]float32, inputs), choice: make([]int, len(heads))}, nil
-}
-
-func sameInts(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
+	return &Learned{net: net, space: space, obs: obs, heads: heads, input: make([]float32, inputs), choice: make([]int, len(choices))}, nil
 }
 
 // Name is "ppo".
@@ -51,7 +41,7 @@ func (p *Learned) Reset(uint64) {}
 func (p *Learned) Act(s mesh.State) (mesh.Action, error) {
 	p.obs.Encode(p.input, s)
 	p.net.Act(p.choice, p.input)
-	return p.space.At(p.space.FromChoice(p.choice)), nil
+	return p.space.At(p.heads.Action(p.space, p.choice)), nil
 }
 
 // card is what a policy file says besides the network.
@@ -59,6 +49,7 @@ type card struct {
 	Mesh        mesh.Mesh       `json:"mesh"`
 	Levels      int             `json:"levels"`
 	Observation sim.Observation `json:"observation"`
+	Heads       sim.Heads       `json:"heads,omitempty"`
 }
 
 const cardKey = "meshbench"
@@ -68,7 +59,7 @@ const cardKey = "meshbench"
 func (p *Learned) Save(path string) error {
 	c, err := json.Marshal(card{
 		Mesh:   mesh.Mesh{Services: p.space.Mesh().ServiceNames(), Nodes: p.space.Mesh().NodeNames()},
-		Levels: p.space.Levels(), Observation: p.obs,
+		Levels: p.space.Levels(), Observation: p.obs, Heads: p.heads,
 	})
 	if err != nil {
 		return fmt.Errorf("policy: describe %s: %w", path, err)
@@ -99,7 +90,7 @@ func Load(path string, space *mesh.Space) (*Learned, error) {
 		return nil, fmt.Errorf("policy: %s is for %s with %d levels, not for %s with %d",
 			path, c.Mesh, c.Levels, space.Mesh(), space.Levels())
 	}
-	p, err := NewLearned(net, space, c.Observation)
+	p, err := NewLearned(net, space, c.Observation, c.Heads)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -95,7 +95,7 @@ func learned(t *testing.T, space *mesh.Space) *policy.Learned {
 	if err := trainer.Train(context.Background(), 64); err != nil {
 		t.Fatal(err)
 	}
-	p, err := policy.NewLearned(trainer.Policy(), space, sim.Observation{})
+	p, err := policy.NewLearned(trainer.Policy(), space, sim.Observation{}, sim.PerComponent)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,17 +20,24 @@ type Observation struct {
 	// Normalise maps loads of 5 to 20 requests/s to -1 to 1, and response times
 	// to at most 1 by d/(d+0.1 s).
 	Normalise bool `json:"normalise"`
-	// Gain multiplies normalised loads: with a larger one the first layer tells
-	// neighbouring loads apart sooner. If 0, it will be defaulted to 1.
+	// Gain multiplies loads that are normalised or shown at knots: with a larger
+	// one the first layer tells neighbouring loads apart sooner. If 0, it will be
+	// defaulted to 1.
 	Gain float64 `json:"gain,omitempty"`
+	// Knots, if above 1, shows each load as so many values in place of one: its
+	// weights in the linear interpolation between as many points, evenly spaced
+	// from 5 to 20 requests/s. The optimum of a forest jumps between loads; a
+	// network follows jumps much sooner in such inputs.
+	Knots int `json:"knots,omitempty"`
 }
 
 // Len is the number of values for m services.
 func (o Observation) Len(m int) int {
+	n := m * max(1, o.Knots)
 	if o.Delays {
-		return 2 * m
+		n += m
 	}
-	return m
+	return n
 }
 
 // Encode writes s to dst, of length o.Len(m).
@@ -53,6 +60,11 @@ func (o Observation) Encode(dst []float32, s mesh.State) {
 		gain = 1
 	}
 	for _, l := range s.Load {
+		if o.Knots > 1 {
+			o.interpolate(dst[k:k+o.Knots], l, gain)
+			k += o.Knots
+			continue
+		}
 		if o.Normalise {
 			l = gain * (l - 12.5) / 7.5
 		}
@@ -61,24 +73,34 @@ func (o Observation) Encode(dst []float32, s mesh.State) {
 	}
 }
 
+// interpolate writes the weights of load l (requests/s) at the knots, times
+// gain.
+func (o Observation) interpolate(dst []float32, l, gain float64) {
+	clear(dst)
+	at := min(max((l-5)/15, 0), 1) * float64(len(dst)-1)
+	k := min(int(at), len(dst)-2)
+	w := at - float64(k)
+	dst[k], dst[k+1] = float32(gain*(1-w)), float32(gain*w)
+}
+
 // Gym shows an Env to a trainer of policies as vectors: observations as
-// Observation codes them, one choice per head of the action space. It has the
+// Observation codes them, choices as Heads divides actions. It has the
 // methods of ppo.Env and, over a simulator, of ppo.Stater. Episodes do not end.
 type Gym struct {
 	env   *Env
 	obs   Observation
+	heads Heads
 	ctx   context.Context
-	heads []int
 }
 
 // NewGym wraps env. The context ends waiting in a testbed's steps.
-func NewGym(ctx context.Context, env *Env, obs Observation) *Gym {
-	return &Gym{env: env, obs: obs, ctx: ctx, heads: env.space.Heads()}
+func NewGym(ctx context.Context, env *Env, obs Observation, heads Heads) *Gym {
+	return &Gym{env: env, obs: obs, heads: heads, ctx: ctx}
 }
 
 // Spaces returns the length of an observation and the choices of each head.
 func (g *Gym) Spaces() (obs int, heads []int) {
-	return g.obs.Len(g.env.system.Mesh().M()), g.heads
+	return g.obs.Len(g.env.system.Mesh().M()), g.heads.Of(g.env.space)
 }
 
 // Reset starts an episode.
@@ -93,7 +115,7 @@ func (g *Gym) Reset(seed uint64, obs []float32) error {
 
 // Step makes one control step. A reward that is missing counts as 0.
 func (g *Gym) Step(choice []int, obs []float32) (reward float64, done bool, err error) {
-	s, err := g.env.Step(g.ctx, g.env.space.At(g.env.space.FromChoice(choice)))
+	s, err := g.env.Step(g.ctx, g.env.space.At(g.heads.Action(g.env.space, choice)))
 	if err != nil {
 		return 0, false, err
 	}

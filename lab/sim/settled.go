@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"math"
-
-	"meshbench/lab/trace"
-)
+import "meshbench/lab/trace"
 
 // Settled returns the rows of trace t that a model of steady control is learned
 // from: those before which no node had fallen behind. A step that follows one
@@ -15,6 +11,11 @@ func Settled(t *trace.Table, limit float64) *trace.Table {
 	if limit == 0 {
 		return t
 	}
+	return t.Subset(SettledRows(t, limit))
+}
+
+// SettledRows is Settled by row numbers, ascending; a limit of 0 keeps all.
+func SettledRows(t *trace.Table, limit float64) []int {
 	var rows []int
 	behind, last := false, -1
 	for r := range t.Len() {
@@ -24,10 +25,10 @@ func Settled(t *trace.Table, limit float64) *trace.Table {
 		}
 		behind, last = false, row.Step
 		for _, d := range row.Measurement.Node {
-			if !math.IsNaN(d.Mean) && d.Mean > limit {
+			if limit > 0 && d.Mean > limit { // not if missing
 				behind = true
 			}
 		}
 	}
-	return t.Subset(rows)
+	return rows
 }

@@ -266,7 +266,7 @@ func TestGymState(t *testing.T) {
 		t.Fatal(err)
 	}
 	gym := func() *sim.Gym {
-		return sim.NewGym(context.Background(), r.NewEnv(load.Random{}), sim.Observation{Delays: true})
+		return sim.NewGym(context.Background(), r.NewEnv(load.Random{}), sim.Observation{Delays: true}, sim.PerComponent)
 	}
 	a, b := gym(), gym()
 	x, y := make([]float32, 4), make([]float32, 4)

@@ -291,16 +291,19 @@ func r2(y, hat *mat.Dense, columns int) []float64 {
 }
 
 // Drawings are the names that Draw takes.
-var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2", "trial", "times"}
+var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2", "trial", "times", "models"}
 
 // tables are those of each source; one without rows is not written.
 var tables = []struct {
 	name string
-	make func(*Result, Source) (figure.Table, error)
+	// long ones are made only when they are named.
+	long bool
+	make func(context.Context, *Result, Source) (figure.Table, error)
 }{
-	{"table2", func(r *Result, s Source) (figure.Table, error) { return r.Table2(s.Name), nil }},
-	{"trial", func(r *Result, s Source) (figure.Table, error) { return r.TrialTable(s.Name) }},
-	{"times", func(r *Result, s Source) (figure.Table, error) { return r.TrainingTimes(s), nil }},
+	{"table2", false, func(_ context.Context, r *Result, s Source) (figure.Table, error) { return r.Table2(s.Name), nil }},
+	{"trial", false, func(_ context.Context, r *Result, s Source) (figure.Table, error) { return r.TrialTable(s.Name) }},
+	{"times", false, func(_ context.Context, r *Result, s Source) (figure.Table, error) { return r.TrainingTimes(s), nil }},
+	{"models", true, func(ctx context.Context, r *Result, s Source) (figure.Table, error) { return r.ModelTable(ctx, s) }},
 }
 
 // CheckDrawings reports the first name that Draw does not take.
@@ -418,11 +421,11 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		wrote = append(wrote, f.name)
 	}
 	for _, t := range tables {
-		if len(names) > 0 && !slices.Contains(names, t.name) {
+		if len(names) == 0 && t.long || len(names) > 0 && !slices.Contains(names, t.name) {
 			continue
 		}
 		for k, s := range r.Config.Sources {
-			table, err := t.make(r, s)
+			table, err := t.make(ctx, r, s)
 			if err != nil {
 				return wrote, fmt.Errorf("table %s of %s: %w", t.name, s.Title, err)
 			}

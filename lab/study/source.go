@@ -28,9 +28,14 @@ type Source struct {
 	Kind   sim.Kind
 	SHA256 string // of the trace's file, or of what generated it
 	Forest forest.Config
-	// Structure is which inputs the model learns from. With PerNode, rewards
-	// are expected ones.
+	// Structure is which inputs the model learns from.
 	Structure sim.Structure
+	// Expected values a step by its expected reward, rather than by the reward
+	// of its mean delay as the paper does.
+	Expected bool
+	// Separate and Median are sim.ModelConfig's.
+	Separate bool
+	Median   float64
 	// Settle is the limit by which rows after an overload are not learned from,
 	// s (see sim.Settled); 0 keeps all.
 	Settle float64
@@ -38,7 +43,7 @@ type Source struct {
 
 // key is what the model of a source depends on.
 func (s Source) key() []any {
-	return []any{s.Name, s.SHA256, s.Forest, s.Kind, s.Structure, s.Settle}
+	return []any{s.Name, s.SHA256, s.Forest, s.Kind, s.Structure, s.Expected, s.Separate, s.Median, s.Settle}
 }
 
 // Rows are the rows that a model is learned from and scored on.
@@ -46,10 +51,10 @@ func (s Source) Rows() *trace.Table { return sim.Settled(s.Trace, s.Settle) }
 
 // measured returns s with the model of the project's own traces: per node, as
 // nodes that share nothing allow, of settled steps, and with large leaves,
-// within which rows are moved to the loads asked for. See Compare for how it
-// was chosen.
+// within which rows are moved to the loads asked for. Compare is how it was
+// chosen.
 func (s Source) measured() Source {
-	s.Kind, s.Structure, s.Settle = sim.Measured, sim.PerNode, .3
+	s.Kind, s.Structure, s.Expected, s.Settle = sim.Measured, sim.PerNode, true, .3
 	s.Forest = forest.Config{Trees: 60, MinLeaf: 80}
 	return s
 }
@@ -57,7 +62,7 @@ func (s Source) measured() Source {
 // Paper returns s with the paper's model: forests of mean delays from all loads
 // and controls (Eq. 5), of all rows.
 func (s Source) Paper() Source {
-	s.Structure, s.Settle, s.Forest = sim.Joint, 0, corrected()
+	s.Structure, s.Expected, s.Settle, s.Forest = sim.Joint, false, 0, corrected()
 	if s.Kind == sim.AsPublished {
 		s.Forest = authors()
 	}

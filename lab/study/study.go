@@ -155,13 +155,13 @@ func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b *sim.Model, 
 
 // Rewards values a model of the source by objective o.
 func (s Source) Rewards(m *sim.Model, o objective.Objective) (*sim.Rewards, error) {
-	return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{Expected: s.Structure == sim.PerNode})
+	return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{Expected: s.Expected})
 }
 
 func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (*sim.Model, error) {
 	cfg := s.Forest
 	cfg.Seed = seed
-	return sim.Learn(ctx, t, sim.ModelConfig{Kind: s.Kind, Structure: s.Structure, Forest: cfg})
+	return sim.Learn(ctx, t, sim.ModelConfig{Kind: s.Kind, Structure: s.Structure, Separate: s.Separate, Median: s.Median, Forest: cfg})
 }
 
 func (r *Result) source(ctx context.Context, s Source) error {

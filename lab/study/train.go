@@ -34,7 +34,7 @@ func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress
 	cfg.Seed = seed
 	var curve []ppo.Evaluation
 	cfg.Evaluate = func(_ context.Context, net *ppo.Policy, steps int) (float64, error) {
-		p, err := policy.NewLearned(net, space, s.Observation)
+		p, err := policy.NewLearned(net, space, s.Observation, s.Heads)
 		if err != nil {
 			return 0, err
 		}
@@ -54,7 +54,7 @@ func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress
 		}
 		return score, nil
 	}
-	t, err := ppo.New(cfg, sim.NewGym(ctx, r.NewEnv(s.Load), s.Observation))
+	t, err := ppo.New(cfg, sim.NewGym(ctx, r.NewEnv(s.Load), s.Observation, s.Heads))
 	if err != nil {
 		return out, err
 	}
@@ -62,7 +62,7 @@ func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress
 		return out, fmt.Errorf("study: train %s, setting %s, seed %d: %w", r.Objective().Name, s.Name, seed, err)
 	}
 	out.Curve = curve
-	p, err := policy.NewLearned(best, space, s.Observation)
+	p, err := policy.NewLearned(best, space, s.Observation, s.Heads)
 	if err != nil {
 		return out, err
 	}
