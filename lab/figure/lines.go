@@ -182,7 +182,7 @@ func Loads(r Run) (Figure, error) {
 	return stack(Column, 1.45*vg.Inch, panels...), nil
 }
 
-// Watch draws a testbed at work: offered and carried load, a panel per
+// Watch draws a testbed at work, two columns wide: offered and carried load, a panel per
 // service, and the response times of all services on a log scale, with their
 // goals in s dashed; goals may be nil.
 func Watch(r Run, goals []float64) (Figure, error) {
@@ -209,7 +209,7 @@ func Watch(r Run, goals []float64) (Figure, error) {
 		l.LineStyle = draw.LineStyle{Color: palette[i%len(palette)], Width: .8, Dashes: dashes[1]}
 		p.plot.Add(l)
 	}
-	return stack(Column, 1.35*vg.Inch, append(panels, p)...), nil
+	return stack(Double, 1.5*vg.Inch, append(panels, p)...), nil
 }
 
 // NormalisedRewards draws NR of two runs (paper, Fig. 7): (a) under random,
