@@ -42,10 +42,7 @@ func (d *distribution) set(logits []float32, rows int, mask []bool) {
 		for _, n := range d.heads {
 			in, out := logits[r*d.ld+at:][:n], z[r*d.ld+at:][:n]
 			if mask == nil {
-				top := in[0]
-				for _, v := range in[1:] {
-					top = max(top, v)
-				}
+				top := largest(in)
 				for c, v := range in {
 					out[c] = v - top
 				}
@@ -72,15 +69,51 @@ func (d *distribution) set(logits []float32, rows int, mask []bool) {
 	for r := range rows {
 		at := 0
 		for h, n := range d.heads {
-			var sum float32
-			for _, v := range e[r*d.ld+at:][:n] {
-				sum += v
-			}
+			sum := total(e[r*d.ld+at:][:n])
 			d.sum[r*len(d.heads)+h] = sum
 			d.lse[r*len(d.heads)+h] = float32(math.Log(float64(sum)))
 			at += n
 		}
 	}
+}
+
+// largest and total work on four values at a time, which do not wait for each
+// other: heads may have thousands of choices.
+
+func largest(x []float32) float32 {
+	a, b, c, d := x[0], x[0], x[0], x[0]
+	for ; len(x) >= 4; x = x[4:] {
+		if x[0] > a {
+			a = x[0]
+		}
+		if x[1] > b {
+			b = x[1]
+		}
+		if x[2] > c {
+			c = x[2]
+		}
+		if x[3] > d {
+			d = x[3]
+		}
+	}
+	for _, v := range x {
+		a = max(a, v)
+	}
+	return max(a, b, c, d)
+}
+
+func total(x []float32) float32 {
+	var a, b, c, d float32
+	for ; len(x) >= 4; x = x[4:] {
+		a += x[0]
+		b += x[1]
+		c += x[2]
+		d += x[3]
+	}
+	for _, v := range x {
+		a += v
+	}
+	return (a + b) + (c + d)
 }
 
 // logProb returns the log-probability of a row's choices, summed over heads.
