@@ -182,9 +182,9 @@ func Loads(r Run) (Figure, error) {
 	return stack(Column, 1.45*vg.Inch, panels...), nil
 }
 
-// Watch draws a testbed at work, two columns wide: offered and carried load, a panel per
-// service, and the response times of all services on a log scale, with their
-// goals in s dashed; goals may be nil.
+// Watch draws a testbed at work, two columns wide: offered and carried load, a
+// panel per service, and the response times of all services on a log scale, with
+// their goals in s dashed; goals may be nil.
 func Watch(r Run, goals []float64) (Figure, error) {
 	panels, err := loads("", r)
 	if err != nil {
