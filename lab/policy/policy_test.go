@@ -86,16 +86,16 @@ func (b bandit) Step(_ []int, o []float32) (float64, bool, error) {
 	return 1, false, nil
 }
 
-func learned(t *testing.T, space *mesh.Space) *policy.Learned {
+func learned(t *testing.T, space *mesh.Space, heads sim.Heads) *policy.Learned {
 	t.Helper()
-	trainer, err := ppo.New(ppo.Config{Steps: 64}, bandit{space.Heads()})
+	trainer, err := ppo.New(ppo.Config{Steps: 64}, bandit{heads.Of(space)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := trainer.Train(context.Background(), 64); err != nil {
 		t.Fatal(err)
 	}
-	p, err := policy.NewLearned(trainer.Policy(), space, sim.Observation{}, sim.PerComponent)
+	p, err := policy.NewLearned(trainer.Policy(), space, sim.Observation{}, heads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,20 +104,22 @@ func learned(t *testing.T, space *mesh.Space) *policy.Learned {
 
 func TestSaveLoad(t *testing.T) {
 	space := mesh.NewSpace(mesh.Mesh{}, 0)
-	p := learned(t, space)
 	path := filepath.Join(t.TempDir(), "policy.zip")
-	if err := p.Save(path); err != nil {
-		t.Fatal(err)
-	}
-	again, err := policy.Load(path, space)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range []mesh.Load{{5, 20}, {20, 5}, {12.5, 7}} {
-		a, _ := p.Act(mesh.State{Load: l})
-		b, _ := again.Act(mesh.State{Load: l})
-		if mesh.Mesh.FormatAction(mesh.Mesh{}, a) != mesh.Mesh.FormatAction(mesh.Mesh{}, b) {
-			t.Errorf("at %v: %v, after loading %v", l, a, b)
+	for _, heads := range []sim.Heads{sim.WholeAction, sim.PerComponent} {
+		p := learned(t, space, heads)
+		if err := p.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		again, err := policy.Load(path, space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []mesh.Load{{5, 20}, {20, 5}, {12.5, 7}} {
+			a, _ := p.Act(mesh.State{Load: l})
+			b, _ := again.Act(mesh.State{Load: l})
+			if mesh.Mesh.FormatAction(mesh.Mesh{}, a) != mesh.Mesh.FormatAction(mesh.Mesh{}, b) {
+				t.Errorf("heads %q at %v: %v, after loading %v", heads, l, a, b)
+			}
 		}
 	}
 

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -247,6 +248,9 @@ func TestObservation(t *testing.T) {
 		{sim.Observation{Delays: true}, []float32{.1, 0, 5, 20}},
 		{sim.Observation{Delays: true, Normalise: true}, []float32{.5, 0, -1, 1}},
 		{sim.Observation{Normalise: true, Gain: 3}, []float32{-3, 3}},
+		{sim.Observation{Knots: 4}, []float32{1, 0, 0, 0, 0, 0, 0, 1}},
+		// Knots at 5, 10, 15 and 20 requests/s; beyond them is as at the end.
+		{sim.Observation{Delays: true, Knots: 4, Gain: 2}, []float32{.1, 0, 2, 0, 0, 0, 0, 0, 0, 2}},
 	} {
 		got := make([]float32, tt.o.Len(2))
 		tt.o.Encode(got, s)
@@ -254,6 +258,40 @@ func TestObservation(t *testing.T) {
 			if math.Abs(float64(got[k]-tt.want[k])) > 1e-6 {
 				t.Errorf("%+v: %v, want %v", tt.o, got, tt.want)
 			}
+		}
+	}
+}
+
+func TestObservationBetweenKnots(t *testing.T) {
+	got := make([]float32, 8)
+	sim.Observation{Knots: 4, Gain: 2}.Encode(got, mesh.State{Load: mesh.Load{11, 30}})
+	for k, want := range []float32{0, 1.6, .4, 0, 0, 0, 0, 2} {
+		if math.Abs(float64(got[k]-want)) > 1e-6 {
+			t.Fatalf("11 and 30 requests/s: %v", got)
+		}
+	}
+}
+
+// However an action is divided into choices, each action of the space comes
+// from one combination of them.
+func TestHeads(t *testing.T) {
+	space := mesh.NewSpace(mesh.Mesh{}, 3)
+	for heads, want := range map[sim.Heads]string{sim.PerComponent: "[3 3 3 3]", sim.WholeAction: "[81]"} {
+		sizes := heads.Of(space)
+		if got := fmt.Sprint(sizes); got != want {
+			t.Errorf("heads %q: %s, want %s", heads, got, want)
+		}
+		seen := map[int]bool{}
+		choice := make([]int, len(sizes))
+		for n := range space.Len() {
+			for h := len(sizes) - 1; h >= 0; h-- {
+				choice[h] = n % sizes[h]
+				n /= sizes[h]
+			}
+			seen[heads.Action(space, choice)] = true
+		}
+		if len(seen) != space.Len() || !seen[0] || !seen[space.Len()-1] {
+			t.Errorf("heads %q give %d of %d actions", heads, len(seen), space.Len())
 		}
 	}
 }
