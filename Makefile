@@ -12,7 +12,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 kth collect evaluate lab bench cluster-up cluster-test cluster-down clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-down clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -71,6 +71,9 @@ $(FIGS): fig%: setup
 
 table2: setup ## table 2 alone; fig1 to fig8 likewise
 	@$(LAB) figure table2
+
+study: setup ## the simulator study of the first trace from nothing, with the time of each stage, into .out/study
+	@$(LAB) study
 
 kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }

@@ -58,7 +58,11 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := runStudy(ctx, []study.Source{own})
+	cache, err := study.DefaultCache()
+	if err != nil {
+		return err
+	}
+	r, err := runStudy(ctx, []study.Source{own}, cache)
 	if err != nil {
 		return err
 	}

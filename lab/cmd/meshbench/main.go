@@ -27,6 +27,9 @@ const usage = `usage: meshbench COMMAND
                        (fig1 to fig8, importance, predicted, policies),
                        tables (table2, trial, times) and results.json into
                        figures/
+  study                run the simulator study of the first trace from nothing,
+                       the cache left aside, into .out/study, with the time of
+                       each stage
   kth FILE             audit the published trace and run the study on it
   collect FILE         collect a trace on a testbed, or go on with it;
                        collect -help lists the options
@@ -79,6 +82,11 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		return figures(ctx, root, sources, rest)
+	case "study":
+		if len(rest) > 0 {
+			return fmt.Errorf("study: %q: no argument is accepted", rest[0])
+		}
+		return wholeStudy(ctx, root)
 	case "kth":
 		if len(rest) != 1 {
 			return errors.New("kth: name the file of the published trace, data_CNSM_2022.csv")
@@ -115,7 +123,11 @@ func run(ctx context.Context, args []string) error {
 
 // figures runs the study and draws the named figures, all when there are none.
 func figures(ctx context.Context, root string, sources []study.Source, names []string) error {
-	r, err := runStudy(ctx, sources)
+	cache, err := study.DefaultCache()
+	if err != nil {
+		return err
+	}
+	r, err := runStudy(ctx, sources, cache)
 	if err != nil {
 		return err
 	}
@@ -144,11 +156,7 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 }
 
 // runStudy runs the study, or takes from the cache what is there.
-func runStudy(ctx context.Context, sources []study.Source) (*study.Result, error) {
-	cache, err := study.DefaultCache()
-	if err != nil {
-		return nil, err
-	}
+func runStudy(ctx context.Context, sources []study.Source, cache *study.Cache) (*study.Result, error) {
 	report, end := nb.Progress()
 	defer end()
 	return study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: cache})
