@@ -72,7 +72,7 @@ $(FIGS): fig%: setup
 table2: setup ## table 2 alone; fig1 to fig8 likewise
 	@$(LAB) figure table2
 
-study: setup ## the simulator study of the first trace from nothing, with the time of each stage, into .out/study
+study: setup ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
 	@$(LAB) study
 
 kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv

@@ -62,7 +62,7 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := runStudy(ctx, []study.Source{own}, cache)
+	r, err := runStudy(ctx, study.Config{Sources: []study.Source{own}, Cache: cache})
 	if err != nil {
 		return err
 	}

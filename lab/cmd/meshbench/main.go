@@ -27,9 +27,9 @@ const usage = `usage: meshbench COMMAND
                        (fig1 to fig8, importance, predicted, policies),
                        tables (table2, trial, times) and results.json into
                        figures/
-  study                run the simulator study of the first trace from nothing,
-                       the cache left aside, into .out/study, with the time of
-                       each stage
+  study                run the simulator study of the first trace, in the
+                       paper's setting, from nothing and leaving the cache
+                       aside, into .out/study, with the time of each stage
   kth FILE             audit the published trace and run the study on it
   collect FILE         collect a trace on a testbed, or go on with it;
                        collect -help lists the options
@@ -127,7 +127,7 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 	if err != nil {
 		return err
 	}
-	r, err := runStudy(ctx, sources, cache)
+	r, err := runStudy(ctx, study.Config{Sources: sources, Cache: cache})
 	if err != nil {
 		return err
 	}
@@ -156,10 +156,11 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 }
 
 // runStudy runs the study, or takes from the cache what is there.
-func runStudy(ctx context.Context, sources []study.Source, cache *study.Cache) (*study.Result, error) {
+func runStudy(ctx context.Context, cfg study.Config) (*study.Result, error) {
 	report, end := nb.Progress()
 	defer end()
-	return study.Run(ctx, study.Config{Sources: sources, Progress: report, Cache: cache})
+	cfg.Progress = report
+	return study.Run(ctx, cfg)
 }
 
 func benchmark(ctx context.Context, root, python string) error {
