@@ -17,6 +17,7 @@ import (
 
 	"meshbench/lab/load"
 	"meshbench/lab/mesh"
+	"meshbench/lab/service/item"
 	"meshbench/lab/testbed"
 	"meshbench/lab/testbed/local"
 	"meshbench/lab/testbed/virtual"
@@ -46,7 +47,9 @@ var killSteps = map[string]int{"virtual": 20_000, "local": 200}
 func collectOn(ctx context.Context, name, path string) (err error) {
 	var bed testbed.Testbed
 	if name == "local" {
-		bed, err = local.New(ctx, local.Config{TimeScale: 100})
+		// Little to fill the databases with, and 20 steps/s.
+		bed, err = local.New(ctx, local.Config{Timing: testbed.Timing{Step: .4, Settle: .1}, Kinds: []item.Kind{
+			{Items: 20, MeanBytes: 1200, Shape: .5}, {Items: 20, MeanBytes: 3600, Shape: 16, Nested: true}}})
 	} else {
 		bed, err = virtual.New(virtual.Config{})
 	}
