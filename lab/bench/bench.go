@@ -47,7 +47,11 @@ type Case struct {
 	Ours    float64 `json:"ours"`
 	Peer    float64 `json:"peer"`
 	Version string  `json:"peer_version"`
-	Ratio   float64 `json:"ratio"` // how many times ours is better: the median of the rounds' ratios
+	// Ratio is how many times ours is better: the median of the rounds' ratios,
+	// of which Lowest and Highest are the extremes.
+	Ratio   float64 `json:"ratio"`
+	Lowest  float64 `json:"ratio_lowest"`
+	Highest float64 `json:"ratio_highest"`
 	Unit    string  `json:"unit"`
 	Cores   int     `json:"cores"`
 	Note    string  `json:"note,omitempty"` // the check that both solve the same task
@@ -57,6 +61,7 @@ type Case struct {
 type data struct {
 	trainX, trainY, testX, testY, grid *mat.Dense
 	levels                             [][]float64
+	sample                             *mat.Dense // see resample
 	rewards                            *sim.Rewards
 }
 
@@ -64,8 +69,20 @@ type data struct {
 // reached.
 type measured map[string]float64
 
-// Run measures all cases.
-func Run(ctx context.Context, cfg Config) ([]Case, error) {
+// Result is what was measured.
+type Result struct {
+	Cases           []Case
+	Fits, Trainings []Size // cost against size
+}
+
+func (cfg Config) log(format string, args ...any) {
+	if cfg.Log != nil {
+		cfg.Log(format, args...)
+	}
+}
+
+// Run measures all cases, then costs against size.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if cfg.Rounds == 0 {
 		cfg.Rounds = 5
 	}
@@ -81,9 +98,7 @@ func Run(ctx context.Context, cfg Config) ([]Case, error) {
 	var ours, peers []measured
 	version := map[string]string{}
 	for round := range cfg.Rounds {
-		if cfg.Log != nil {
-			cfg.Log("round %d of %d", round+1, cfg.Rounds)
-		}
+		cfg.log("round %d of %d", round+1, cfg.Rounds)
 		if err := d.write(dir, round); err != nil {
 			return nil, err
 		}
@@ -97,11 +112,14 @@ func Run(ctx context.Context, cfg Config) ([]Case, error) {
 		}
 		ours, peers = append(ours, a), append(peers, b)
 	}
-	var out []Case
+	out := &Result{}
+	if out.Fits, out.Trainings, err = cfg.sizes(ctx, d, dir); err != nil {
+		return nil, err
+	}
 	for _, c := range []struct {
-		name, unit  string
-		cores       int
-		moreIsBeter bool
+		name, unit   string
+		cores        int
+		moreIsBetter bool
 	}{
 		{"forest fit, one core", "s", 1, false},
 		{"forest fit, all cores", "s", runtime.NumCPU(), false},
@@ -121,19 +139,24 @@ func Run(ctx context.Context, cfg Config) ([]Case, error) {
 		var ratios []measured
 		for k := range ours {
 			r := peers[k][c.name] / ours[k][c.name]
-			if c.moreIsBeter {
+			if c.moreIsBetter {
 				r = 1 / r
 			}
 			ratios = append(ratios, measured{"r": r})
 		}
-		x.Ratio = median(ratios, "r")
+		x.Ratio, x.Lowest, x.Highest = median(ratios, "r"), math.Inf(1), math.Inf(-1)
+		for _, m := range ratios {
+			if r := m["r"]; !math.IsNaN(r) {
+				x.Lowest, x.Highest = min(x.Lowest, r), max(x.Highest, r)
+			}
+		}
 		if strings.Contains(c.name, "ANR") {
 			x.Note = fmt.Sprintf("reached in %d of %d rounds, by the peer in %d", reached(ours, c.name), len(ours), reached(peers, c.name))
 		}
 		if math.IsNaN(x.Ours) || math.IsNaN(x.Peer) {
 			continue
 		}
-		out = append(out, x)
+		out.Cases = append(out.Cases, x)
 	}
 	return out, nil
 }
@@ -188,6 +211,7 @@ func prepare(ctx context.Context, s study.Source) (*data, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.sample = d.resample()
 	d.rewards, err = sim.NewRewards(model, s.Objective(objective.MO1()), sim.RewardsConfig{})
 	return d, err
 }
@@ -204,7 +228,7 @@ func (d *data) write(dir string, round int) error {
 		rewards = append(rewards, t.Reward...)
 	}
 	for name, m := range map[string]*mat.Dense{"trainx": d.trainX, "trainy": d.trainY, "testx": d.testX, "testy": d.testY, "grid": d.grid,
-		"rewards": mat.NewDense(16, 1296, rewards)} {
+		"rewards": mat.NewDense(16, 1296, rewards), "sample": d.sample} {
 		r, c := m.Dims()
 		meta[name] = []int{r, c}
 		b := make([]byte, 0, 8*r*c)
@@ -286,23 +310,9 @@ func (d *data) ours(ctx context.Context, dir string, seed uint64) (measured, err
 		name string
 		envs int
 	}{{"PPO, one environment", 1}, {"PPO, 8 x 128", 8}} {
-		var envs []ppo.Env
-		for range c.envs {
-			envs = append(envs, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}, sim.PerComponent))
-		}
-		t, err := ppo.New(ppo.Config{Seed: seed}, envs...)
-		if err != nil {
+		if m[c.name], err = d.ppoRate(ctx, c.envs, seed); err != nil {
 			return nil, err
 		}
-		if err := t.Train(ctx, 2048); err != nil {
-			return nil, err
-		}
-		const steps = 64 * 1024
-		cpu, err := cpuSeconds(func() error { return t.Train(ctx, 2048+steps) })
-		if err != nil {
-			return nil, err
-		}
-		m[c.name] = steps / cpu
 	}
 	m["time to ANR .98 on MO1"], err = d.timeToANR(ctx, seed)
 	return m, err
@@ -341,30 +351,42 @@ func (d *data) timeToANR(ctx context.Context, seed uint64) (float64, error) {
 	return first, nil
 }
 
+// answer is what peer.py prints; fields that a case does not have are 0.
+type answer struct {
+	Version string
+	Fit     float64 // s
+	NMAE    []float64
+	Row     float64 // s
+	Table   float64 // s
+	Bytes   float64
+	Peak    float64 // growth of the process's peak memory, bytes
+	Rate    float64 `json:"steps_per_cpu_second"`
+	Seconds *float64
+}
+
+// peer measures one case of the other side.
+func (cfg Config) peer(ctx context.Context, name, dir string) (got answer, err error) {
+	cmd := exec.CommandContext(ctx, cfg.Python, cfg.Script, name, dir)
+	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES=")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	b, err := cmd.Output()
+	if err != nil {
+		return got, fmt.Errorf("bench: peer %s: %w\n%s", name, err, stderr.String())
+	}
+	if err := json.Unmarshal(b, &got); err != nil {
+		return got, fmt.Errorf("bench: peer %s printed %q: %w", name, b, err)
+	}
+	return got, nil
+}
+
 // peers measures the other side once.
 func (cfg Config) peers(ctx context.Context, dir string, version map[string]string) (measured, error) {
 	m := measured{}
 	for _, c := range []string{"fit-all", "fit-one", "ppo-1", "ppo-8", "ppo-anr"} {
-		cmd := exec.CommandContext(ctx, cfg.Python, cfg.Script, c, dir)
-		cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES=")
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		b, err := cmd.Output()
+		got, err := cfg.peer(ctx, c, dir)
 		if err != nil {
-			return nil, fmt.Errorf("bench: peer %s: %w\n%s", c, err, stderr.String())
-		}
-		var got struct {
-			Version string
-			Fit     float64
-			NMAE    []float64
-			Row     float64
-			Table   float64
-			Bytes   float64
-			Rate    float64 `json:"steps_per_cpu_second"`
-			Seconds *float64
-		}
-		if err := json.Unmarshal(b, &got); err != nil {
-			return nil, fmt.Errorf("bench: peer %s printed %q: %w", c, b, err)
+			return nil, err
 		}
 		version[c[:3]] = got.Version
 		switch c {
@@ -391,9 +413,13 @@ func (cfg Config) peers(ctx context.Context, dir string, version map[string]stri
 
 // Write writes bench.json into dir.
 func Write(dir string, cases []Case) error {
-	b, err := json.MarshalIndent(cases, "", " ")
+	return writeJSON(filepath.Join(dir, "bench.json"), cases)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
-	return atomicfile.Write(filepath.Join(dir, "bench.json"), append(b, '\n'))
+	return atomicfile.Write(path, append(b, '\n'))
 }

@@ -277,3 +277,22 @@ func count(n int) []float64 {
 	}
 	return x
 }
+
+// Panel is one panel of Panels.
+type Panel struct {
+	Axes   Axes
+	Series []Series
+}
+
+// Panels draws panels of lines one above the other.
+func Panels(of ...Panel) (Figure, error) {
+	var all []panel
+	for _, p := range of {
+		l, err := lines(p.Axes, p.Series)
+		if err != nil {
+			return Figure{}, err
+		}
+		all = append(all, l)
+	}
+	return stack(Column, 1.6*vg.Inch, all...), nil
+}

@@ -1,10 +1,12 @@
 """One measurement of a peer: peer.py CASE FOLDER prints it as JSON.
 
 FOLDER holds what the Go side wrote: meta.json, and float64 matrices row by row:
-trainx, trainy, testx, testy, grid, and rewards (16 loads x 1,296 actions).
+trainx, trainy, testx, testy, grid, rewards (16 loads x 1,296 actions), and sample
+(numbers of training rows).
 """
 import io
 import json
+import resource
 import sys
 import time
 
@@ -15,6 +17,11 @@ def matrix(folder, meta, name):
     return np.fromfile(f"{folder}/{name}.f64").reshape(meta[name])
 
 
+def peak():
+    """Peak memory of this process in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def forest(case, folder, meta):
     import joblib
     import sklearn
@@ -22,10 +29,16 @@ def forest(case, folder, meta):
 
     x, y = matrix(folder, meta, "trainx"), matrix(folder, meta, "trainy")
     tx, ty = matrix(folder, meta, "testx"), matrix(folder, meta, "testy")
-    model = RandomForestRegressor(n_estimators=120, random_state=0, n_jobs=meta["cores"] if case == "fit-all" else 1)
+    if case.startswith("fit-size-"):
+        rows = matrix(folder, meta, "sample")[0, : int(case.removeprefix("fit-size-"))].astype(int)
+        x, y = x[rows], y[rows]
+    model = RandomForestRegressor(n_estimators=120, random_state=0, n_jobs=1 if case == "fit-one" else meta["cores"])
+    before = peak()
     begin = time.perf_counter()
     model.fit(x, y)
-    out = {"version": "scikit-learn " + sklearn.__version__, "fit": time.perf_counter() - begin}
+    out = {"version": "scikit-learn " + sklearn.__version__, "fit": time.perf_counter() - begin, "peak": peak() - before}
+    if case.startswith("fit-size-"):
+        return out
     out["nmae"] = list(np.abs(ty - model.predict(tx)).mean(0) / ty.mean(0))
     if case == "fit-all":
         return out
@@ -95,7 +108,8 @@ def ppo(case, folder, meta):
             if self.row == 1:
                 self.reached = time.perf_counter() - self.begin
 
-    envs = 8 if case == "ppo-8" else 1
+    envs = 1 if case == "ppo-anr" else int(case.split("-")[-1])
+    before = peak()
     vec = DummyVecEnv([lambda k=k: Env(k) for k in range(envs)])
     model = PPO("MlpPolicy", vec, learning_rate=1e-3, n_steps=1024 // envs, batch_size=64, gamma=0.0, seed=meta["round"], device="cpu")
     out = {"version": "Stable-Baselines3 " + stable_baselines3.__version__}
@@ -109,6 +123,7 @@ def ppo(case, folder, meta):
     begin = time.process_time()
     model.learn(steps, reset_num_timesteps=False)
     out["steps_per_cpu_second"] = steps / (time.process_time() - begin)
+    out["peak"] = peak() - before
     return out
 
 

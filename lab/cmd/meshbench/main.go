@@ -38,6 +38,7 @@ const usage = `usage: meshbench COMMAND
                        evaluate -help lists the options
   bench PYTHON         measure beside scikit-learn and Stable-Baselines3, which
                        the interpreter PYTHON has, into figures/bench.json
+                       and bench-size.json, and draw both
 `
 
 func main() {
@@ -168,16 +169,16 @@ func benchmark(ctx context.Context, root, python string) error {
 	if err != nil {
 		return err
 	}
-	cases, err := bench.Run(ctx, bench.Config{Source: sources[0], Python: python, Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
+	got, err := bench.Run(ctx, bench.Config{Source: sources[0], Python: python, Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
 		Log: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
 	if err != nil {
 		return err
 	}
 	t := figure.Table{Header: []string{"case", "ours", "peer", "ratio", "unit", "cores", "check"}}
 	var bars []figure.Bar
-	for _, c := range cases {
+	for _, c := range got.Cases {
 		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
-		bars = append(bars, figure.Bar{Group: c.Case, Name: "times better than the peer", Value: c.Ratio, Lo: c.Ratio, Hi: c.Ratio})
+		bars = append(bars, figure.Bar{Group: c.Case, Name: "times better than the peer", Value: c.Ratio, Lo: c.Lowest, Hi: c.Highest})
 	}
 	os.Stdout.Write(t.Markdown())
 	drawing, err := figure.Dots(figure.Axes{Y: "peer / ours", LogY: true}, bars...)
@@ -188,7 +189,13 @@ func benchmark(ctx context.Context, root, python string) error {
 	if err := drawing.Save(dir, "bench"); err != nil {
 		return err
 	}
-	return bench.Write(dir, cases)
+	if err := bench.DrawSizes(dir, got.Fits, got.Trainings); err != nil {
+		return err
+	}
+	if err := bench.WriteSizes(dir, got.Fits, got.Trainings); err != nil {
+		return err
+	}
+	return bench.Write(dir, got.Cases)
 }
 
 func audit(t *trace.Table) {
