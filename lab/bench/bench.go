@@ -69,20 +69,14 @@ type data struct {
 // reached.
 type measured map[string]float64
 
-// Result is what was measured.
-type Result struct {
-	Cases           []Case
-	Fits, Trainings []Size // cost against size
-}
-
 func (cfg Config) log(format string, args ...any) {
 	if cfg.Log != nil {
 		cfg.Log(format, args...)
 	}
 }
 
-// Run measures all cases, then costs against size.
-func Run(ctx context.Context, cfg Config) (*Result, error) {
+// Run measures all cases.
+func Run(ctx context.Context, cfg Config) ([]Case, error) {
 	if cfg.Rounds == 0 {
 		cfg.Rounds = 5
 	}
@@ -112,10 +106,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		}
 		ours, peers = append(ours, a), append(peers, b)
 	}
-	out := &Result{}
-	if out.Fits, out.Trainings, err = cfg.sizes(ctx, d, dir); err != nil {
-		return nil, err
-	}
+	var out []Case
 	for _, c := range []struct {
 		name, unit   string
 		cores        int
@@ -156,7 +147,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		if math.IsNaN(x.Ours) || math.IsNaN(x.Peer) {
 			continue
 		}
-		out.Cases = append(out.Cases, x)
+		out = append(out, x)
 	}
 	return out, nil
 }

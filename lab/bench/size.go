@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/metrics"
@@ -58,8 +59,20 @@ func (d *data) rows(m *mat.Dense, n int) *mat.Dense {
 	return out
 }
 
-// sizes measures forest fits on all cores, and PPO.
-func (cfg Config) sizes(ctx context.Context, d *data, dir string) (fits, trainings []Size, err error) {
+// Sizes measures forest fits on all cores, and PPO, at several sizes.
+func Sizes(ctx context.Context, cfg Config) (fits, trainings []Size, err error) {
+	d, err := prepare(ctx, cfg.Source)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.MkdirTemp("", "meshbench-bench-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("bench: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := d.write(dir, 0); err != nil {
+		return nil, nil, err
+	}
 	for _, n := range fitSizes {
 		cfg.log("fit of %d rows", n)
 		x, y := d.rows(d.trainX, n), d.rows(d.trainY, n)
@@ -163,8 +176,8 @@ func DrawSizes(dir string, fits, trainings []Size) error {
 	drawing, err := figure.Panels(
 		figure.Panel{Axes: figure.Axes{Title: "(a) fit of 120 trees, all cores", X: "rows", Y: "s", LogX: true, LogY: true}, Series: series(fits, cost, "scikit-learn")},
 		figure.Panel{Axes: figure.Axes{Title: "(b) its memory", X: "rows", Y: "MB", LogX: true, LogY: true}, Series: series(fits, memory, "scikit-learn")},
-		figure.Panel{Axes: figure.Axes{Title: "(c) PPO", X: "environments", Y: "steps/CPU-s", LogY: true}, Series: series(trainings, cost, "Stable-Baselines3")},
-		figure.Panel{Axes: figure.Axes{Title: "(d) its memory", X: "environments", Y: "MB", LogY: true}, Series: series(trainings, memory, "Stable-Baselines3")},
+		figure.Panel{Axes: figure.Axes{Title: "(c) PPO", X: "environments", Y: "steps/CPU-s", LogY: true}, Series: series(trainings, cost, "SB3")},
+		figure.Panel{Axes: figure.Axes{Title: "(d) its memory", X: "environments", Y: "MB", LogY: true}, Series: series(trainings, memory, "SB3")},
 	)
 	if err != nil {
 		return err

@@ -14,7 +14,8 @@ import (
 // Predict gives; dst is used when it has that shape and allocated when nil.
 //
 // Every tree is descended once with the whole grid, which splits into boxes on
-// the way, rather than once for every combination.
+// the way, rather than once for every combination; small boxes go down at once
+// as sets of combinations (box.go).
 func (f *Forest) PredictGrid(dst *mat.Dense, levels [][]float64) (*mat.Dense, error) {
 	g := grid{forest: f}
 	cells, err := g.prepare(levels)
@@ -26,22 +27,20 @@ func (f *Forest) PredictGrid(dst *mat.Dense, levels [][]float64) (*mat.Dense, er
 		dst = mat.NewDense(cells, k, nil)
 	} else if r, c := dst.Dims(); r != cells || c != k {
 		return nil, fmt.Errorf("forest: the grid has %d combinations and %d outputs, dst is %d x %d", cells, k, r, c)
-	} else {
-		dst.Zero()
 	}
-	g.sums, g.outputs = dst.RawMatrix().Data, k
+	g.sums, g.outputs = make([]float64, (cells+1)*k), k
+	g.box.init(&g, levels, cells)
 	for _, t := range f.trees {
-		wide := 0
 		for j := range g.lo {
 			g.lo[j], g.hi[j] = 0, len(levels[j])
-			if g.hi[j] > 1 {
-				wide++
-			}
 		}
-		g.descend(t, 0, 0, wide)
+		g.descend(t, 0, uint32(len(t)), 0, cells)
 	}
-	for i := range g.sums {
-		g.sums[i] /= float64(len(f.trees))
+	out := dst.RawMatrix()
+	for r := range cells {
+		for o, v := range g.sums[r*k : (r+1)*k] {
+			out.Data[r*out.Stride+o] = v / float64(len(f.trees))
+		}
 	}
 	return dst, nil
 }
@@ -55,8 +54,9 @@ type grid struct {
 	// left[j][cut] is the number of levels of feature j that go left at the
 	// threshold of that rank.
 	left    [][]int
-	sums    []float64
+	sums    []float64 // combinations x outputs, and a row that nobody reads
 	outputs int
+	box     box
 }
 
 func (g *grid) prepare(levels [][]float64) (cells int, err error) {
@@ -94,62 +94,54 @@ func (g *grid) prepare(levels [][]float64) (cells int, err error) {
 	return cells, nil
 }
 
-// descend goes down from a node with the box, whose first combination is at
-// offset and which has more than one level in the given number of features.
-func (g *grid) descend(t []node, at uint32, offset, wide int) {
+// descend goes down from a node whose subtree ends before the node end, with
+// the box, which has the given number of combinations, the first at offset.
+func (g *grid) descend(t []node, at, end uint32, offset, cells int) {
 	for {
 		n := t[at]
 		if n.isLeaf() {
-			k := g.outputs
-			v := int(n.value()) * k
-			if wide > 0 {
-				g.add(0, 0, g.forest.values[v:v+k])
-				return
-			}
-			sums := g.sums[offset*k : (offset+1)*k]
-			for o, y := range g.forest.values[v : v+k] {
-				sums[o] += y
-			}
+			v := int(n.value()) * g.outputs
+			g.add(0, offset, g.forest.values[v:v+g.outputs])
 			return
 		}
-		j := n.feature()
+		if cells <= boxCells && int(end-n.child()) <= boxNodes*cells {
+			g.descendBox(t, at, end, offset, cells)
+			return
+		}
+		j, child := n.feature(), n.child()
+		// The left subtree lies before the right one.
+		middle := end
+		if right := t[child+1]; !right.isLeaf() {
+			middle = right.child()
+		}
 		left := g.left[j][n.cut()]
 		lo, hi := g.lo[j], g.hi[j]
 		switch {
 		case left >= hi:
-			at = n.child()
+			at, end = child, middle
 		case left <= lo:
-			at = n.child() + 1
+			at = child + 1
 		default:
-			// A side with one level left has one wide feature less.
-			oneLeft, oneRight := 0, 0
-			if left-lo == 1 {
-				oneLeft = 1
-			}
-			if hi-left == 1 {
-				oneRight = 1
-			}
+			each := cells / (hi - lo)
 			g.hi[j] = left
-			g.descend(t, n.child(), offset, wide-oneLeft)
+			g.descend(t, child, middle, offset, each*(left-lo))
 			g.hi[j], g.lo[j] = hi, left
-			g.descend(t, n.child()+1, offset+(left-lo)*g.stride[j], wide-oneRight)
+			g.descend(t, child+1, end, offset+(left-lo)*g.stride[j], each*(hi-left))
 			g.lo[j] = lo
 			return
 		}
 	}
 }
 
-// add adds value to all combinations of the box; offset is that of the first
-// combination for the features before j.
+// add adds value to all combinations of the box; offset is that of the first.
 func (g *grid) add(j, offset int, value []float64) {
 	for ; j < len(g.lo); j++ {
 		if g.hi[j]-g.lo[j] > 1 {
-			for l := g.lo[j]; l < g.hi[j]; l++ {
+			for l := range g.hi[j] - g.lo[j] {
 				g.add(j+1, offset+l*g.stride[j], value)
 			}
 			return
 		}
-		offset += g.lo[j] * g.stride[j]
 	}
 	sums := g.sums[offset*len(value) : (offset+1)*len(value)]
 	for o, v := range value {

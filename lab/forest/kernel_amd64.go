@@ -48,3 +48,13 @@ func subAVX2(h, s *bins, n int)
 //
 //go:noescape
 func bestAVX2(h *bins, s *search)
+
+// spreadAVX2 is spread. It fetches the leaves' values into the cache.
+//
+//go:noescape
+func spreadAVX2(b *box, nodes *node, first, end uint32, values *float64)
+
+// sumLeavesAVX2 is sumLeaves of n > 0 leaves, for four outputs.
+//
+//go:noescape
+func sumLeavesAVX2(b *box, nodes *node, first uint32, n int, values, sums *float64)

@@ -22,3 +22,7 @@ func addSetAVX2(*bins, *item, uint64, uint64, uint64) { panic("forest: no AVX2")
 func subAVX2(_, _ *bins, _ int) { panic("forest: no AVX2") }
 
 func bestAVX2(*bins, *search) { panic("forest: no AVX2") }
+
+func spreadAVX2(*box, *node, uint32, uint32, *float64) { panic("forest: no AVX2") }
+
+func sumLeavesAVX2(*box, *node, uint32, int, *float64, *float64) { panic("forest: no AVX2") }

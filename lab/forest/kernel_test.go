@@ -51,6 +51,27 @@ func TestPortable(t *testing.T) {
 				}
 				trees[k] = f
 			}
+			grids := [2]*mat.Dense{}
+			for k := range grids {
+				useAVX2 = k == 0
+				levels := trees[0].Levels()
+				for f, l := range levels {
+					levels[f] = l[:min(len(l), 4)]
+				}
+				if f := tt.features; f > 6 {
+					for j := 6; j < f; j++ {
+						levels[j] = levels[j][:1]
+					}
+				}
+				g, err := trees[0].PredictGrid(nil, levels)
+				if err != nil {
+					t.Fatal(err)
+				}
+				grids[k] = g
+			}
+			if !mat.Equal(grids[0], grids[1]) {
+				t.Error("the portable code predicts a grid otherwise")
+			}
 			for k, a := range trees[0].trees {
 				b := trees[1].trees[k]
 				if len(a) != len(b) {

@@ -169,14 +169,15 @@ func benchmark(ctx context.Context, root, python string) error {
 	if err != nil {
 		return err
 	}
-	got, err := bench.Run(ctx, bench.Config{Source: sources[0], Python: python, Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
-		Log: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
+	cfg := bench.Config{Source: sources[0], Python: python, Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
+		Log: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }}
+	cases, err := bench.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	t := figure.Table{Header: []string{"case", "ours", "peer", "ratio", "unit", "cores", "check"}}
 	var bars []figure.Bar
-	for _, c := range got.Cases {
+	for _, c := range cases {
 		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
 		bars = append(bars, figure.Bar{Group: c.Case, Name: "times better than the peer", Value: c.Ratio, Lo: c.Lowest, Hi: c.Highest})
 	}
@@ -189,13 +190,17 @@ func benchmark(ctx context.Context, root, python string) error {
 	if err := drawing.Save(dir, "bench"); err != nil {
 		return err
 	}
-	if err := bench.DrawSizes(dir, got.Fits, got.Trainings); err != nil {
+	if err := bench.Write(dir, cases); err != nil {
 		return err
 	}
-	if err := bench.WriteSizes(dir, got.Fits, got.Trainings); err != nil {
+	fits, trainings, err := bench.Sizes(ctx, cfg)
+	if err != nil {
 		return err
 	}
-	return bench.Write(dir, got.Cases)
+	if err := bench.DrawSizes(dir, fits, trainings); err != nil {
+		return err
+	}
+	return bench.WriteSizes(dir, fits, trainings)
 }
 
 func audit(t *trace.Table) {
