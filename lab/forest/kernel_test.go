@@ -3,6 +3,7 @@ package forest
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -84,5 +85,42 @@ func TestPortable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Data of few levels give the trees that the general code grows: features that
+// do not vary make too many features for denseGrower, but change no tree.
+func TestDense(t *testing.T) {
+	for _, cfg := range []Config{{}, {MinLeaf: 3}, {MaxDepth: 6}, {NoBootstrap: true, MinLeaf: 2}} {
+		cfg.Trees = 5
+		const rows = 3000
+		rng := rand.New(rand.NewPCG(2, 3))
+		x, padded, y := mat.NewDense(rows, 6, nil), mat.NewDense(rows, denseFeatures+1, nil), mat.NewDense(rows, 4, nil)
+		for r := range rows {
+			for f := range 6 {
+				v := float64(rng.IntN(3 + 7*f))
+				x.Set(r, f, v)
+				padded.Set(r, f, v)
+			}
+			for o := range 4 {
+				y.Set(r, o, x.At(r, o)+float64(rng.IntN(50)))
+			}
+		}
+		dense, err := Fit(context.Background(), x, y, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !isDense(dense.data, dense.cfg) {
+			t.Fatal("the data are not dense")
+		}
+		general, err := Fit(context.Background(), padded, y, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range dense.trees {
+			if !slices.Equal(dense.trees[k], general.trees[k]) {
+				t.Errorf("%+v: tree %d differs", cfg, k)
+			}
+		}
 	}
 }

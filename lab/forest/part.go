@@ -28,7 +28,7 @@ type partTask struct {
 // growPart grows the subtree of a node with at most partItems items.
 func (g *denseGrower) growPart(t denseTask) {
 	p := &g.part
-	h := g.load64(t)
+	h := g.loadPart(t)
 	g.search.layout = &p.layout
 	p.stack = append(p.stack[:0], partTask{^uint64(0) >> (partItems - (t.end - t.start)), t.features, h, t.node, t.depth})
 	for len(p.stack) > 0 {
@@ -40,8 +40,8 @@ func (g *denseGrower) growPart(t denseTask) {
 	g.search.layout = &g.whole
 }
 
-// load64 copies the items of t and returns its histogram in the new layout.
-func (g *denseGrower) load64(t denseTask) *bins {
+// loadPart copies the items of t and returns its histogram in the new layout.
+func (g *denseGrower) loadPart(t denseTask) *bins {
 	p := &g.part
 	l := &p.layout
 	l.size = 0
