@@ -199,9 +199,9 @@ func TestOutcomes(t *testing.T) {
 		}
 		w.Header().Set("Node", "node2")
 		if strings.HasSuffix(r.URL.Path, "/0") {
-			time.Sleep(300 * time.Millisecond)
+			<-r.Context().Done() // until the generator gives up
 		}
-	}, httpload.Config{TimeScale: 10, Timeout: 1, Log: &log, Progress: func(p httpload.Progress) { progress = p }})
+	}, httpload.Config{TimeScale: 10, Timeout: 20, Log: &log, Progress: func(p httpload.Progress) { progress = p }})
 	results := run(t, g, httpload.Step{Number: 3, Load: mesh.Load{20, 40}, Settle: .5, Seconds: 5})
 	if len(results) < 200 {
 		t.Fatalf("%d results", len(results))

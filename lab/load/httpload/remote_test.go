@@ -18,7 +18,7 @@ func TestRemote(t *testing.T) {
 	ctx := context.Background()
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
 	defer target.Close()
-	cfg := httpload.Config{Target: target.URL, Items: []int{10, 10}, TimeScale: 50}
+	cfg := httpload.Config{Target: target.URL, Items: []int{10, 10}, TimeScale: 50, Timeout: 1000}
 	served, err := httpload.New(cfg, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -107,10 +107,10 @@ func one(ctx context.Context, cfg Config, path string) error {
 		size = "small"
 	}
 	run.Env = append(os.Environ(), nb.SizeVariable+"="+size, "MESHBENCH_HEADLESS=1")
-	// The kernel and the cells' programs are in the same process group, and end
-	// with it.
+	// The kernel and the cells' programs have a process group of their own, which
+	// Jupyter ends when it is interrupted but not when it is terminated.
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGTERM) }
+	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGINT) }
 	run.WaitDelay = 10 * time.Second
 	output, err := run.CombinedOutput()
 	if run.Process != nil {
