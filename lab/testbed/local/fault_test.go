@@ -25,9 +25,10 @@ var small = []item.Kind{
 	{Items: 50, MeanBytes: 3600, Shape: 16, Nested: true},
 }
 
-// quick is a testbed whose steps take a tenth of a second.
+// quick is a testbed whose steps take a tenth of a second; the time-out leaves a
+// busy machine 20 s.
 func quick() local.Config {
-	return local.Config{TimeScale: 20, Timing: testbed.Timing{Step: 2, Settle: .1}, Kinds: small}
+	return local.Config{TimeScale: 20, Timing: testbed.Timing{Step: 2, Settle: .1}, Kinds: small, Timeout: 400}
 }
 
 // A node, its database, or the database server of both nodes is stopped while a
