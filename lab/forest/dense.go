@@ -34,8 +34,8 @@ type denseGrower struct {
 	scratch []uint32
 	stack   []denseTask
 	free    []*bins
-	cells   []uint32 // of a leaf
-	code    [][denseFeatures]uint16
+	cells   []uint32                // of a leaf
+	code    [][denseFeatures]uint16 // item.bin of each cell
 
 	whole  layout // of all levels
 	part   part

@@ -2,7 +2,14 @@
 
 package forest
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// The assembly shifts by 6 to step over items.
+var _ [64]byte = [unsafe.Sizeof(item{})]byte{}
 
 // useAVX2 chooses the assembly, which gives the same bytes as the portable
 // code. Tests switch it.
