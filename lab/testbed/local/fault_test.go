@@ -3,7 +3,6 @@ package local_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"net"
 	"os"
@@ -108,6 +107,7 @@ func TestFaults(t *testing.T) {
 			for step := range steps {
 				x := table.Row(step).Measurement
 				faulty := step >= stopped && step < started
+				late := strings.Contains(x.Mark, "generator late")
 				for _, mark := range c.marks {
 					if strings.Contains(x.Mark, mark) != faulty {
 						t.Errorf("step %d is marked %q; %q in it: want %v", step, x.Mark, mark, faulty)
@@ -119,7 +119,11 @@ func TestFaults(t *testing.T) {
 						down = down || faulty && k == j
 					}
 					for i := range table.Mesh().M() {
-						if d := x.Node[i*table.Mesh().N()+j]; down != (d.Count == 0) || down != math.IsNaN(d.Mean) {
+						d := x.Node[i*table.Mesh().N()+j]
+						if !down && late { // sent all at once, its requests may have met a full queue
+							continue
+						}
+						if down != (d.Count == 0) || down != math.IsNaN(d.Mean) {
 							t.Errorf("step %d: %v delays of mean %v s of service %d on node %d; down: %v", step, d.Count, d.Mean, i+1, j+1, down)
 						}
 					}
@@ -235,7 +239,7 @@ func TestMeasureErrors(t *testing.T) {
 		}
 	}
 	x, err := b.Measure(context.Background(), mesh.Load{20, 20}, even)
-	if err != nil || x.Service[0].Count == 0 {
-		t.Errorf("the step after: %v, %v", fmt.Sprint(x.Service), err)
+	if err != nil || x.Generated[0] == 0 {
+		t.Errorf("the step after: %v requests/s, %v", x.Generated, err)
 	}
 }
