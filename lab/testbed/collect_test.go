@@ -99,7 +99,8 @@ func start(t *testing.T, name, path string) (cmd *exec.Cmd, written *output) {
 	t.Helper()
 	written = &output{first: make(chan struct{})}
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), collector+"="+name+" "+path)
+	// What a killed collector leaves behind goes with the test's directory.
+	cmd.Env = append(os.Environ(), collector+"="+name+" "+path, "TMPDIR="+filepath.Dir(path))
 	cmd.Stdout, cmd.Stderr = written, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
