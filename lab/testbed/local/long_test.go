@@ -73,7 +73,9 @@ func start(t *testing.T, cfg local.Config) *local.Testbed {
 
 // The virtual testbed is offered the same requests, so its delays must be those
 // of the local one but for the time that HTTP takes.
-func compare(t *testing.T, steps int, tolerance float64, a, b sim.System) {
+//
+// Cells from first on must agree; all are shown.
+func compare(t *testing.T, steps, first int, tolerance float64, a, b sim.System) {
 	t.Logf("%-34s %10s %10s %7s %10s %10s %7s", "load and action", "d1 "+a.Name(), "d1 "+b.Name(), "", "d2 "+a.Name(), "d2 "+b.Name(), "")
 	for c := range cells {
 		begin, used := time.Now(), cpu()
@@ -83,7 +85,7 @@ func compare(t *testing.T, steps int, tolerance float64, a, b sim.System) {
 		t.Logf("%v %-26s %10.4f %10.4f %6.1f%% %10.4f %10.4f %6.1f%%   (%.0f%% of one core)", cells[c].load, mesh.Mesh{}.FormatAction(cells[c].action),
 			x[0], y[0], 100*(x[0]/y[0]-1), x[1], y[1], 100*(x[1]/y[1]-1), 100*share)
 		for i := range x {
-			if math.Abs(x[i]/y[i]-1) > tolerance {
+			if c >= first && math.Abs(x[i]/y[i]-1) > tolerance {
 				t.Errorf("cell %d: d%d is %.4f s (%s) and %.4f s (%s)", c, i+1, x[i], a.Name(), y[i], b.Name())
 			}
 		}
@@ -102,12 +104,15 @@ func TestLongVirtual(t *testing.T) {
 	if !*long {
 		t.Skip("two minutes at k = 10: run with -long")
 	}
-	compare(t, 60, .15, start(t, local.Config{}), simulated(t))
+	compare(t, 60, 0, .15, start(t, local.Config{}), simulated(t))
 }
 
 func TestLongTimeScale(t *testing.T) {
 	if !*long {
 		t.Skip("25 minutes at k = 1: run with -long")
 	}
-	compare(t, 60, .10, start(t, local.Config{TimeScale: 10}), start(t, local.Config{TimeScale: 1}))
+	// A request takes about .4 ms of real time in HTTP that the emulated link
+	// does not cover: 4 ms at k = 10, more than a tenth of the 33 ms that it
+	// spends in the lightest cell.
+	compare(t, 60, 1, .10, start(t, local.Config{TimeScale: 10}), start(t, local.Config{TimeScale: 1}))
 }
