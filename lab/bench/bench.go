@@ -350,7 +350,7 @@ type answer struct {
 	Row     float64 // s
 	Table   float64 // s
 	Bytes   float64
-	Peak    float64 // growth of the process's peak memory, bytes
+	Peak    float64 // growth of the process's memory, bytes
 	Rate    float64 `json:"steps_per_cpu_second"`
 	Seconds *float64
 }

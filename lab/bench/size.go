@@ -25,7 +25,7 @@ type Size struct {
 	Size      int     `json:"size"` // rows, or environments
 	Ours      float64 `json:"ours"` // s, or steps per CPU-second
 	Peer      float64 `json:"peer,omitempty"`
-	OursBytes float64 `json:"ours_bytes"` // peak of the heap's growth
+	OursBytes float64 `json:"ours_bytes"` // growth of the heap, at its peak
 	PeerBytes float64 `json:"peer_bytes,omitempty"`
 }
 
@@ -168,6 +168,9 @@ func DrawSizes(dir string, fits, trainings []Size) error {
 			if y != 0 {
 				b.X, b.Y = append(b.X, float64(s.Size)), append(b.Y, y)
 			}
+		}
+		if len(b.X) == 0 {
+			return []figure.Series{a}
 		}
 		return []figure.Series{a, b}
 	}

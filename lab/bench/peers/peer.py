@@ -17,9 +17,17 @@ def matrix(folder, meta, name):
     return np.fromfile(f"{folder}/{name}.f64").reshape(meta[name])
 
 
-def peak():
-    """Peak memory of this process in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident():
+    """Memory of this process in bytes, now and at most so far."""
+    with open("/proc/self/statm") as f:
+        now = int(f.read().split()[1]) * resource.getpagesize()
+    return now, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def growth(before):
+    """Growth since resident() gave before: of the peak if it rose, else of what is held."""
+    after = resident()
+    return max(after[0], after[1] if after[1] > before[1] else 0) - before[0]
 
 
 def forest(case, folder, meta):
@@ -33,10 +41,10 @@ def forest(case, folder, meta):
         rows = matrix(folder, meta, "sample")[0, : int(case.removeprefix("fit-size-"))].astype(int)
         x, y = x[rows], y[rows]
     model = RandomForestRegressor(n_estimators=120, random_state=0, n_jobs=1 if case == "fit-one" else meta["cores"])
-    before = peak()
+    before = resident()
     begin = time.perf_counter()
     model.fit(x, y)
-    out = {"version": "scikit-learn " + sklearn.__version__, "fit": time.perf_counter() - begin, "peak": peak() - before}
+    out = {"version": "scikit-learn " + sklearn.__version__, "fit": time.perf_counter() - begin, "peak": growth(before)}
     if case.startswith("fit-size-"):
         return out
     out["nmae"] = list(np.abs(ty - model.predict(tx)).mean(0) / ty.mean(0))
@@ -109,7 +117,7 @@ def ppo(case, folder, meta):
                 self.reached = time.perf_counter() - self.begin
 
     envs = 1 if case == "ppo-anr" else int(case.split("-")[-1])
-    before = peak()
+    before = resident()
     vec = DummyVecEnv([lambda k=k: Env(k) for k in range(envs)])
     model = PPO("MlpPolicy", vec, learning_rate=1e-3, n_steps=1024 // envs, batch_size=64, gamma=0.0, seed=meta["round"], device="cpu")
     out = {"version": "Stable-Baselines3 " + stable_baselines3.__version__}
@@ -123,7 +131,7 @@ def ppo(case, folder, meta):
     begin = time.process_time()
     model.learn(steps, reset_num_timesteps=False)
     out["steps_per_cpu_second"] = steps / (time.process_time() - begin)
-    out["peak"] = peak() - before
+    out["peak"] = growth(before)
     return out
 
 
