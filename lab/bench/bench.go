@@ -20,6 +20,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"meshbench/lab/figure"
 	"meshbench/lab/forest"
 	"meshbench/lab/internal/atomicfile"
 	"meshbench/lab/load"
@@ -400,6 +401,20 @@ func (cfg Config) peers(ctx context.Context, dir string, version map[string]stri
 		}
 	}
 	return m, nil
+}
+
+// Draw draws the ratios, with their extremes, as bench in dir.
+func Draw(dir string, cases []Case) error {
+	lines := strings.NewReplacer(", ", "\n", " prediction", "\nprediction", " table", "\ntable", " .98", "\n.98")
+	var bars []figure.Bar
+	for _, c := range cases {
+		bars = append(bars, figure.Bar{Group: lines.Replace(c.Case), Name: "ratio", Value: c.Ratio, Lo: c.Lowest, Hi: c.Highest})
+	}
+	drawing, err := figure.Dots(figure.Axes{Y: "peer / ours", LogY: true}, bars...)
+	if err != nil {
+		return err
+	}
+	return drawing.Save(dir, "bench")
 }
 
 // Write writes bench.json into dir.

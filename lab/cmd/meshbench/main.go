@@ -176,18 +176,12 @@ func benchmark(ctx context.Context, root, python string) error {
 		return err
 	}
 	t := figure.Table{Header: []string{"case", "ours", "peer", "ratio", "unit", "cores", "check"}}
-	var bars []figure.Bar
 	for _, c := range cases {
 		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
-		bars = append(bars, figure.Bar{Group: c.Case, Name: "times better than the peer", Value: c.Ratio, Lo: c.Lowest, Hi: c.Highest})
 	}
 	os.Stdout.Write(t.Markdown())
-	drawing, err := figure.Dots(figure.Axes{Y: "peer / ours", LogY: true}, bars...)
-	if err != nil {
-		return err
-	}
 	dir := filepath.Join(root, "figures")
-	if err := drawing.Save(dir, "bench"); err != nil {
+	if err := bench.Draw(dir, cases); err != nil {
 		return err
 	}
 	if err := bench.Write(dir, cases); err != nil {
