@@ -14,9 +14,10 @@ kubectl_() { inside kubectl --kubeconfig "$PKI/admin.kubeconfig" "$@"; }
 ctr_() { ctr --address "$SOCKETS/containerd.sock" --namespace k8s.io "$@"; }
 
 # begin NAME COMMAND...: a process of the control plane, ended by `down`.
+# nsenter and setsid become the command, so that the number is its own.
 begin() {
   local name=$1; shift
-  inside setsid "$@" >"$LOGS/$name.log" 2>&1 </dev/null &
+  nsenter --net=/run/netns/$NETNS setsid "$@" >"$LOGS/$name.log" 2>&1 </dev/null &
   echo $! >"$RUN/$name.pid"
 }
 

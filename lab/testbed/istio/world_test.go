@@ -95,7 +95,7 @@ func newWorld(t *testing.T) *world {
 	w.dynamic.PrependReactor("*", "virtualservices", w.serve)
 	objects := []runtime.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "meshbench", Labels: map[string]string{"istio-injection": "enabled"}}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: settingsName, Namespace: "meshbench"}, Data: map[string]string{"TIME_SCALE": "50"}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: settingsName, Namespace: "meshbench"}, Data: map[string]string{"TIME_SCALE": "10"}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName, Namespace: "meshbench"}, Data: map[string][]byte{secretKey: []byte("sesame\n")}},
 	}
 	for _, p := range []struct{ name, app, node string }{{"front-a", "front", ""}, {"generator-a", "generator", ""}, {"node1-a", "node", "node1"}, {"node2-a", "node", "node2"}} {
@@ -300,7 +300,7 @@ func (w *world) startFront(t *testing.T) {
 // config is that of a testbed on the world, impatient.
 func (w *world) config() Config {
 	return Config{Kubernetes: w.kube, Dynamic: w.dynamic, Front: w.front.URL, LocalLoad: w.front.URL, Patience: .15, Follow: .15,
-		Timing: testbed.Timing{Step: 5, Settle: -1}, MaxLag: 1}
+		Timing: testbed.Timing{Step: 1, Settle: -1}, MaxLag: 10}
 }
 
 func (w *world) testbed(t *testing.T, cfg Config) *Testbed {
@@ -318,12 +318,12 @@ func action(p11, p21, b1, b2 float64) mesh.Action {
 	return mesh.Action{Route: []float64{p11, 1 - p11, p21, 1 - p21}, Block: []float64{b1, b2}}
 }
 
-// measure makes a step of 10 requests/s of each service and returns it with what
+// measure makes a step of 50 requests/s of each service and returns it with what
 // the mesh routed where.
 func (w *world) measure(t *testing.T, bed *Testbed, a mesh.Action) (mesh.Measurement, map[string]int) {
 	t.Helper()
 	w.set(func() { clear(w.routed) })
-	x, err := bed.Measure(context.Background(), mesh.Load{10, 10}, a)
+	x, err := bed.Measure(context.Background(), mesh.Load{50, 50}, a)
 	if err != nil {
 		t.Fatal(err)
 	}
