@@ -1,0 +1,511 @@
+package istio
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"meshbench/lab/anr"
+	"meshbench/lab/mesh"
+	"meshbench/lab/objective"
+	"meshbench/lab/policy"
+	"meshbench/lab/study"
+	"meshbench/lab/testbed"
+	"meshbench/lab/trace"
+)
+
+// The tests of this file need the mesh of `make cluster-up`, and stop and start
+// parts of its control plane: `make cluster-test` runs them.
+var onCluster = flag.Bool("cluster", false, "test against the running local cluster")
+
+// clusterConfig is that of a testbed on the running mesh. The machine may be
+// busy: only steps that it distorts much are made again.
+func clusterConfig(t *testing.T) Config {
+	t.Helper()
+	if !*onCluster {
+		t.Skip("needs a cluster; `make cluster-test` runs it")
+	}
+	return Config{MaxLag: .2}
+}
+
+func clusterBed(t *testing.T, cfg Config) *Testbed {
+	t.Helper()
+	// Pods that another test took away come back.
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		bed, err := New(context.Background(), cfg)
+		if err == nil {
+			t.Cleanup(func() {
+				if err := bed.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			return bed
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// inAPI is the routing of both services as the API server has it.
+func inAPI(t *testing.T, bed *Testbed) (all []routing) {
+	t.Helper()
+	for _, name := range bed.Mesh().ServiceNames() {
+		vs, err := bed.cfg.Dynamic.Resource(virtualServices).Namespace(bed.cfg.Namespace).Get(context.Background(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := readRouting(vs, bed.Mesh().NodeNames())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// wantInAPI checks that the weights there are those of a.
+func wantInAPI(t *testing.T, bed *Testbed, a mesh.Action) {
+	t.Helper()
+	n := bed.Mesh().N()
+	for i, r := range inAPI(t, bed) {
+		if want := Percent(a.Route[i*n : i*n+n]); !slices.Equal(r.weights, want) {
+			t.Errorf("the API server has %v for %s, want %v", r.weights, bed.Mesh().ServiceNames()[i], want)
+		}
+	}
+}
+
+// deviation is how many standard deviations the split of service i is from the
+// weights of a. Which node a request without an answer was sent to is not known:
+// it counts for the one that fits better.
+func deviation(m mesh.Mesh, x mesh.Measurement, a mesh.Action, i int) float64 {
+	first, second := x.Node[i*m.N()].Count, x.Node[i*m.N()+1].Count
+	total := first + second + x.Failed[i]
+	p := float64(Percent(a.Route[i*m.N() : i*m.N()+2])[0]) / 100
+	off := max(first-p*total, p*total-first-x.Failed[i], 0)
+	if off == 0 {
+		return 0
+	}
+	return off / math.Sqrt(p*(1-p)*total) // infinite where a weight is 0
+}
+
+// wantSplit checks that the traffic of a step was split as a says.
+func wantSplit(t *testing.T, bed *Testbed, x mesh.Measurement, a mesh.Action) {
+	t.Helper()
+	for i, name := range bed.Mesh().ServiceNames() {
+		if z := deviation(bed.Mesh(), x, a, i); z > 4.5 {
+			t.Errorf("%s: %v and %v requests at the nodes, %.1f standard deviations from %v", name,
+				x.Node[i*2].Count, x.Node[i*2+1].Count, z, bed.Mesh().FormatAction(a))
+		}
+	}
+}
+
+// step makes one and logs what its row says.
+func step(t *testing.T, bed *Testbed, a mesh.Action) mesh.Measurement {
+	t.Helper()
+	x, err := bed.Measure(context.Background(), mesh.Load{20, 20}, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("asked %s; requests at the nodes %.0f/%.0f and %.0f/%.0f, blocked %.0f and %.0f, failed %.0f and %.0f; mark: %q", bed.Mesh().FormatAction(a),
+		x.Node[0].Count, x.Node[1].Count, x.Node[2].Count, x.Node[3].Count, x.Blocked[0], x.Blocked[1], x.Failed[0], x.Failed[1], x.Mark)
+	return x
+}
+
+// recovers makes steps until one is undisturbed, which is to be as a says.
+func recovers(t *testing.T, bed *Testbed, a mesh.Action) {
+	t.Helper()
+	begin := time.Now()
+	for range 40 {
+		if x := step(t, bed, a); x.Mark == "" {
+			t.Logf("undisturbed after %.1f s", time.Since(begin).Seconds())
+			wantSplit(t, bed, x, a)
+			wantInAPI(t, bed, a)
+			return
+		}
+	}
+	t.Fatal("40 steps later the mesh is still disturbed")
+}
+
+func wantMark(t *testing.T, x mesh.Measurement, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(x.Mark, p) {
+			t.Errorf("the mark is %q, want %q in it", x.Mark, p)
+		}
+	}
+}
+
+// part ends a part of the control plane, and starts it again.
+type part string
+
+func (p part) kill(t *testing.T) {
+	t.Helper()
+	root, err := study.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, ".cluster", "run", string(p)+".pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.start(t) }) // whatever comes between
+	for range 100 {
+		if syscall.Kill(pid, 0) != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%s did not end", p)
+}
+
+func (p part) start(t *testing.T) {
+	t.Helper()
+	root, err := study.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(filepath.Join(root, "cluster", "local", "start.sh"), string(p)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// A random policy's 60 steps: what was asked for is in the API and in the
+// traffic, and the trace is sound.
+func TestClusterCollect(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	m := bed.Mesh()
+	file := filepath.Join(t.TempDir(), "istio.csv")
+	var worst, blocked, asked float64
+	splits, beyond3, marked := 0, 0, 0
+	rows, err := testbed.CollectFile(context.Background(), bed, file, testbed.Collection{Steps: 60, Seed: 6, Reference: -1, Progress: func(r trace.Row) {
+		x := r.Measurement
+		wantInAPI(t, bed, r.Action)
+		if x.Mark != "" {
+			marked++
+			t.Logf("step %d is marked: %s", r.Step, x.Mark)
+		}
+		for i := range m.M() {
+			z := deviation(m, x, r.Action, i)
+			splits++
+			if z > 3 {
+				beyond3++
+			}
+			if worst = max(worst, z); z > 4.5 {
+				t.Errorf("step %d, %s: %v and %v requests at the nodes, %.1f standard deviations from %v", r.Step, m.ServiceNames()[i],
+					x.Node[i*2].Count, x.Node[i*2+1].Count, z, m.FormatAction(r.Action))
+			}
+			// The front deals blocks of 20 requests; a step has parts of two at its
+			// ends.
+			b, generated := r.Action.Block[i], x.Generated[i]*bed.Timing().Step
+			if off := math.Abs(x.Blocked[i] - b*generated); off > 2*20*b*(1-b)+1 {
+				t.Errorf("step %d, %s: %v of %v requests blocked, asked %v", r.Step, m.ServiceNames()[i], x.Blocked[i], generated, b)
+			}
+			blocked, asked = blocked+x.Blocked[i], asked+b*generated
+		}
+	}})
+	if err != nil || rows != 60 {
+		t.Fatal(rows, err)
+	}
+	if beyond3 > 2 { // .3 expected
+		t.Errorf("%d of %d splits are more than 3 standard deviations off", beyond3, splits)
+	}
+	if math.Abs(blocked-asked) > .01*asked {
+		t.Errorf("%v requests blocked in all, asked %.1f", blocked, asked)
+	}
+	table, err := trace.Read(file, trace.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range trace.Audit(table) {
+		if f.Code != trace.MarkedSteps || marked > 3 { // a busy machine's late steps are marked, and that is right
+			t.Errorf("audit: %s: %s", f.Title, f.Detail)
+		}
+	}
+	d := bed.Followed()
+	slices.Sort(d)
+	t.Logf("60 steps, %d marked, %d made again; %d splits, the farthest %.2f standard deviations off, %d beyond 3; blocked %.0f, asked %.1f",
+		marked, bed.Repeated(), splits, worst, beyond3, blocked, asked)
+	t.Logf("patch to traffic: %d patches, median %.0f ms, at most %.0f ms", len(d), 1e3*d[len(d)/2], 1e3*d[len(d)-1])
+}
+
+// A learned policy beside a random one, under both loads.
+func TestClusterTrial(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	ctx := context.Background()
+	root, err := study.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := study.Collected(filepath.Join(root, study.Local))
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := s.Learn(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := objective.MO1()
+	reference, err := s.Rewards(model, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	learned, err := study.Train(ctx, reference, study.Best().Short(.2), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := study.Entrant{Name: "random", New: func(int) (policy.Policy, error) { return &policy.Random{Space: model.Space()}, nil }}
+	ppo := study.Entrant{Name: "ppo", New: func(int) (policy.Policy, error) { return learned.Policy(model.Space()) }}
+	for _, e := range []struct {
+		entrant study.Entrant
+		steps   int
+	}{{ppo, 60}, {random, 20}} {
+		trial := study.Trial{Runs: 1, Patterns: study.TrialPatterns(e.steps), Start: func(context.Context) (testbed.Testbed, error) { return kept{bed}, nil }}
+		runs, err := trial.Evaluate(ctx, []study.Event{{Objective: s.Objective(o), Reference: reference, Entrants: []study.Entrant{e.entrant}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range runs {
+			marks := marksOf(r)
+			t.Logf("%s, %s load, %d steps: ANR %.3f, %d marked %q", r.Policy, r.Pattern, len(r.Steps), r.ANR(), len(marks), marks)
+			// Far below what it reaches on an idle machine, and far above random.
+			if e.entrant.Name == "ppo" && !(r.ANR() > .7) {
+				t.Errorf("ANR of %.3f under %s load", r.ANR(), r.Pattern)
+			}
+		}
+	}
+}
+
+func marksOf(r anr.Run) (marks []string) {
+	for _, s := range r.Steps {
+		if s.Mark != "" {
+			marks = append(marks, s.Mark)
+		}
+	}
+	return marks
+}
+
+// kept is a testbed that a trial does not close.
+type kept struct{ *Testbed }
+
+func (kept) Close() error { return nil }
+
+func TestClusterOtherWriter(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	a := action(.8, .4, 0, .2)
+	step(t, bed, a)
+	patch := func(weights string) {
+		t.Helper()
+		out, err := exec.Command("kubectl", "-n", bed.cfg.Namespace, "patch", "virtualservice", "service1", "--type=json", "-p", weights).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	const to = `[{"op":"replace","path":"/spec/http/0/route/0/weight","value":%d},{"op":"replace","path":"/spec/http/0/route/1/weight","value":%d}]`
+	for _, w := range [][2]int{{0, 100}, {33, 66}} { // the second is one that Istio takes for shares of 99
+		patch(fmt.Sprintf(to, w[0], w[1]))
+		x := step(t, bed, a)
+		wantMark(t, x, "another writer routed service1")
+		wantSplit(t, bed, x, a)
+		wantInAPI(t, bed, a)
+	}
+	recovers(t, bed, a)
+}
+
+// Weights that would be 99 or 101 in all were each rounded for itself.
+func TestClusterRounding(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	for _, a := range []mesh.Action{action(.005, .145, 0, 0), action(1./3, .995, 0, 0), action(.495, .335, 0, 0)} {
+		x := step(t, bed, a)
+		wantSplit(t, bed, x, a)
+		wantInAPI(t, bed, a)
+		for _, r := range inAPI(t, bed) {
+			if r.weights[0]+r.weights[1] != 100 {
+				t.Errorf("weights %v", r.weights)
+			}
+		}
+	}
+}
+
+// Istio's fault abort blocks each request independently.
+func TestClusterFaultBlocking(t *testing.T) {
+	cfg := clusterConfig(t)
+	cfg.Blocking = FaultBlocking
+	bed := clusterBed(t, cfg)
+	a := action(.6, .4, .4, 0)
+	x := step(t, bed, a)
+	wantSplit(t, bed, x, a)
+	n := x.Generated[0] * bed.Timing().Step
+	if z := math.Abs(x.Blocked[0]-.4*n) / math.Sqrt(.4*.6*n); z > 4.5 || x.Blocked[1] != 0 {
+		t.Errorf("%v of %v and %v requests blocked, asked .4 and 0", x.Blocked[0], n, x.Blocked[1])
+	}
+	step(t, bed, mesh.Even(bed.Mesh())) // leaves no abort behind
+}
+
+func TestClusterAPIServerDown(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	before, after := action(.8, .2, 0, .2), action(.2, .8, .2, 0)
+	step(t, bed, before)
+	part("apiserver").kill(t)
+	begin := time.Now()
+	for time.Since(begin) < 20*time.Second {
+		x := step(t, bed, after)
+		wantMark(t, x, "not applied, the action before stayed in force")
+		wantSplit(t, bed, x, before)
+	}
+	part("apiserver").start(t)
+	t.Logf("it was away for %.1f s", time.Since(begin).Seconds())
+	recovers(t, bed, after)
+}
+
+func TestClusterPodDeleted(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	ctx := context.Background()
+	a := action(.6, .4, 0, 0)
+	step(t, bed, a)
+	by, err := bed.plane.pods.list(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bed.cfg.Kubernetes.CoreV1().Pods(bed.cfg.Namespace).Delete(ctx, by["node2"][0].Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wantMark(t, step(t, bed, a), "node2")
+	recovers(t, bed, a)
+}
+
+func TestClusterIstiodRestarts(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	before, after := action(.8, .2, 0, 0), action(.2, .8, 0, 0)
+	step(t, bed, before)
+	part("istiod").kill(t)
+	x := step(t, bed, after)
+	wantMark(t, x, "the mesh did not follow")
+	wantSplit(t, bed, x, before) // proxies go on with what they have
+	wantInAPI(t, bed, after)
+	part("istiod").start(t)
+	recovers(t, bed, after)
+}
+
+// An account without the right to patch is told so before a run; one that loses
+// its rights in a run ends it.
+func TestClusterPermissions(t *testing.T) {
+	cfg := clusterConfig(t)
+	ctx := context.Background()
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const account = "cluster-test"
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:meshbench:" + account,
+		Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	if cfg.Kubernetes, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	bindings, roles := admin.RbacV1().RoleBindings("meshbench"), admin.RbacV1().Roles("meshbench")
+	bind := func(role string) {
+		t.Helper()
+		_, err := bindings.Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: account}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: "meshbench"}}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	unbind := func() { bindings.Delete(ctx, account, metav1.DeleteOptions{}) }
+	defer unbind()
+
+	reader, err := roles.Get(ctx, "controller", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.ObjectMeta = metav1.ObjectMeta{Name: account}
+	for k := range reader.Rules {
+		reader.Rules[k].Verbs = slices.DeleteFunc(reader.Rules[k].Verbs, func(v string) bool { return v == "patch" })
+	}
+	if _, err := roles.Create(ctx, reader, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer roles.Delete(ctx, account, metav1.DeleteOptions{})
+
+	bind(account)
+	time.Sleep(time.Second) // until the API server goes by it
+	_, err = New(ctx, cfg)
+	var f Findings
+	if !errors.As(err, &f) || len(f) != 2 || !strings.Contains(err.Error(), "this user may not patch virtualservices service1") {
+		t.Errorf("without the right to patch: %v", err)
+	}
+	t.Logf("without the right to patch: %v", err)
+
+	unbind()
+	bind("controller")
+	bed := clusterBed(t, cfg) // with no more rights than the role in cluster/ gives
+	before := action(.8, .2, 0, 0)
+	step(t, bed, before)
+	unbind()
+	time.Sleep(time.Second)
+	_, err = bed.Measure(ctx, mesh.Load{20, 20}, action(.2, .8, 0, 0))
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "forbidden") {
+		t.Errorf("rights withdrawn: %v", err)
+	}
+	t.Logf("rights withdrawn: %v", err)
+	bind("controller")
+	time.Sleep(time.Second)
+	wantInAPI(t, bed, before)
+}
+
+// An interrupted collection leaves a whole action in force and whole rows, and
+// goes on where it ended.
+func TestClusterInterrupted(t *testing.T) {
+	bed := clusterBed(t, clusterConfig(t))
+	file := filepath.Join(t.TempDir(), "istio.csv")
+	for k, wait := range []time.Duration{0, 3 * time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond} {
+		ctx, cancel := context.WithCancel(context.Background())
+		rows, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Steps: 20, Seed: 1, Progress: func(r trace.Row) {
+			if r.Step == 2*k+1 {
+				time.AfterFunc(wait, cancel) // while the next action is put into force, or a little later
+			}
+		}})
+		cancel()
+		if !errors.Is(err, context.Canceled) || rows != 2*k+2 {
+			t.Fatalf("%d rows: %v", rows, err)
+		}
+		wantInAPI(t, bed, *bed.plane.good)
+		t.Logf("interrupted %v after row %d: in force %s; %v", wait, rows-1, bed.Mesh().FormatAction(*bed.plane.good), err)
+	}
+	if _, err := trace.Read(file, trace.ReadOptions{MinRows: 8}); err != nil {
+		t.Error(err)
+	}
+}
