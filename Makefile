@@ -12,7 +12,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-down clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -102,10 +102,13 @@ cluster-up: ## a local Kubernetes + Istio with the test mesh (needs root; see cl
 	@cluster/local/up.sh
 
 cluster-test: ## the testbed's tests against the running mesh
-	@cluster/local/inside.sh $(GO) test ./lab/testbed/istio -count=1 -v -timeout 45m -run Cluster -cluster
+	@cluster/local/inside.sh $(GO) test ./lab/testbed/istio -count=1 -v -timeout 15m -run Cluster -cluster
 
 cluster-down: ## end it; binaries and images stay in .cluster
 	@cluster/local/down.sh
+
+cluster-ci: ## all three in turn; says SKIPPED where this machine cannot
+	@cluster/local/ci.sh
 
 clean: ## remove all that these commands made, but not figures/ and Go's own caches
 	@rm -rf .bin .venv .bench .gonb .cache .out notebooks/.ipynb_checkpoints

@@ -20,13 +20,16 @@ for name in kubelet istiod scheduler controller-manager etcd containerd; do
   for _ in $(seq 50); do running $name || break; sleep .1; done
   running $name && kill -9 "$(cat "$RUN/$name.pid")"
 done
-pkill -9 -f "containerd-shim-runc-v2.*$SOCKETS/containerd.sock" 2>/dev/null
+# Shims are children of no one; ours name our socket as a word of their own.
+for p in $(pgrep containerd-shim); do
+  tr '\0' '\n' <"/proc/$p/cmdline" | grep -qxF "$SOCKETS/containerd.sock" && kill -9 "$p"
+done 2>/dev/null
 for n in $(seq 3); do
   mounts=$(awk '{print $2}' /proc/mounts | grep -E "^($RUN|$SOCKETS|/run/netns/cni-)" | sort -r)
   [ -z "$mounts" ] && break
   echo "$mounts" | xargs -r -n1 umount -l 2>/dev/null
 done
-ip netns list | awk '/^cni-/ {print $1}' | xargs -r -n1 ip netns del 2>/dev/null
+ip netns list 2>/dev/null | awk '/^cni-/ {print $1}' | xargs -r -n1 ip netns del 2>/dev/null
 ip netns del $NETNS 2>/dev/null
 for h in /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/*/k8s.io /sys/fs/cgroup/kubepods; do
   [ -d "$h" ] && find "$h" -depth -type d -exec rmdir {} + 2>/dev/null

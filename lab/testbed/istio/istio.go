@@ -154,7 +154,7 @@ func (c *Config) clients(config *rest.Config) (err error) {
 	return nil
 }
 
-// Testbed is the mesh on a cluster. It is for one goroutine, but for Topology.
+// Testbed is the mesh on a cluster. It is for one goroutine.
 type Testbed struct {
 	*testbed.Loop
 	cfg   Config
