@@ -596,3 +596,21 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+func TestTopology(t *testing.T) {
+	w := newWorld(t)
+	bed := w.testbed(t, w.config())
+	w.route(t, "service2", 30, 70)
+	got, err := bed.Topology(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Pods) != 4 || got.Pods[0] != (Pod{"front", "front-a", "127.0.0.1", "ready"}) || fmt.Sprint(got.Weights) != "[[50 50] [30 70]]" {
+		t.Errorf("%+v", got)
+	}
+	w.down(true)
+	if _, err := bed.Topology(context.Background()); err == nil {
+		t.Error("no error without an API server")
+	}
+	w.down(false)
+}
