@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/stat"
+
+	"meshbench/lab/internal/median"
 )
 
 // Interval is a statistic with its 95 % bootstrap interval.
@@ -22,11 +24,7 @@ const resamples = 2000
 // interval; the same values give the same interval. NaN values are left out;
 // without any, all is NaN.
 func Median(values []float64) Interval {
-	return bootstrap(values, func(v []float64) float64 {
-		slices.Sort(v)
-		n := len(v)
-		return (v[(n-1)/2] + v[n/2]) / 2
-	})
+	return bootstrap(values, median.Of)
 }
 
 // IQM is the interquartile mean over runs (Agarwal et al., "Deep Reinforcement

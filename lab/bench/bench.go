@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"meshbench/lab/figure"
 	"meshbench/lab/forest"
 	"meshbench/lab/internal/atomicfile"
+	"meshbench/lab/internal/median"
 	"meshbench/lab/load"
 	"meshbench/lab/objective"
 	"meshbench/lab/policy"
@@ -122,11 +122,11 @@ func Run(ctx context.Context, cfg Config) ([]Case, error) {
 		{"PPO, 8 x 128", "steps per CPU-second", 1, true},
 		{"time to ANR .98 on MO1", "s", 1, false},
 	} {
-		x := Case{Case: c.name, Unit: c.unit, Cores: c.cores, Version: version["fit"], Ours: median(ours, c.name), Peer: median(peers, c.name)}
+		x := Case{Case: c.name, Unit: c.unit, Cores: c.cores, Version: version["fit"], Ours: middle(ours, c.name), Peer: middle(peers, c.name)}
 		if strings.Contains(c.name, "PPO") || strings.Contains(c.name, "ANR") {
 			x.Version = version["ppo"]
 		} else {
-			x.Note = fmt.Sprintf("mean NMAE %.4f, peer %.4f", median(ours, "nmae"), median(peers, "nmae"))
+			x.Note = fmt.Sprintf("mean NMAE %.4f, peer %.4f", middle(ours, "nmae"), middle(peers, "nmae"))
 		}
 		var ratios []measured
 		for k := range ours {
@@ -136,7 +136,7 @@ func Run(ctx context.Context, cfg Config) ([]Case, error) {
 			}
 			ratios = append(ratios, measured{"r": r})
 		}
-		x.Ratio, x.Lowest, x.Highest = median(ratios, "r"), math.Inf(1), math.Inf(-1)
+		x.Ratio, x.Lowest, x.Highest = middle(ratios, "r"), math.Inf(1), math.Inf(-1)
 		for _, m := range ratios {
 			if r := m["r"]; !math.IsNaN(r) {
 				x.Lowest, x.Highest = min(x.Lowest, r), max(x.Highest, r)
@@ -153,18 +153,15 @@ func Run(ctx context.Context, cfg Config) ([]Case, error) {
 	return out, nil
 }
 
-func median(rounds []measured, name string) float64 {
+// middle is the median of a case over the rounds that have it.
+func middle(rounds []measured, name string) float64 {
 	var v []float64
 	for _, m := range rounds {
 		if x, ok := m[name]; ok && !math.IsNaN(x) {
 			v = append(v, x)
 		}
 	}
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	slices.Sort(v)
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+	return median.Of(v)
 }
 
 func reached(rounds []measured, name string) (n int) {
@@ -285,7 +282,7 @@ func (d *data) ours(ctx context.Context, dir string, seed uint64) (measured, err
 		f.Predict(dst, d.testX.RawRowView(k))
 		rows = append(rows, measured{"row": time.Since(begin).Seconds()})
 	}
-	m["one-row prediction"] = median(rows, "row")
+	m["one-row prediction"] = middle(rows, "row")
 	if err := timed("20,736-row table", func() error { _, err := f.PredictGrid(nil, d.levels); return err }); err != nil {
 		return nil, err
 	}

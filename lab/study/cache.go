@@ -85,7 +85,7 @@ func Root() (string, error) {
 }
 
 // numeric are the packages whose code decides what a stage computes.
-var numeric = []string{"mesh", "load", "trace", "forest", "objective", "sim", "policy", "ppo", "anr", "testbed", "study"}
+var numeric = []string{"mesh", "load", "trace", "forest", "objective", "sim", "policy", "ppo", "anr", "testbed", "study", "internal"}
 
 // CodeHash is the hash of the Go and assembly sources that results depend on,
 // tests left out.

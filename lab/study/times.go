@@ -2,9 +2,9 @@ package study
 
 import (
 	"fmt"
-	"slices"
 
 	"meshbench/lab/figure"
+	"meshbench/lab/internal/median"
 	"meshbench/lab/trace"
 )
 
@@ -35,7 +35,7 @@ func (r *Result) TrainingTimes(s Source) figure.Table {
 		seconds[k] = append(seconds[k], x.Trained.Seconds*float64(n)/float64(end))
 	}
 	for _, k := range order {
-		n, sim := middle(steps[k]), middle(seconds[k])
+		n, sim := median.Of(steps[k]), median.Of(seconds[k])
 		bed := n * step
 		t.Rows = append(t.Rows, []string{k.objective, k.setting, figure.Number(n, 0), figure.Number(sim, 2), figure.Number(step, 2),
 			figure.Number(bed/3600, 1), fmt.Sprintf("%.0f", bed/sim)})
@@ -57,12 +57,5 @@ func StepTime(t *trace.Table) float64 {
 	if gaps == nil {
 		return t.Meta().StepSeconds
 	}
-	return middle(gaps)
-}
-
-// middle is the median; it sorts v.
-func middle(v []float64) float64 {
-	slices.Sort(v)
-	n := len(v)
-	return (v[(n-1)/2] + v[n/2]) / 2
+	return median.Of(gaps)
 }

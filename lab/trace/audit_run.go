@@ -8,6 +8,8 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
+
+	"meshbench/lab/internal/median"
 )
 
 // notRandom tests whether actions were drawn independently and with equal
@@ -197,9 +199,9 @@ func (a *auditor) referenceDrift() *Finding {
 		}
 		low, high := math.Inf(1), math.Inf(-1)
 		for _, g := range groups {
-			low, high = min(low, median(g)), max(high, median(g))
+			low, high = min(low, median.Of(g)), max(high, median.Of(g))
 		}
-		effect := (high - low) / median(slices.Concat(groups...))
+		effect := (high - low) / median.Of(slices.Concat(groups...))
 		p := kruskalWallis(groups)
 		if p > driftProbability/float64(len(names)) || effect < driftEffect {
 			continue
@@ -239,11 +241,6 @@ func split(v []float64, blocks int) [][]float64 {
 		}
 	}
 	return groups
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 // kruskalWallis is the probability that groups of one distribution differ as

@@ -58,11 +58,7 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	if err != nil {
 		return err
 	}
-	cache, err := study.DefaultCache()
-	if err != nil {
-		return err
-	}
-	r, err := runStudy(ctx, study.Config{Sources: []study.Source{own}, Cache: cache})
+	r, err := runStudy(ctx, study.Config{Sources: []study.Source{own}})
 	if err != nil {
 		return err
 	}

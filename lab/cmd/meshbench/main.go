@@ -124,11 +124,7 @@ func run(ctx context.Context, args []string) error {
 
 // figures runs the study and draws the named figures, all when there are none.
 func figures(ctx context.Context, root string, sources []study.Source, names []string) error {
-	cache, err := study.DefaultCache()
-	if err != nil {
-		return err
-	}
-	r, err := runStudy(ctx, study.Config{Sources: sources, Cache: cache})
+	r, err := runStudy(ctx, study.Config{Sources: sources})
 	if err != nil {
 		return err
 	}
@@ -156,8 +152,15 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 	return nil
 }
 
-// runStudy runs the study, or takes from the cache what is there.
+// runStudy runs the study, or takes from the cache what is there; without one
+// in cfg, from the project's.
 func runStudy(ctx context.Context, cfg study.Config) (*study.Result, error) {
+	if cfg.Cache == nil {
+		var err error
+		if cfg.Cache, err = study.DefaultCache(); err != nil {
+			return nil, err
+		}
+	}
 	report, end := nb.Progress()
 	defer end()
 	cfg.Progress = report
