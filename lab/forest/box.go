@@ -1,131 +1,256 @@
 package forest
 
-import "math/bits"
-
-const (
-	// boxCells is the number of combinations up to which a box goes down as a
-	// set: as many as a word has bits.
-	boxCells = 64
-	// boxNodes is the number of nodes per combination up to which a subtree is
-	// gone through as a whole: beyond, most of its nodes would be empty.
-	boxNodes = 12
+import (
+	"math/bits"
+	"slices"
 )
 
-// box is a small box of the grid in a subtree. Nodes follow their parents, and
-// those of a subtree lie together: in one pass over them, every node passes the
-// set of combinations that reach it on to its children, without a branch that
-// depends on the tree.
-type box struct {
-	// A threshold's place among the masks is place[base[feature]+rank], by the
-	// number of levels that go left. A leaf's feature and rank lead to an
-	// empty mask.
+const (
+	// boxLevels is the number of levels that a box has bits for.
+	boxLevels = 63
+	// groupLevels is the number of levels that are looked up together, and the
+	// largest number of levels of one feature.
+	groupLevels = 12
+	// blockCells is the largest number of combinations in a block.
+	blockCells = 1 << 16
+	// abreast is the number of trees whose leaves are found before their values
+	// are added up.
+	abreast = 4
+	// topNodes is the number of nodes after which what is left of a tree is gone
+	// through subtree by subtree, whose nodes lie together.
+	topNodes = 128
+)
+
+// box is a set of a block's combinations, all those of some levels of each
+// feature: a bit for each level, and one that is always set.
+type box uint64
+
+const always box = 1 << boxLevels
+
+// sides are the levels of a feature on both sides of a threshold.
+type sides struct{ left, right box }
+
+// block is a grid that is small enough for its boxes to be words. A tree is gone
+// through breadth first, from the box of all combinations: the boxes that reach
+// its nodes divide on the way down, without a branch that depends on the tree.
+type block struct {
+	forest *Forest
+	cells  int
+	all    box
+	// The sides of a threshold are sides[base[feature]+rank]; a leaf's feature
+	// and rank lead to two empty ones.
+	sides []sides
 	base  [leafMark + 1]int
-	place []uint32
-	mask  []uint64   // combinations of the box that go left
-	masks [][]uint64 // of each feature, a part of mask
+	// levels are the sides between a level and the one before it, by its bit.
+	levels [boxLevels + 1]sides
+	lowest box // bits of the lowest levels
+	groups []group
 
-	set  []uint64 // nodes of the subtree: combinations that reach them
-	leaf []uint32 // nodes of the subtree that are leaves, from its first node
-	// offset of each combination's row in the sums, and of the row that nobody
-	// reads, in float64s
-	offset [boxCells + 1]int
+	top, queue, leaves queue
+	// value is the leaf value of each combination, and of one that nobody
+	// reads, in some trees.
+	value   [abreast][]uint32
+	sums    []float64 // combinations x outputs
+	touched node      // so that reading a tree is not left out
 }
 
-// init prepares for a grid of the given levels and number of combinations.
-func (b *box) init(g *grid, levels [][]float64, cells int) {
-	masks := 0
-	for j, left := range g.left {
-		b.base[j] = len(b.place)
-		for _, l := range left {
-			b.place = append(b.place, uint32(masks+l))
+// queue holds boxes with the node, or the leaf value, that they reach.
+type queue struct {
+	at  []uint32
+	box []box
+}
+
+func newQueue(n int) queue { return queue{make([]uint32, n), make([]box, n)} }
+
+// newBlock prepares for the given levels of each feature: at most groupLevels of
+// one and boxLevels of all.
+func newBlock(f *Forest, levels [][]float64) *block {
+	p := &block{forest: f, cells: 1, all: always}
+	end := 0 // of the bits so far
+	for j := len(levels) - 1; j >= 0; j-- {
+		wide, bit := len(levels[j]), end
+		field := always
+		if wide > 1 {
+			field = (1<<wide - 1) << bit
+			end += wide
+			if n := len(p.groups); n == 0 || end-p.groups[n-1].shift > groupLevels {
+				p.groups = append(p.groups, newGroup(bit))
+			}
+			p.groups[len(p.groups)-1].extend(wide, p.cells)
+			p.all |= field
+			p.lowest |= 1 << bit
+			for l := 1; l < wide; l++ {
+				low := box(1<<l-1) << bit
+				p.levels[bit+l] = sides{low, field &^ low}
+			}
+			p.cells *= wide
 		}
-		masks += len(levels[j]) + 1
+		p.base[j] = len(p.sides)
+		left := 0
+		for _, cut := range f.cuts[j] {
+			for left < wide && levels[j][left] <= cut {
+				left++
+			}
+			s := sides{left: field}
+			if left < wide {
+				s.left = (1<<left - 1) << bit
+			}
+			s.right = field &^ s.left
+			p.sides = append(p.sides, s)
+		}
 	}
-	b.base[leafMark] = len(b.place) - (maxThresholds - 1)
-	b.place = append(b.place, uint32(masks))
-	b.mask = make([]uint64, masks+1)
-	masks = 0
-	for _, l := range levels {
-		b.masks = append(b.masks, b.mask[masks:masks+len(l)+1])
-		masks += len(l) + 1
+	p.base[leafMark] = len(p.sides) - (maxThresholds - 1)
+	p.sides = append(p.sides, sides{})
+	for k := range p.value {
+		p.value[k] = make([]uint32, p.cells+1)
 	}
-	b.offset[boxCells] = cells * g.outputs
+	p.sums = make([]float64, p.cells*f.outputs())
+	return p
 }
 
-// descendBox goes down from a split node, whose subtree ends before the node
-// end, with a box of at most boxCells combinations.
-func (g *grid) descendBox(t []node, at, end uint32, offset, cells int) {
-	b := &g.box
-	all := ^uint64(0) >> (boxCells - cells)
-	b.offset[0] = offset * g.outputs
-	n := 1 // combinations of the features so far
-	for j := len(g.lo) - 1; j >= 0; j-- {
-		n = b.extend(j, n, g.lo[j], g.hi[j], g.stride[j]*g.outputs, all)
+// predict leaves the sums over all trees, in their order.
+func (p *block) predict() {
+	for first := 0; first < len(p.forest.trees); first += abreast {
+		trees := p.forest.trees[first:min(first+abreast, len(p.forest.trees))]
+		for k, t := range trees {
+			p.tree(p.value[k], t)
+		}
+		p.add(len(trees))
 	}
-	top := t[at]
-	first := top.child()
-	if need := int(end-first) + 2; len(b.set) < need {
-		b.set, b.leaf = make([]uint64, need), make([]uint32, need)
+}
+
+// tree writes the leaf values of a tree that all combinations reach.
+func (p *block) tree(value []uint32, t []node) {
+	if need := len(t) + 2; len(p.queue.at) < need {
+		p.top, p.queue, p.leaves = newQueue(topNodes+2), newQueue(need), newQueue(need+2*p.cells)
 	}
-	left := b.mask[b.place[b.base[top.feature()]+int(top.cut())]]
-	b.set[0], b.set[1] = all&left, all&^left
-	leaves := int(end-first)/2 + 1
+	// Reading a tree in order first is faster than waiting for its nodes.
+	for i := 0; i < len(t); i += 8 {
+		p.touched += t[i]
+	}
+	p.top.at[0], p.top.box[0] = 0, p.all
+	from, to, leaves := p.descend(t, p.top, topNodes)
+	p.spread(value, leaves)
+	for ; from < to; from++ {
+		p.queue.at[0], p.queue.box[0] = p.top.at[from], p.top.box[from]
+		_, _, leaves = p.descend(t, p.queue, len(t))
+		p.spread(value, leaves)
+	}
+}
+
+// descend goes down from the first of a queue until the queue is empty or has
+// had the given number of nodes; from and to are what is left of it then. It
+// writes the leaves that it meets.
+func (p *block) descend(t []node, q queue, nodes int) (from, to, leaves int) {
 	if useAVX2 {
-		spreadAVX2(b, &t[0], first, end, &g.forest.values[0])
-	} else {
-		b.spread(t, first, end)
+		return descendAVX2(p, &t[0], &q.at[0], &q.box[0], nodes)
 	}
-	if useAVX2 && g.outputs == planeWidth {
-		sumLeavesAVX2(b, &t[0], first, leaves, &g.forest.values[0], &g.sums[0])
-	} else {
-		b.sumLeaves(t[first:], b.leaf[:leaves], g.forest.values, g.sums, g.outputs)
+	to = 1
+	for ; from < to && to < nodes; from++ {
+		b, n := q.box[from], t[q.at[from]]
+		s := p.sides[p.base[n.feature()]+int(n.cut())]
+		// What is written beyond the end is overwritten.
+		q.at[to], q.box[to] = n.child(), b&^s.right
+		to += one(b&s.left != 0)
+		q.at[to], q.box[to] = n.child()+1, b&^s.left
+		to += one(b&s.right != 0)
+		p.leaves.at[leaves], p.leaves.box[leaves] = n.value(), b
+		leaves += one(n.isLeaf())
 	}
+	return from, to, leaves
 }
 
-// extend lays out the levels lo <= l < hi of feature j over the n combinations
-// of the features after it, and returns the number of combinations.
-func (b *box) extend(j, n, lo, hi, stride int, all uint64) int {
-	wide := hi - lo
-	for l := 1; l < wide; l++ {
-		for k := range n {
-			b.offset[l*n+k] = b.offset[k] + l*stride
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// spread writes the values of leaves to the combinations that reach them: to
+// the first and the last of a box, which then divides if there are more.
+func (p *block) spread(value []uint32, leaves int) {
+	if useAVX2 {
+		spreadAVX2(p, &value[0], leaves, &p.forest.values[0])
+		return
+	}
+	q := p.leaves
+	for i := 0; i < leaves; i++ {
+		v, b := q.at[i], q.box[i]
+		ends := uint64(0)
+		for _, g := range p.groups {
+			ends += g.ends[int(b>>g.shift)&g.mask]
 		}
-	}
-	// The combinations with the lowest k of the levels are runs of k*n bits, one
-	// every wide*n bits: a run times a word with a bit at each beginning.
-	begin := all / (1<<(wide*n) - 1)
-	for l := range b.masks[j] {
-		k := min(max(l-lo, 0), wide)
-		b.masks[j][l] = (1<<(k*n) - 1) * begin
-	}
-	return wide * n
-}
-
-// spread fills set, from those of the first two nodes, and leaf.
-func (b *box) spread(t []node, first, end uint32) {
-	n := 0
-	for i := first; i < end; i++ {
-		v := t[i]
-		child := v.child()
-		b.leaf[n] = i - first
-		if v.isLeaf() {
-			child = end // its children would be sets that nobody reads
-			n++
+		value[ends&endMask], value[ends>>endBits&endMask] = v, v
+		if ends>>(2*endBits) < 2 {
+			continue
 		}
-		left := b.mask[b.place[b.base[v.feature()]+int(v.cut())]]
-		s := b.set[i-first]
-		b.set[child-first], b.set[child-first+1] = s&left, s&^left
+		s := p.levels[bits.TrailingZeros64(uint64(b&(b-p.lowest)))]
+		q.at[leaves], q.box[leaves] = v, b&^s.right
+		q.at[leaves+1], q.box[leaves+1] = v, b&^s.left
+		leaves += 2
 	}
 }
 
-// sumLeaves adds the values of leaves to the combinations that reach them.
-func (b *box) sumLeaves(nodes []node, leaves []uint32, values, sums []float64, k int) {
-	for _, i := range leaves {
-		v := int(nodes[i].value()) * k
-		for s := b.set[i]; s != 0; s &= s - 1 {
-			to := b.offset[bits.TrailingZeros64(s)]
+// add adds the values of the first trees of those that wait to the sums.
+func (p *block) add(trees int) {
+	k, values := p.forest.outputs(), p.forest.values
+	if useAVX2 && k == planeWidth {
+		addLeavesAVX2(p, trees, &values[0])
+		return
+	}
+	for c := range p.cells {
+		sums := p.sums[c*k : (c+1)*k]
+		for _, value := range p.value[:trees] {
+			v := int(value[c]) * k
 			for o, y := range values[v : v+k] {
-				sums[to+o] += y
+				sums[o] += y
+			}
+		}
+	}
+}
+
+// group is a run of features whose levels are looked up together. Each pattern
+// of their bits adds some numbers to that of a combination.
+type group struct {
+	shift, mask int
+	patterns    []int // whose bits are, in each feature, a run
+	// ends packs the lowest and the highest of the numbers and how many more
+	// than one there are, so that those of all groups can be added.
+	ends []uint64
+	list [][]uint32 // the numbers of each pattern
+}
+
+// endBits is the width of the fields of group.ends.
+const (
+	endBits = 24
+	endMask = 1<<endBits - 1
+)
+
+func newGroup(shift int) group {
+	return group{shift: shift, patterns: []int{0}, list: [][]uint32{{0}}}
+}
+
+// extend adds a feature of wide levels, stride combinations apart.
+func (g *group) extend(wide, stride int) {
+	old := *g
+	low := len(old.list)
+	g.mask = low<<wide - 1
+	g.patterns = nil
+	g.ends, g.list = make([]uint64, low<<wide), make([][]uint32, low<<wide)
+	for lo := range wide {
+		for hi := lo + 1; hi <= wide; hi++ {
+			for _, pattern := range old.patterns {
+				var list []uint32
+				for l := lo; l < hi; l++ {
+					for _, c := range old.list[pattern] {
+						list = append(list, c+uint32(l*stride))
+					}
+				}
+				pattern |= (1<<hi - 1<<lo) * low
+				g.patterns = append(g.patterns, pattern)
+				g.list[pattern] = list
+				g.ends[pattern] = uint64(list[0]) | uint64(slices.Max(list))<<endBits | uint64(len(list)-1)<<(2*endBits)
 			}
 		}
 	}

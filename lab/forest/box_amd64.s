@@ -3,86 +3,168 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// func spreadAVX2(b *box, nodes *node, first, end uint32, values *float64)
+// func descendAVX2(p *block, nodes *node, at *uint32, boxes *box, limit int) (from, to, leaves int)
 //
-// R8 first node, R11 its number, DX the node's from there on, up to R15; R10
-// sets, R12 where the next leaf goes, DI base, SI place, BX masks, R9 values.
-TEXT ·spreadAVX2(SB), NOSPLIT, $0-32
-	MOVQ b+0(FP), DI
+// DI block, R8 nodes, SI and R9 the queue, R10 and R11 the leaves, R12 sides;
+// BX from, DX to, R15 leaves.
+TEXT ·descendAVX2(SB), NOSPLIT, $0-64
+	MOVQ p+0(FP), DI
 	MOVQ nodes+8(FP), R8
-	MOVL first+16(FP), AX
-	MOVL end+20(FP), R15
-	MOVQ values+24(FP), R9
-	LEAQ (R8)(AX*8), R8
-	MOVQ box_set(DI), R10
-	MOVQ box_leaf(DI), R12
-	MOVQ box_place(DI), SI
-	MOVQ box_mask(DI), BX
-	LEAQ box_base(DI), DI
-	SUBQ AX, R15
-	MOVL AX, R11
-	XORQ DX, DX
+	MOVQ at+16(FP), SI
+	MOVQ boxes+24(FP), R9
+	MOVQ (block_leaves+queue_at)(DI), R10
+	MOVQ (block_leaves+queue_box)(DI), R11
+	MOVQ block_sides(DI), R12
+	XORQ BX, BX
+	MOVQ $1, DX
+	XORQ R15, R15
 
-node:
-	MOVQ    (R8)(DX*8), AX
-	MOVL    DX, (R12)
-	MOVL    AX, R13
-	MOVL    AX, R14
-	SHLQ    $5, R13          // a leaf's value
-	SUBQ    R11, R14         // the left child
+next:
+	CMPQ    BX, DX
+	JGE     done
+	CMPQ    DX, limit+32(FP)
+	JGE     done
+	MOVL    (SI)(BX*4), AX
+	MOVQ    (R9)(BX*8), R13         // box
+	MOVQ    (R8)(AX*8), AX          // node
+	INCQ    BX
+	MOVL    AX, CX                  // left child, or value
+	MOVL    CX, (SI)(DX*4)
+	MOVL    CX, (R10)(R15*4)
+	MOVQ    R13, (R11)(R15*8)
+	INCL    CX
 	SHRQ    $32, AX
-	MOVBLZX AX, CX           // feature
-	SHRQ    $8, AX           // rank
-	ADDQ    (DI)(CX*8), AX
-	MOVL    (SI)(AX*4), AX
-	MOVQ    (BX)(AX*8), AX   // combinations that go left
-	CMPL    CX, $255         // leafMark
-	CMOVQEQ R15, R14         // sets that nobody reads
-	CMOVQNE DX, R13          // an address that does no harm
-	SETEQ   CX
-	PREFETCHT0 (R9)(R13*1)   // sumLeaves need not wait for it
-	MOVBLZX CX, CX
-	LEAQ    (R12)(CX*4), R12
-	MOVQ    (R10)(DX*8), CX
-	ANDNQ   CX, AX, R13
-	ANDQ    CX, AX
-	MOVQ    AX, (R10)(R14*8)
-	MOVQ    R13, 8(R10)(R14*8)
-	INCQ    DX
-	CMPQ    DX, R15
-	JNE     node
+	MOVBLZX AX, R14                 // feature
+	SHRQ    $8, AX                  // rank
+	ADDQ    block_base(DI)(R14*8), AX
+	CMPL    R14, $255               // leafMark
+	SBBQ    $-1, R15
+	SHLQ    $4, AX
+	ADDQ    R12, AX
+	MOVQ    sides_right(AX), R14
+	MOVQ    sides_left(AX), AX
+	ANDQ    R13, R14
+	ANDQ    R13, AX
+	XORQ    R14, R13                // without what goes right
+	MOVQ    R13, (R9)(DX*8)
+	XORQ    R14, R13
+	XORQ    AX, R13                 // without what goes left
+	NEGQ    AX
+	ADCQ    $0, DX
+	MOVL    CX, (SI)(DX*4)
+	MOVQ    R13, (R9)(DX*8)
+	NEGQ    R14
+	ADCQ    $0, DX
+	JMP     next
+
+done:
+	MOVQ BX, from+40(FP)
+	MOVQ DX, to+48(FP)
+	MOVQ R15, leaves+56(FP)
 	RET
 
-// func sumLeavesAVX2(b *box, nodes *node, first uint32, n int, values, sums *float64)
+// func spreadAVX2(p *block, value *uint32, leaves int, values *float64)
 //
-// A leaf that no combination reaches is added to the row that nobody reads.
-TEXT ·sumLeavesAVX2(SB), NOSPLIT, $0-48
-	MOVQ b+0(FP), R8
-	MOVQ nodes+8(FP), DI
-	MOVL first+16(FP), AX
-	LEAQ (DI)(AX*8), DI
-	MOVQ n+24(FP), R9
-	MOVQ values+32(FP), SI
-	MOVQ sums+40(FP), BX
-	MOVQ box_set(R8), R10
-	MOVQ box_leaf(R8), R11
+// DI block, SI and R9 the leaves, R8 value; BX the leaf, DX their end.
+TEXT ·spreadAVX2(SB), NOSPLIT, $0-32
+	MOVQ p+0(FP), DI
+	MOVQ value+8(FP), R8
+	MOVQ leaves+16(FP), DX
+	MOVQ (block_leaves+queue_at)(DI), SI
+	MOVQ (block_leaves+queue_box)(DI), R9
+	MOVQ block_groups(DI), R10
+	MOVQ (block_groups+8)(DI), R11
+	IMULQ $group__size, R11
+	ADDQ R10, R11                   // end of the groups
+	XORQ BX, BX
+	JMP  test
 
 leaf:
-	MOVL    (R11), AX
-	ADDQ    $4, R11
-	MOVQ    (R10)(AX*8), DX
-	MOVL    (DI)(AX*8), AX   // the value
-	SHLQ    $5, AX
-	VMOVUPD (SI)(AX*1), Y0
+	MOVQ (R9)(BX*8), R13            // box
+	XORQ R12, R12                   // ends
+	MOVQ R10, R14
+	CMPQ R14, R11
+	JE   looked
+
+look:
+	MOVQ  group_shift(R14), CX
+	MOVQ  group_ends(R14), R15
+	SHRXQ CX, R13, AX
+	ANDQ  group_mask(R14), AX
+	ADDQ  $group__size, R14
+	ADDQ  (R15)(AX*8), R12
+	CMPQ  R14, R11
+	JNE   look
+
+looked:
+	MOVL  (SI)(BX*4), CX
+	MOVQ  CX, AX
+	SHLQ  $5, AX
+	MOVQ  values+24(FP), R15
+	PREFETCHT1 (R15)(AX*1)          // add need not wait for it
+	MOVL  R12, AX
+	ANDL  $0xffffff, AX             // endMask
+	MOVL  CX, (R8)(AX*4)
+	MOVQ  R12, AX
+	SHRQ  $24, AX                   // endBits
+	ANDL  $0xffffff, AX
+	MOVL  CX, (R8)(AX*4)
+	SHRQ  $48, R12                  // how many more than one
+	MOVQ  R13, AX
+	SUBQ  block_lowest(DI), AX
+	ANDQ  R13, AX
+	TZCNTQ AX, AX
+	SHLQ  $4, AX
+	LEAQ  block_levels(DI)(AX*1), AX
+	MOVQ  sides_right(AX), R14
+	MOVQ  sides_left(AX), AX
+	ANDNQ R13, R14, R14
+	ANDNQ R13, AX, AX
+	MOVL  CX, (SI)(DX*4)
+	MOVL  CX, 4(SI)(DX*4)
+	MOVQ  R14, (R9)(DX*8)
+	MOVQ  AX, 8(R9)(DX*8)
+	CMPQ  R12, $2
+	SBBQ  AX, AX                    // -1 where there are no more
+	LEAQ  2(DX)(AX*2), DX
+	INCQ  BX
+
+test:
+	CMPQ BX, DX
+	JL   leaf
+	RET
+
+// func addLeavesAVX2(p *block, n int, values *float64)
+//
+// DI block, SI values, R8 sums, R9 the number of a combination, R10 their end;
+// BX to DX the trees' parts of value.
+TEXT ·addLeavesAVX2(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), DI
+	MOVQ n+8(FP), DX
+	MOVQ values+16(FP), SI
+	MOVQ block_sums(DI), R8
+	MOVQ block_cells(DI), R10
+	LEAQ block_value(DI), R11
+	LEAQ (DX)(DX*2), DX
+	LEAQ (R11)(DX*8), DX
+	XORQ R9, R9
 
 combination:
-	TZCNTQ  DX, CX
-	MOVQ    box_offset(R8)(CX*8), CX
-	VADDPD  (BX)(CX*8), Y0, Y1
-	VMOVUPD Y1, (BX)(CX*8)
-	BLSRQ   DX, DX
-	JNZ     combination
-	DECQ    R9
-	JNZ     leaf
+	VMOVUPD (R8), Y0
+	MOVQ R11, BX
+
+tree:
+	MOVQ (BX), AX
+	ADDQ $24, BX                    // a slice
+	MOVL (AX)(R9*4), AX
+	SHLQ $5, AX
+	VADDPD (SI)(AX*1), Y0, Y0
+	CMPQ BX, DX
+	JNE  tree
+	VMOVUPD Y0, (R8)
+	ADDQ $32, R8
+	INCQ R9
+	CMPQ R9, R10
+	JNE  combination
 	VZEROUPPER
 	RET

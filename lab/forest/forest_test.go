@@ -98,12 +98,24 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// steps are n values from 4 on.
+func steps(n int) []float64 {
+	v := make([]float64, n)
+	for k := range v {
+		v[k] = 4 + .7*float64(k)
+	}
+	return v
+}
+
 func TestGridIsPredict(t *testing.T) {
 	x, y := example(4000, 3)
 	f := fit(t, x, y, forest.Config{Trees: 15})
 	for _, levels := range [][][]float64{
 		{{5, 10, 15, 20}, {3.3, 12, 19}, {0, .2, .4, .6, .8, 1}, {0, .5, 1}, {.2}, {0, 1}},
 		{{11.7}, {12.01}, {0, .2, .4, .6, .8, 1}, {0, .2, .4, .6, .8, 1}, {.4}, {.4}},
+		// In several blocks: a feature, all features, the combinations too many.
+		{steps(25), {7}, {.2, .4}, {.4}, {0, .5, 1}, {1}},
+		{steps(11), steps(11), steps(11), {0, .5}, {0, .2, .4, .6, .8, 1}, {0, .2, .4, .6, .8, 1}},
 	} {
 		got, err := f.PredictGrid(nil, levels)
 		if err != nil {

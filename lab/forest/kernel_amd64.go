@@ -56,12 +56,17 @@ func subAVX2(h, s *bins, n int)
 //go:noescape
 func bestAVX2(h *bins, s *search)
 
+// descendAVX2 is descend.
+//
+//go:noescape
+func descendAVX2(p *block, nodes *node, at *uint32, boxes *box, limit int) (from, to, leaves int)
+
 // spreadAVX2 is spread. It fetches the leaves' values into the cache.
 //
 //go:noescape
-func spreadAVX2(b *box, nodes *node, first, end uint32, values *float64)
+func spreadAVX2(p *block, value *uint32, leaves int, values *float64)
 
-// sumLeavesAVX2 is sumLeaves of n > 0 leaves, for four outputs.
+// addLeavesAVX2 is add of n > 0 trees, for four outputs.
 //
 //go:noescape
-func sumLeavesAVX2(b *box, nodes *node, first uint32, n int, values, sums *float64)
+func addLeavesAVX2(p *block, n int, values *float64)

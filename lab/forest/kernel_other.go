@@ -23,6 +23,10 @@ func subAVX2(_, _ *bins, _ int) { panic("forest: no AVX2") }
 
 func bestAVX2(*bins, *search) { panic("forest: no AVX2") }
 
-func spreadAVX2(*box, *node, uint32, uint32, *float64) { panic("forest: no AVX2") }
+func descendAVX2(*block, *node, *uint32, *box, int) (from, to, leaves int) {
+	panic("forest: no AVX2")
+}
 
-func sumLeavesAVX2(*box, *node, uint32, int, *float64, *float64) { panic("forest: no AVX2") }
+func spreadAVX2(*block, *uint32, int, *float64) { panic("forest: no AVX2") }
+
+func addLeavesAVX2(*block, int, *float64) { panic("forest: no AVX2") }

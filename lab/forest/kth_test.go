@@ -122,18 +122,26 @@ func cpuSeconds(b *testing.B) float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// The table of the comparison: all actions at all loads of the random pattern.
+// The table of the comparison, all actions at all loads of the random pattern,
+// and one load's part of it.
 func BenchmarkGridPublished(b *testing.B) {
 	x, y := published(b)
 	f := fit(b, x, y, forest.Config{Trees: 120})
 	loads, percent, unit := []float64{5, 10, 15, 20}, []float64{0, 20, 40, 60, 80, 100}, []float64{0, .2, .4, .6, .8, 1}
-	levels := [][]float64{loads, loads, percent, percent, unit, unit}
-	b.ReportAllocs()
-	begin := cpuSeconds(b)
-	for b.Loop() {
-		if _, err := f.PredictGrid(nil, levels); err != nil {
-			b.Fatal(err)
-		}
+	for _, c := range []struct {
+		name  string
+		loads []float64
+	}{{"all loads", loads}, {"one load", loads[1:2]}} {
+		b.Run(c.name, func(b *testing.B) {
+			levels := [][]float64{c.loads, c.loads, percent, percent, unit, unit}
+			b.ReportAllocs()
+			begin := cpuSeconds(b)
+			for b.Loop() {
+				if _, err := f.PredictGrid(nil, levels); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(1e3*(cpuSeconds(b)-begin)/float64(b.N), "cpu-ms/op")
+		})
 	}
-	b.ReportMetric(1e3*(cpuSeconds(b)-begin)/float64(b.N), "cpu-ms/op")
 }
