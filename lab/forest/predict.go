@@ -42,10 +42,16 @@ func (f *Forest) prepare(dst, row []float64) []float64 {
 // value: a row goes right where that exceeds the threshold's own rank.
 func (f *Forest) ranks(dst []uint32, row []float64) []uint32 {
 	for j, v := range row {
-		k, _ := slices.BinarySearch(f.cuts[j], v)
-		dst = append(dst, uint32(k))
+		dst = append(dst, uint32(f.Rank(j, v)))
 	}
 	return dst
+}
+
+// Rank is the number of the forest's thresholds of a feature that lie below v.
+// Inputs of equal ranks are predicted alike.
+func (f *Forest) Rank(feature int, v float64) int {
+	k, _ := slices.BinarySearch(f.cuts[feature], v)
+	return k
 }
 
 // lanes is the number of trees that are walked side by side: most of the time

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sync"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -54,7 +53,7 @@ type ModelConfig struct {
 
 // Model is a system model (paper, Eq. 5): (load, action) to delays and carried
 // load, by random forests. It answers for the actions of its space at any
-// load; whole action tables are computed at once and kept. It is safe for
+// load; whole action tables are computed at once and kept, up to 8,192 of them. It is safe for
 // concurrent use.
 type Model struct {
 	kind  Kind
@@ -68,14 +67,7 @@ type Model struct {
 	targets []string
 	free    int // free routing weights of one service
 
-	mu     sync.Mutex
-	tables map[string]*entry
-}
-
-type entry struct {
-	once  sync.Once
-	table *Table
-	err   error
+	tables tables[*Table]
 }
 
 // Targets names what a model of mesh m and the given kind predicts, in order:
@@ -168,7 +160,7 @@ func Learn(ctx context.Context, t *trace.Table, cfg ModelConfig) (*Model, error)
 func newModel(mm mesh.Mesh, kind Kind, levels int) *Model {
 	free := mm.N() - 1
 	return &Model{kind: kind, mesh: mm, space: mesh.NewSpace(mm, levels), targets: Targets(mm, kind),
-		free: free, tables: map[string]*entry{}}
+		free: free}
 }
 
 // deriveServiceDelays fills d_i in y, whose columns are Targets, where a trace
@@ -366,9 +358,9 @@ func (m *Model) check(load mesh.Load) error {
 	return nil
 }
 
-// Table is what a model says of every action at one load.
+// Table is what a model says of every action at one load, and at those that it
+// does not tell apart from it.
 type Table struct {
-	Load mesh.Load
 	// values is actions x targets, row by row.
 	values  []float64
 	targets int
@@ -384,16 +376,27 @@ func (m *Model) Table(load mesh.Load) (*Table, error) {
 		return nil, err
 	}
 	var buf [64]byte
-	key := loadKey(buf[:0], load)
-	m.mu.Lock()
-	e := m.tables[string(key)]
-	if e == nil {
-		e = &entry{}
-		m.tables[string(key)] = e
+	key := m.cellKey(buf[:0], load)
+	return m.tables.get(key, func() (*Table, error) { return m.tabulate(append(mesh.Load(nil), load...)) })
+}
+
+// cellKey tells loads apart that the model does: those between the same
+// thresholds of its forests are one, so that loads from the whole range need no
+// more tables than there are such cells.
+func (m *Model) cellKey(dst []byte, load mesh.Load) []byte {
+	if m.nodes != nil {
+		return loadKey(dst, load)
 	}
-	m.mu.Unlock()
-	e.once.Do(func() { e.table, e.err = m.tabulate(append(mesh.Load(nil), load...)) })
-	return e.table, e.err
+	for i, l := range load {
+		for _, f := range m.forests {
+			rank := f.Rank(i, l)
+			dst = append(dst, byte(rank), byte(rank>>8), byte(rank>>16), 0)
+		}
+		if l == 0 {
+			dst[len(dst)-1] = 1 // carries nothing
+		}
+	}
+	return dst
 }
 
 func loadKey(dst []byte, load mesh.Load) []byte {
@@ -405,7 +408,7 @@ func loadKey(dst []byte, load mesh.Load) []byte {
 }
 
 func (m *Model) tabulate(load mesh.Load) (*Table, error) {
-	t := &Table{Load: load, targets: len(m.targets), values: make([]float64, m.space.Len()*len(m.targets))}
+	t := &Table{targets: len(m.targets), values: make([]float64, m.space.Len()*len(m.targets))}
 	if m.nodes != nil {
 		o := m.nodes.outlook(load)
 		x := mesh.NewMeasurement(m.mesh)

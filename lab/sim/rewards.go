@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"math"
-	"sync"
 
 	"meshbench/lab/forest"
 	"meshbench/lab/mesh"
@@ -23,21 +22,14 @@ type RewardsConfig struct {
 
 // Rewards is what an objective pays for every (load, action) of a model, and
 // the optimum by enumeration of the action space. It is safe for concurrent
-// use; tables are computed at first use and kept.
+// use; tables are computed at first use and kept, up to 8,192 of them.
 type Rewards struct {
 	model     *Model
 	objective objective.Objective
 	expected  bool
 	utilities []*forest.Forest // E[r_i(d_i)] for every service, when expected of a joint model
 
-	mu     sync.Mutex
-	tables map[string]*rewardEntry
-}
-
-type rewardEntry struct {
-	once sync.Once
-	r    *RewardTable
-	err  error
+	tables tables[*RewardTable]
 }
 
 // RewardTable holds the rewards of all actions at one load.
@@ -53,7 +45,7 @@ func NewRewards(m *Model, o objective.Objective, cfg RewardsConfig) (*Rewards, e
 	if err != nil {
 		return nil, err
 	}
-	r := &Rewards{model: m, objective: o, expected: cfg.Expected, tables: map[string]*rewardEntry{}}
+	r := &Rewards{model: m, objective: o, expected: cfg.Expected}
 	if !cfg.Expected || m.nodes != nil {
 		return r, nil
 	}
@@ -87,15 +79,7 @@ func (r *Rewards) Objective() objective.Objective { return r.objective }
 func (r *Rewards) At(load mesh.Load) (*RewardTable, error) {
 	var buf [64]byte
 	key := loadKey(buf[:0], load)
-	r.mu.Lock()
-	e := r.tables[string(key)]
-	if e == nil {
-		e = &rewardEntry{}
-		r.tables[string(key)] = e
-	}
-	r.mu.Unlock()
-	e.once.Do(func() { e.r, e.err = r.compute(append(mesh.Load(nil), load...)) })
-	return e.r, e.err
+	return r.tables.get(key, func() (*RewardTable, error) { return r.compute(append(mesh.Load(nil), load...)) })
 }
 
 // values returns the reward of every action of the space.
@@ -132,7 +116,7 @@ func (r *Rewards) values(load mesh.Load) ([]float64, error) {
 	}
 	for k := range values {
 		a := m.space.At(k)
-		m.measurement(&x, t, k, a)
+		m.measurement(&x, t, load, k, a)
 		if utility == nil {
 			values[k] = e.Reward(load, a, x)
 		} else {

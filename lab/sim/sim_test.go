@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,7 +77,8 @@ func learn(t testing.TB, m mesh.Mesh) *sim.Model {
 func TestTable(t *testing.T) {
 	for _, model := range []*sim.Model{learn(t, mesh.Mesh{}), learn(t, mesh.New(1, 3)), learnPerNode(t, mesh.Mesh{}), learnPerNode(t, mesh.New(1, 3))} {
 		m := model.Mesh()
-		for _, l := range []mesh.Load{mesh.Load{5, 20}[:m.M()], mesh.Load{12.34, 7.1}[:m.M()]} {
+		for _, l := range []mesh.Load{{5, 20}, {12.34, 7.1}, {12.340001, 7.1}, {0, 7.1}, {1e-9, 7.1}} {
+			l = l[:m.M()]
 			table, err := model.Table(l)
 			if err != nil {
 				t.Fatal(err)
@@ -92,6 +94,32 @@ func TestTable(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// Loads that share a table are carried as they are.
+func TestCarried(t *testing.T) {
+	table := synthetic(t, mesh.Mesh{}, 2000)
+	var whole []int // with all delays
+	for r := range table.Len() {
+		if x := table.Row(r).Measurement; !slices.ContainsFunc(x.Node, func(d mesh.Delay) bool { return math.IsNaN(d.Mean) }) {
+			whole = append(whole, r)
+		}
+	}
+	model, err := sim.Learn(context.Background(), table.Subset(whole), sim.ModelConfig{Kind: sim.AsPublished, Forest: forest.Config{Trees: 5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sim.NewSimulator(model)
+	a := mesh.Action{Route: []float64{.4, .6, .4, .6}, Block: []float64{.2, 0}}
+	for _, l := range []mesh.Load{{12.34, 7.1}, {12.340001, 7.1}} {
+		x, err := s.Measure(context.Background(), l, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := l[0] * (1 - a.Block[0]); x.Carried[0] != want {
+			t.Errorf("load %v: carried %v, want %v", l, x.Carried[0], want)
 		}
 	}
 }

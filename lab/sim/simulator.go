@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"meshbench/lab/mesh"
 )
@@ -12,7 +13,8 @@ import (
 type Simulator struct {
 	model *Model
 	x     mesh.Measurement
-	last  *Table
+	last  *Table // of load
+	load  mesh.Load
 }
 
 var _ System = (*Simulator)(nil)
@@ -39,31 +41,19 @@ func (s *Simulator) Measure(ctx context.Context, load mesh.Load, a mesh.Action) 
 		return mesh.Measurement{}, fmt.Errorf("sim: action %s is not one of the %d that the simulator knows, in steps of 1/%d",
 			s.model.mesh.FormatAction(a), s.model.space.Len(), s.model.space.Levels()-1)
 	}
-	if s.last == nil || !equal(s.last.Load, load) {
+	if s.last == nil || !slices.Equal(s.load, load) {
 		t, err := s.model.Table(load)
 		if err != nil {
 			return mesh.Measurement{}, err
 		}
-		s.last = t
+		s.last, s.load = t, append(s.load[:0], load...)
 	}
-	s.model.measurement(&s.x, s.last, k, a)
+	s.model.measurement(&s.x, s.last, load, k, a)
 	return s.x, nil
 }
 
-func equal(a, b mesh.Load) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// measurement writes what table t says of action k to x.
-func (m *Model) measurement(x *mesh.Measurement, t *Table, k int, a mesh.Action) {
+// measurement writes what table t, of the given load, says of action k to x.
+func (m *Model) measurement(x *mesh.Measurement, t *Table, load mesh.Load, k int, a mesh.Action) {
 	y := t.Row(k)
 	s, n := m.mesh.M(), m.mesh.N()
 	for c := range s * n {
@@ -80,6 +70,6 @@ func (m *Model) measurement(x *mesh.Measurement, t *Table, k int, a mesh.Action)
 			d += a.Route[i*n+j] * y[i*n+j]
 		}
 		x.Service[i].Mean = d
-		x.Carried[i] = t.Load[i] * (1 - a.Block[i])
+		x.Carried[i] = load[i] * (1 - a.Block[i])
 	}
 }

@@ -39,9 +39,9 @@ func Best() Setting {
 			Batch: 512, Steps: 4096, Epochs: 3, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .2, EntropyCoefSchedule: ppo.Linear,
 		},
-		Observation: sim.Observation{Knots: 31, Gain: 2},
+		Observation: sim.Observation{Knots: 76, Gain: 2},
 		Heads:       sim.WholeAction,
-		Load:        load.Mixed{load.Random{}, load.Uniform{Quantum: .5}},
+		Load:        load.Mixed{load.Random{}, load.Uniform{Quantum: .2}},
 	}
 }
 
