@@ -306,6 +306,13 @@ var tables = []struct {
 	{"models", true, func(ctx context.Context, r *Result, s Source) (figure.Table, error) { return r.ModelTable(ctx, s) }},
 }
 
+// NeedsRun reports whether any of the named drawings, all where there are none,
+// shows results of the whole study.
+func NeedsRun(names []string) bool {
+	alone := []string{"fig1", "fig2", "fig3", "importance", "predicted", "models"}
+	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(alone, n) })
+}
+
 // CheckDrawings reports the first name that Draw does not take.
 func CheckDrawings(names []string) error {
 	for _, n := range names {

@@ -121,14 +121,17 @@ func (r *Result) timed(stage string, f func() error) error {
 	return err
 }
 
+// New returns a study of which nothing has been run, with defaults filled in:
+// enough for the drawings that do not need it (see NeedsRun).
+func New(cfg Config) *Result { return &Result{Config: cfg.defaults()} }
+
 // Run runs the study.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
-	cfg = cfg.defaults()
-	r := &Result{Config: cfg}
-	if len(cfg.Sources) == 0 {
+	r := New(cfg)
+	if len(r.Config.Sources) == 0 {
 		return nil, fmt.Errorf("study: no trace to learn from")
 	}
-	for _, s := range cfg.Sources {
+	for _, s := range r.Config.Sources {
 		if err := r.source(ctx, s); err != nil {
 			return nil, fmt.Errorf("study of %s: %w", s.Title, err)
 		}
