@@ -12,7 +12,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-down cluster-ci clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 study models benchmark ablation decomposition kth collect evaluate lab bench cluster-up cluster-test cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -74,6 +74,18 @@ table2: setup ## table 2 alone; fig1 to fig8 likewise
 
 study: setup ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
 	@$(LAB) study
+
+models: setup ## system models compared by cross-validation, into figures/models.md
+	@$(LAB) figure $@
+
+benchmark: setup ## how much an ANR on each trace says, into figures/benchmark.md
+	@$(LAB) figure $@
+
+ablation: setup ## setting best, one option less at a time, into figures/ablation.md (half an hour a trace)
+	@$(LAB) figure $@
+
+decomposition: setup ## where the loss to the true optimum comes from, into figures/ (a quarter of an hour)
+	@$(LAB) figure $@
 
 kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }

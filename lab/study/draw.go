@@ -291,7 +291,7 @@ func r2(y, hat *mat.Dense, columns int) []float64 {
 }
 
 // Drawings are the names that Draw takes.
-var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2", "trial", "times", "models"}
+var Drawings = []string{"fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "importance", "predicted", "policies", "table2", "trial", "times", "models", "benchmark", "ablation", "decomposition"}
 
 // tables are those of each source; one without rows is not written.
 var tables = []struct {
@@ -304,6 +304,15 @@ var tables = []struct {
 	{"trial", false, func(_ context.Context, r *Result, s Source) (figure.Table, error) { return r.TrialTable(s.Name) }},
 	{"times", false, func(_ context.Context, r *Result, s Source) (figure.Table, error) { return r.TrainingTimes(s), nil }},
 	{"models", true, func(ctx context.Context, r *Result, s Source) (figure.Table, error) { return r.ModelTable(ctx, s) }},
+	{"benchmark", true, func(ctx context.Context, r *Result, s Source) (figure.Table, error) { return r.BenchmarkTable(ctx, s) }},
+	{"ablation", true, func(ctx context.Context, r *Result, s Source) (figure.Table, error) { return r.AblationTable(ctx, s) }},
+}
+
+// NeedsRun reports whether any of the named drawings, all where there are none,
+// shows results of the whole study.
+func NeedsRun(names []string) bool {
+	alone := []string{"fig1", "fig2", "fig3", "importance", "predicted", "models", "benchmark", "ablation", "decomposition"}
+	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(alone, n) })
 }
 
 // CheckDrawings reports the first name that Draw does not take.
@@ -441,6 +450,20 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 			}
 			wrote = append(wrote, name)
 		}
+	}
+	if slices.Contains(names, "decomposition") {
+		shares, err := r.Decompose(ctx)
+		if err != nil {
+			return wrote, fmt.Errorf("decomposition: %w", err)
+		}
+		drawing, err := DecompositionFigure(shares)
+		if err != nil {
+			return wrote, fmt.Errorf("draw decomposition: %w", err)
+		}
+		if err := errors.Join(drawing.Save(dir, "decomposition"), DecompositionTable(shares).Save(dir, "decomposition")); err != nil {
+			return wrote, err
+		}
+		wrote = append(wrote, "decomposition")
 	}
 	return wrote, nil
 }

@@ -37,7 +37,7 @@ func Main(ctx context.Context) (Config, error) {
 }
 
 // Small returns c cut down to what a test needs: the first trace, two seeds,
-// one split, a tenth of the training.
+// one split, a tenth of the training, a rough idea of the truth.
 func (c Config) Small() Config {
 	c = c.defaults()
 	c.Sources, c.Seeds, c.Splits = c.Sources[:1], 2, 1
@@ -46,6 +46,7 @@ func (c Config) Small() Config {
 		short = append(short, s.Short(.1))
 	}
 	c.Settings = short
+	c.Truth = DecompositionConfig{Rows: 1000, Period: 6, Steps: 12, Runs: 2, Truth: TruthConfig{Screen: 4, Refine: 40, Score: 40, Keep: 8}}
 	return c
 }
 

@@ -16,6 +16,7 @@ type Setting struct {
 	Observation sim.Observation
 	Heads       sim.Heads
 	Load        load.Pattern // what is offered during training
+	Score       []mesh.Load  // loads by whose ANR a policy is kept; default those of random load
 }
 
 // Paper is the paper's own setting (Section V): the loads as they are for
@@ -82,5 +83,5 @@ type Evaluated struct {
 
 // describe is a setting as a hash sees it.
 func (s Setting) describe() string {
-	return fmt.Sprintf("%s %+v %+v %q %#v", s.Name, s.PPO, s.Observation, s.Heads, s.Load)
+	return fmt.Sprintf("%s %+v %+v %q %#v %v", s.Name, s.PPO, s.Observation, s.Heads, s.Load, s.Score)
 }

@@ -35,6 +35,8 @@ type Config struct {
 	// Splits is the number of splits for the model's scores. If 0, it will be
 	// defaulted to 5.
 	Splits int
+	// Truth is how the loss to the true optimum is measured; see Decompose.
+	Truth DecompositionConfig
 	// Seed is added to every seed.
 	Seed uint64
 	// Cache keeps results of stages; nil keeps none.
@@ -121,14 +123,17 @@ func (r *Result) timed(stage string, f func() error) error {
 	return err
 }
 
+// New returns a study of which nothing has been run, with defaults filled in:
+// enough for the drawings that do not need it (see NeedsRun).
+func New(cfg Config) *Result { return &Result{Config: cfg.defaults()} }
+
 // Run runs the study.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
-	cfg = cfg.defaults()
-	r := &Result{Config: cfg}
-	if len(cfg.Sources) == 0 {
+	r := New(cfg)
+	if len(r.Config.Sources) == 0 {
 		return nil, fmt.Errorf("study: no trace to learn from")
 	}
-	for _, s := range cfg.Sources {
+	for _, s := range r.Config.Sources {
 		if err := r.source(ctx, s); err != nil {
 			return nil, fmt.Errorf("study of %s: %w", s.Title, err)
 		}
@@ -183,26 +188,11 @@ func (r *Result) source(ctx context.Context, s Source) error {
 		return s.learn(ctx, half, cfg.Seed+1)
 	})
 
-	trainings := make([]Training, 0, len(cfg.Objectives)*len(cfg.Settings)*cfg.Seeds)
-	for _, o := range cfg.Objectives {
-		for _, set := range cfg.Settings {
-			for k := range cfg.Seeds {
-				trainings = append(trainings, Training{Source: s.Name, Objective: o.Name, Setting: set.Name, Seed: cfg.Seed + uint64(k)})
-			}
-		}
-	}
-	rewards := map[string]func() (*sim.Rewards, error){}
-	for _, o := range cfg.Objectives {
-		rewards[o.Name] = sync.OnceValues(func() (*sim.Rewards, error) {
-			m, err := model()
-			if err != nil {
-				return nil, err
-			}
-			return s.Rewards(m, o)
-		})
-	}
-	err = r.timed("fit and training, "+s.Name, func() error {
-		return r.train(ctx, s, trainings, rewards)
+	rewards := r.rewards(s, model)
+	var trainings []Training
+	err = r.timed("fit and training, "+s.Name, func() (err error) {
+		trainings, err = r.train(ctx, s, cfg.Settings, rewards)
+		return err
 	})
 	if err != nil {
 		return err
@@ -231,11 +221,33 @@ func (r *Result) key(s Source, o objective.Objective) []any {
 	return key
 }
 
-func (r *Result) train(ctx context.Context, s Source, trainings []Training, rewards map[string]func() (*sim.Rewards, error)) error {
+// rewards values a model of s by each of the study's objectives, at first need.
+func (r *Result) rewards(s Source, model func() (*sim.Model, error)) map[string]func() (*sim.Rewards, error) {
+	rewards := map[string]func() (*sim.Rewards, error){}
+	for _, o := range r.Config.Objectives {
+		rewards[o.Name] = sync.OnceValues(func() (*sim.Rewards, error) {
+			m, err := model()
+			if err != nil {
+				return nil, err
+			}
+			return s.Rewards(m, o)
+		})
+	}
+	return rewards
+}
+
+// train trains a policy for every objective, setting and seed.
+func (r *Result) train(ctx context.Context, s Source, sets []Setting, rewards map[string]func() (*sim.Rewards, error)) ([]Training, error) {
 	cfg := r.Config
 	settings := map[string]Setting{}
-	for _, set := range cfg.Settings {
-		settings[set.Name] = set
+	var trainings []Training
+	for _, o := range cfg.Objectives {
+		for _, set := range sets {
+			settings[set.Name] = set
+			for k := range cfg.Seeds {
+				trainings = append(trainings, Training{Source: s.Name, Objective: o.Name, Setting: set.Name, Seed: cfg.Seed + uint64(k)})
+			}
+		}
 	}
 	var mu sync.Mutex
 	done := 0
@@ -258,7 +270,7 @@ func (r *Result) train(ctx context.Context, s Source, trainings []Training, rewa
 			return nil
 		})
 	}
-	return g.Wait()
+	return trainings, g.Wait()
 }
 
 // trainOnce trains a policy unless the cache has it.

@@ -16,18 +16,22 @@ import (
 // Trained is the outcome of one training.
 type Trained struct {
 	File      []byte           // the policy, as policy.Load reads it
-	Curve     []ppo.Evaluation // exact ANR on random load against training steps
+	Curve     []ppo.Evaluation // exact ANR against training steps
 	Converged int              // steps after which the curve had converged, by ppo.Convergence's defaults; 0 if it had not
 	Seconds   float64          // that the training took, with the evaluations of the curve
 }
 
 // Train trains one policy on a model's rewards. The learning curve is the exact
-// ANR on random load, over all its loads; the policy of the highest point is
-// kept. progress, which may be nil, is called with every point.
+// ANR on random load, over all its loads, or over s.Score; the policy of the
+// highest point is kept. progress, which may be nil, is called with every point.
 func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress func([]ppo.Evaluation)) (Trained, error) {
 	var out Trained
 	begin := time.Now()
 	space := r.Model().Space()
+	loads := s.Score
+	if loads == nil {
+		loads = Loads(space.Mesh())
+	}
 	var best *ppo.Policy
 	top := 0.0
 	cfg := s.PPO
@@ -38,7 +42,7 @@ func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress
 		if err != nil {
 			return 0, err
 		}
-		score, err := ExactANR(r, p, Loads(space.Mesh()))
+		score, err := ExactANR(r, p, loads)
 		if err != nil {
 			return 0, err
 		}
@@ -103,25 +107,15 @@ func (t Trained) Policy(space *mesh.Space) (*policy.Learned, error) {
 // both under r: no sampling error. The policy must not look at delays, which
 // are missing.
 func ExactANR(r *sim.Rewards, p policy.Policy, loads []mesh.Load) (float64, error) {
-	m := r.Model().Mesh()
-	state := mesh.State{Delay: make([]float64, m.M())}
 	sum := 0.0
 	for _, l := range loads {
-		for i := range state.Delay {
-			state.Delay[i] = mesh.NoDelay().Mean
-		}
-		state.Load = l
-		a, err := p.Act(state)
+		k, err := choice(r.Model().Space(), p, l)
 		if err != nil {
 			return 0, err
 		}
 		t, err := r.At(l)
 		if err != nil {
 			return 0, err
-		}
-		k, ok := r.Model().Space().Index(a)
-		if !ok {
-			return 0, fmt.Errorf("study: policy %s chose %s, which is not in the model's action space", p.Name(), m.FormatAction(a))
 		}
 		if !(t.Best > 0) {
 			return 0, fmt.Errorf("study: the optimal reward at load %v is %v; ANR needs it above 0", l, t.Best)

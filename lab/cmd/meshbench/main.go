@@ -26,7 +26,11 @@ const usage = `usage: meshbench COMMAND
   figure all|NAME...   run the study where it is not cached, and write figures
                        (fig1 to fig8, importance, predicted, policies),
                        tables (table2, trial, times) and results.json into
-                       figures/
+                       figures/. Only when named, since they take minutes:
+                       models (system models compared), benchmark (how much a
+                       score on the trace means), ablation (setting best, one
+                       option less at a time) and decomposition (where the loss
+                       to the true optimum comes from)
   study                run the simulator study of the first trace, in the
                        paper's setting, from nothing and leaving the cache
                        aside, into .out/study, with the time of each stage
@@ -124,9 +128,16 @@ func run(ctx context.Context, args []string) error {
 
 // figures runs the study and draws the named figures, all when there are none.
 func figures(ctx context.Context, root string, sources []study.Source, names []string) error {
-	r, err := runStudy(ctx, study.Config{Sources: sources})
+	cfg, end, err := prepare(study.Config{Sources: sources})
 	if err != nil {
 		return err
+	}
+	defer end()
+	r := study.New(cfg)
+	if study.NeedsRun(names) {
+		if r, err = study.Run(ctx, cfg); err != nil {
+			return err
+		}
 	}
 	if len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return n == "fig7" || n == "table2" || n == "trial" }) {
 		if err := onTestbed(ctx, root, r); err != nil {
@@ -155,16 +166,24 @@ func figures(ctx context.Context, root string, sources []study.Source, names []s
 // runStudy runs the study, or takes from the cache what is there; without one
 // in cfg, from the project's.
 func runStudy(ctx context.Context, cfg study.Config) (*study.Result, error) {
+	cfg, end, err := prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return study.Run(ctx, cfg)
+}
+
+// prepare gives cfg a display of its progress, which end ends, and the
+// project's cache where it has none.
+func prepare(cfg study.Config) (_ study.Config, end func(), err error) {
 	if cfg.Cache == nil {
-		var err error
 		if cfg.Cache, err = study.DefaultCache(); err != nil {
-			return nil, err
+			return cfg, nil, err
 		}
 	}
-	report, end := nb.Progress()
-	defer end()
-	cfg.Progress = report
-	return study.Run(ctx, cfg)
+	cfg.Progress, end = nb.Progress()
+	return cfg, end, nil
 }
 
 func benchmark(ctx context.Context, root, python string) error {
