@@ -45,6 +45,29 @@ func curve(name string, rate float64) figure.Series {
 	return s
 }
 
+// deployed is a mesh with all pods ready.
+func deployed() mesh.Topology {
+	pod := func(workload, name, address string, subsets ...string) mesh.Pod {
+		return mesh.Pod{Workload: workload, Name: name, Address: address, Phase: "Running", Sidecar: true, Subsets: subsets}
+	}
+	return mesh.Topology{Namespace: "meshbench", Weights: [][]int{{80, 20}, {0, 100}}, Block: []float64{0, .4}, Pods: []mesh.Pod{
+		pod("front", "front-68c57b855f-gmjc4", "10.244.0.2"), pod("generator", "generator-7d9c8b6f5-x2k4q", "10.244.0.3"),
+		pod("node1", "node1-5f7b9d8c6-8zq7h", "10.244.0.4", "service1/node1", "service2/node1"),
+		pod("node2", "node2-6c9f8b7d5-k5wlm", "10.244.0.5", "service1/node2", "service2/node2")}}
+}
+
+// disturbed has three services and nodes: one node without a pod, one with two
+// of which one does not serve, and a front that does not answer.
+func disturbed() mesh.Topology {
+	t := deployed()
+	t.Mesh = mesh.New(3, 3)
+	t.Pods = append(t.Pods[:3:3], mesh.Pod{Workload: "node1", Name: "node1-5f7b9d8c6-vv2pd", Phase: "Pending", NotReady: "ContainerCreating", Sidecar: true},
+		mesh.Pod{Workload: "node3", Name: "node3-a-name-that-is-as-long-as-any", Address: "10.244.0.17", Phase: "Running", Subsets: []string{"service1/node3"}})
+	t.Weights = [][]int{{34, 33, 33}, {100, 0, 0}, {1, 50, 49}}
+	t.Block = []float64{0, math.NaN(), 1}
+	return t
+}
+
 // Every figure against its golden SVG: go test ./lab/figure -update, and look
 // at what changed.
 func TestGolden(t *testing.T) {
@@ -67,6 +90,8 @@ func TestGolden(t *testing.T) {
 	}{
 		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.Mesh{}), nil }},
 		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(mesh.New(3, 4)), nil }},
+		{"topology", func() (figure.Figure, error) { return figure.Topology(deployed()) }},
+		{"topology-disturbed", func() (figure.Figure, error) { return figure.Topology(disturbed()) }},
 		{"framework", func() (figure.Figure, error) { return figure.Framework(), nil }},
 		{"objectives", func() (figure.Figure, error) {
 			return figure.Objectives([]figure.Series{curve("service 1", .1)}, []figure.Series{curve("l_min", .5)})
@@ -124,6 +149,12 @@ func TestErrors(t *testing.T) {
 			return figure.Lines(figure.Axes{}, figure.Series{X: []float64{1}, Y: []float64{1, 2}})
 		}},
 		{"no loads", func() (figure.Figure, error) { return figure.Loads(figure.Run{}) }},
+		{"weights", func() (figure.Figure, error) {
+			t := deployed()
+			t.Weights[1] = t.Weights[1][:1]
+			return figure.Topology(t)
+		}},
+		{"blocking", func() (figure.Figure, error) { return figure.Topology(mesh.Topology{Weights: deployed().Weights}) }},
 		{"no dots", func() (figure.Figure, error) { return figure.Dots(figure.Axes{}) }},
 		{"no targets", func() (figure.Figure, error) { return figure.PredictedVsMeasured() }},
 		{"empty target", func() (figure.Figure, error) { return figure.PredictedVsMeasured(figure.Predicted{Target: "d11"}) }},

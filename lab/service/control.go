@@ -130,6 +130,41 @@ type Controller struct {
 	Client  *http.Client // default http.DefaultClient
 }
 
+// Get returns the setting in force.
+func (c *Controller) Get(ctx context.Context) (Setting, error) {
+	return c.ask(ctx, http.MethodGet, nil)
+}
+
+// ask makes a request to the control endpoint, which answers with the setting
+// in force.
+func (c *Controller) ask(ctx context.Context, method string, body []byte) (have Setting, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+"/control", bytes.NewReader(body))
+	if err != nil {
+		return have, fmt.Errorf("service: control: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	client := c.Client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return have, fmt.Errorf("service: control: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxSetting))
+	if err != nil {
+		return have, fmt.Errorf("service: control: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return have, fmt.Errorf("service: control at %s: %s: %s", c.URL, resp.Status, strings.TrimSpace(string(text)))
+	}
+	if err := json.Unmarshal(text, &have); err != nil {
+		return have, fmt.Errorf("service: control at %s answered %q: %w", c.URL, text, err)
+	}
+	return have, nil
+}
+
 // Apply puts action a into force and checks what the front then has. A seed
 // also begins the order of blocking and routing again.
 func (c *Controller) Apply(ctx context.Context, a mesh.Action, seed *uint64) error {
@@ -139,30 +174,9 @@ func (c *Controller) Apply(ctx context.Context, a mesh.Action, seed *uint64) err
 	if err != nil {
 		return fmt.Errorf("service: control: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.URL+"/control", bytes.NewReader(body))
+	have, err := c.ask(ctx, http.MethodPut, body)
 	if err != nil {
-		return fmt.Errorf("service: control: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
-	client := c.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("service: control: %w", err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxSetting))
-	if err != nil {
-		return fmt.Errorf("service: control: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("service: control at %s: %s: %s", c.URL, resp.Status, strings.TrimSpace(string(text)))
-	}
-	var have Setting
-	if err := json.Unmarshal(text, &have); err != nil {
-		return fmt.Errorf("service: control at %s answered %q: %w", c.URL, text, err)
+		return err
 	}
 	for i, name := range c.Mesh.ServiceNames() {
 		if have.Block[name] != a.Block[i] {

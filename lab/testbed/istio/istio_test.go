@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -600,16 +601,28 @@ func TestConfig(t *testing.T) {
 func TestTopology(t *testing.T) {
 	w := newWorld(t)
 	bed := w.testbed(t, w.config())
-	w.route(t, "service2", 30, 70)
-	got, err := bed.Topology(context.Background())
+	ctx := context.Background()
+	if err := bed.plane.Apply(ctx, action(.5, .3, .25, 0)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := bed.Topology(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Pods) != 4 || got.Pods[0] != (Pod{"front", "front-a", "127.0.0.1", "ready"}) || fmt.Sprint(got.Weights) != "[[50 50] [30 70]]" {
+	front := mesh.Pod{Workload: "front", Name: "front-a", Address: "127.0.0.1", Phase: "Running", Sidecar: true}
+	if len(got.Pods) != 4 || !reflect.DeepEqual(got.Pods[0], front) || fmt.Sprint(got.Weights, got.Block) != "[[50 50] [30 70]] [0.25 0]" {
 		t.Errorf("%+v", got)
 	}
+	if s := got.Pods[2].Subsets; !slices.Equal(s, []string{"service1/node1", "service2/node1"}) {
+		t.Errorf("%s is in the subsets %q", got.Pods[2].Name, s)
+	}
+	// A front that does not answer is no reason to draw nothing.
+	bed.plane.control.Token = "wrong"
+	if got, err := bed.Topology(ctx); err != nil || !math.IsNaN(got.Block[0]) {
+		t.Errorf("without the front: %v, %v", got.Block, err)
+	}
 	w.down(true)
-	if _, err := bed.Topology(context.Background()); err == nil {
+	if _, err := bed.Topology(ctx); err == nil {
 		t.Error("no error without an API server")
 	}
 	w.down(false)
