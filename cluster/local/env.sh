@@ -7,6 +7,7 @@ BIN=$STATE/bin RUN=$STATE/run LOGS=$STATE/logs IMAGES=$STATE/images PKI=$STATE/r
 SOCKETS=/run/meshbench            # containerd's: a socket's path is short
 NETNS=meshbench                   # the network namespace of all of it; no route leads out
 HOST=172.30.0.1                   # of the control plane, on a bridge in NETNS
+PATH=$PATH:/usr/sbin:/sbin         # not on everybody's
 GO=${GO:-go} PYTHON=${PYTHON:-python3}
 
 inside() { nsenter --net=/run/netns/$NETNS "$@"; }
