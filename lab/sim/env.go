@@ -58,11 +58,7 @@ func NewEnv(s System, p load.Pattern, o objective.Objective, space *mesh.Space) 
 func (r *Rewards) NewEnv(p load.Pattern) *Env {
 	value := func(l mesh.Load, a mesh.Action, _ mesh.Measurement) (float64, error) {
 		k, _ := r.model.space.Index(a)
-		t, err := r.At(l)
-		if err != nil {
-			return 0, err
-		}
-		return t.Reward[k], nil
+		return r.one(l, k)
 	}
 	return &Env{system: NewSimulator(r.model), pattern: p, objective: r.objective, value: value, space: r.model.space}
 }

@@ -380,6 +380,30 @@ func (m *Model) Table(load mesh.Load) (*Table, error) {
 	return m.tables.get(key, func() (*Table, error) { return m.tabulate(append(mesh.Load(nil), load...)) })
 }
 
+// row returns the targets for action k of the space, which is a: of the table,
+// but where a table is dear and the load may not come again. It may be shared.
+func (m *Model) row(load mesh.Load, k int, a mesh.Action) ([]float64, error) {
+	if m.nodes != nil {
+		if err := m.check(load); err != nil {
+			return nil, err
+		}
+		var buf [64]byte
+		t, ok, err := m.tables.ask(loadKey(buf[:0], load), func() (*Table, error) { return m.tabulate(append(mesh.Load(nil), load...)) })
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return m.predict(load, a), nil
+		}
+		return t.Row(k), nil
+	}
+	t, err := m.Table(load)
+	if err != nil {
+		return nil, err
+	}
+	return t.Row(k), nil
+}
+
 // cellKey tells loads apart that the model does: those between the same
 // thresholds of its forests are one, so that loads from the whole range need no
 // more tables than there are such cells.

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"meshbench/lab/forest"
+	"meshbench/lab/load"
 	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
 	"meshbench/lab/sim"
@@ -186,6 +187,39 @@ func TestExpectedRewardIsTrue(t *testing.T) {
 		t.Logf("%s: root mean square error of the reward of mean delays %.2f, of the expected reward %.2f", mo.Name, rms[0], rms[1])
 		if rms[1] > .6*rms[0] {
 			t.Errorf("%s: expected rewards are off by %.2f, rewards of mean delays by %.2f", mo.Name, rms[1], rms[0])
+		}
+	}
+}
+
+// What an environment pays is the table's, also while there is none.
+func TestOne(t *testing.T) {
+	for _, cfg := range []sim.RewardsConfig{{}, {Expected: true}} {
+		m := learnPerNode(t, mesh.Mesh{})
+		r, err := sim.NewRewards(m, objective.MO1(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := sim.NewRewards(m, objective.MO1(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := r.NewEnv(load.NewReplay("one load", []mesh.Load{{7.3, 12}}))
+		if _, err := env.Reset(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		table, err := whole.At(mesh.Load{7.3, 12})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 130 { // a table is made on the way
+			k := 1 + step*37%(m.Space().Len()-1)
+			s, err := env.Step(context.Background(), m.Space().At(k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Reward != table.Reward[k] {
+				t.Fatalf("%+v, step %d: action %d pays %v, the table says %v", cfg, step, k, s.Reward, table.Reward[k])
+			}
 		}
 	}
 }

@@ -82,61 +82,92 @@ func (r *Rewards) At(load mesh.Load) (*RewardTable, error) {
 	return r.tables.get(key, func() (*RewardTable, error) { return r.compute(append(mesh.Load(nil), load...)) })
 }
 
-// values returns the reward of every action of the space.
-func (r *Rewards) values(load mesh.Load) ([]float64, error) {
+// at returns what the actions of the space are worth at a load, by number.
+func (r *Rewards) at(load mesh.Load) (func(k int) float64, error) {
 	m := r.model
 	e, err := r.objective.Bind(m.mesh)
 	if err != nil {
 		return nil, err
 	}
-	values := make([]float64, m.space.Len())
 	x := mesh.NewMeasurement(m.mesh)
 	if r.expected && m.nodes != nil {
 		if err := m.check(load); err != nil {
 			return nil, err
 		}
 		o := m.nodes.outlook(load)
-		for k := range values {
+		return func(k int) (v float64) {
 			a := m.space.At(k)
 			o.set(a)
 			for s := range points {
 				o.point(s, &x)
-				values[k] += e.Reward(load, a, x) / points
+				v += e.Reward(load, a, x) / points
 			}
-		}
-		return values, nil
-	}
-	t, err := m.Table(load)
-	if err != nil {
-		return nil, err
+			return v
+		}, nil
 	}
 	utility, err := r.expectedUtilities(load)
 	if err != nil {
 		return nil, err
 	}
-	for k := range values {
-		a := m.space.At(k)
-		m.measurement(&x, t, load, k, a)
-		if utility == nil {
-			values[k] = e.Reward(load, a, x)
-		} else {
-			values[k] = e.Expected(load, a, x, utility[k])
-		}
+	t, err := m.Table(load)
+	if err != nil {
+		return nil, err
 	}
-	return values, nil
+	return func(k int) float64 {
+		a := m.space.At(k)
+		m.measurement(&x, t.Row(k), load, a)
+		if utility == nil {
+			return e.Reward(load, a, x)
+		}
+		return e.Expected(load, a, x, utility[k])
+	}, nil
+}
+
+// one returns the reward of action k: of the table, but where a table is dear
+// and the load may not come again.
+func (r *Rewards) one(load mesh.Load, k int) (float64, error) {
+	if r.model.nodes == nil {
+		t, err := r.At(load)
+		if err != nil {
+			return 0, err
+		}
+		return t.Reward[k], nil
+	}
+	var buf [64]byte
+	t, ok, err := r.tables.ask(loadKey(buf[:0], load), func() (*RewardTable, error) { return r.compute(append(mesh.Load(nil), load...)) })
+	if err != nil {
+		return 0, err
+	}
+	if ok {
+		return t.Reward[k], nil
+	}
+	value, err := r.at(load)
+	if err != nil {
+		return 0, err
+	}
+	v := value(k)
+	return v, r.check(load, k, v)
+}
+
+// check refuses a reward that is missing.
+func (r *Rewards) check(load mesh.Load, k int, reward float64) error {
+	if math.IsNaN(reward) {
+		return fmt.Errorf("sim: objective %q gives no number for load %v and action %s", r.objective.Name, load, r.model.mesh.FormatAction(r.model.space.At(k)))
+	}
+	return nil
 }
 
 func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
 	m := r.model
-	values, err := r.values(load)
+	value, err := r.at(load)
 	if err != nil {
 		return nil, err
 	}
-	out := &RewardTable{Reward: values, Best: math.Inf(-1)}
+	out := &RewardTable{Reward: make([]float64, m.space.Len()), Best: math.Inf(-1)}
 	for k := range out.Reward {
-		a := m.space.At(k)
-		if math.IsNaN(out.Reward[k]) {
-			return nil, fmt.Errorf("sim: objective %q gives no number for load %v and action %s", r.objective.Name, load, m.mesh.FormatAction(a))
+		out.Reward[k] = value(k)
+		if err := r.check(load, k, out.Reward[k]); err != nil {
+			return nil, err
 		}
 		out.Best = max(out.Best, out.Reward[k])
 	}

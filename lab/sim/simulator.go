@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"meshbench/lab/mesh"
 )
@@ -13,8 +12,6 @@ import (
 type Simulator struct {
 	model *Model
 	x     mesh.Measurement
-	last  *Table // of load
-	load  mesh.Load
 }
 
 var _ System = (*Simulator)(nil)
@@ -41,20 +38,16 @@ func (s *Simulator) Measure(ctx context.Context, load mesh.Load, a mesh.Action) 
 		return mesh.Measurement{}, fmt.Errorf("sim: action %s is not one of the %d that the simulator knows, in steps of 1/%d",
 			s.model.mesh.FormatAction(a), s.model.space.Len(), s.model.space.Levels()-1)
 	}
-	if s.last == nil || !slices.Equal(s.load, load) {
-		t, err := s.model.Table(load)
-		if err != nil {
-			return mesh.Measurement{}, err
-		}
-		s.last, s.load = t, append(s.load[:0], load...)
+	y, err := s.model.row(load, k, a)
+	if err != nil {
+		return mesh.Measurement{}, err
 	}
-	s.model.measurement(&s.x, s.last, load, k, a)
+	s.model.measurement(&s.x, y, load, a)
 	return s.x, nil
 }
 
-// measurement writes what table t, of the given load, says of action k to x.
-func (m *Model) measurement(x *mesh.Measurement, t *Table, load mesh.Load, k int, a mesh.Action) {
-	y := t.Row(k)
+// measurement writes the targets y at a load and an action to x.
+func (m *Model) measurement(x *mesh.Measurement, y []float64, load mesh.Load, a mesh.Action) {
 	s, n := m.mesh.M(), m.mesh.N()
 	for c := range s * n {
 		x.Node[c].Mean = y[c]
