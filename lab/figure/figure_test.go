@@ -102,6 +102,11 @@ func TestGolden(t *testing.T) {
 		{"watch", func() (figure.Figure, error) { return figure.Watch(run(80), []float64{.035, .11}) }},
 		{"nr", func() (figure.Figure, error) { return figure.NormalisedRewards(run(60), run(80)) }},
 		{"dots", func() (figure.Figure, error) { return figure.Dots(figure.Axes{Y: "ANR"}, bars...) }},
+		{"waterfalls", func() (figure.Figure, error) {
+			falls := []figure.Fall{{Name: "first", Levels: []float64{.9, .85}, Lo: .8, Hi: .9}, {Name: "second", Levels: []float64{.95, .97}, Lo: .96, Hi: .99}}
+			return figure.Waterfalls(figure.Axes{X: "testbed", Y: "share of the optimum"}, []string{"model", "policy"}, 2,
+				figure.WaterfallPanel{Title: "one", Falls: falls}, figure.WaterfallPanel{Title: "two", Falls: falls[:1]}, figure.WaterfallPanel{Title: "three", Falls: falls})
+		}},
 		{"predicted", func() (figure.Figure, error) { return figure.PredictedVsMeasured(scatter, scatter, scatter) }},
 		{"log", func() (figure.Figure, error) {
 			return figure.Lines(figure.Axes{X: "rows", Y: "seconds", LogX: true, LogY: true}, figure.Series{Name: "fit", X: []float64{10, 100, 1000}, Y: []float64{.1, 1.2, 14}})

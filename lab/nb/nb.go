@@ -6,6 +6,7 @@ package nb
 import (
 	"bufio"
 	"bytes"
+	"encoding/csv"
 	"fmt"
 	"html"
 	"io"
@@ -51,6 +52,24 @@ func Table(header []string, rows [][]string) {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	w.Flush()
+}
+
+// TableFile shows a table from a CSV file whose first row is its header.
+func TableFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("nb: %w", err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return fmt.Errorf("nb: %s: %w", path, err)
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("nb: %s: no header", path)
+	}
+	Table(rows[0], rows[1:])
+	return nil
 }
 
 func tableHTML(header []string, rows [][]string) string {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -85,5 +87,26 @@ func TestSmall(t *testing.T) {
 	t.Setenv(SizeVariable, "full")
 	if Small() {
 		t.Error("Small is true with another value")
+	}
+}
+
+func TestTableFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	for _, tt := range []struct{ name, text, want, fails string }{
+		{"table", "policy,ANR\n\"ppo, best\",0.99\n", "policy     ANR\nppo, best  0.99\n", ""},
+		{"empty", "", "", "no header"},
+		{"ragged", "a,b\n1\n", "", "wrong number of fields"},
+	} {
+		if err := os.WriteFile(path, []byte(tt.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		got := capture(t, func() { err = TableFile(path) })
+		if got != tt.want || (err == nil) != (tt.fails == "") || err != nil && !strings.Contains(err.Error(), tt.fails) {
+			t.Errorf("%s: %q, %v; want %q, %q", tt.name, got, err, tt.want, tt.fails)
+		}
+	}
+	if err := TableFile(path + "x"); err == nil {
+		t.Error("a file that is not there: no error")
 	}
 }

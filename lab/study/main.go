@@ -3,6 +3,8 @@ package study
 import (
 	"context"
 	"path/filepath"
+
+	"meshbench/lab/load"
 )
 
 // DefaultCache is the project's cache, .cache/stages.
@@ -37,13 +39,16 @@ func Main(ctx context.Context) (Config, error) {
 }
 
 // Small returns c cut down to what a test needs: the first trace, two seeds,
-// one split, a tenth of the training, a rough idea of the truth.
+// one split, a tenth of the training on the paper's four loads, a rough idea of
+// the truth.
 func (c Config) Small() Config {
 	c = c.defaults()
 	c.Sources, c.Seeds, c.Splits = c.Sources[:1], 2, 1
 	var short []Setting
 	for _, s := range c.Settings {
-		short = append(short, s.Short(.1))
+		s = s.Short(.1)
+		s.Load = load.Random{} // few loads to tabulate
+		short = append(short, s)
 	}
 	c.Settings = short
 	c.Truth = DecompositionConfig{Rows: 1000, Period: 6, Steps: 12, Runs: 2, Truth: TruthConfig{Screen: 4, Refine: 40, Score: 40, Keep: 8}}
