@@ -4,6 +4,7 @@ PYTHON ?= python3
 GO     ?= go
 TRACE  ?=
 ARGS   ?=
+LIMIT  ?= 20m
 
 GONB   := .bin/gonb
 TOOLS  := .bin/goimports .bin/gopls
@@ -12,7 +13,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-down cluster-ci clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -102,16 +103,19 @@ cluster-up: ## a local Kubernetes + Istio with the test mesh (needs root; see cl
 	@cluster/local/up.sh
 
 cluster-test: ## the testbed's tests against the running mesh
-	@cluster/local/inside.sh $(GO) test ./lab/testbed/istio -count=1 -v -timeout 15m -run Cluster -cluster
+	@cluster/local/inside.sh $(GO) test ./lab/testbed/istio -count=1 -v -timeout $(LIMIT) -run Cluster -cluster
+
+cluster-notebook: setup ## notebook 05 headless on the running mesh, into .out/notebooks
+	@MESHBENCH_CLUSTER=1 cluster/local/inside.sh .bin/notebooks $(ARGS) notebooks/05_cluster.ipynb
 
 cluster-down: ## end it; binaries and images stay in .cluster
 	@cluster/local/down.sh
 
-cluster-ci: ## all three in turn; says SKIPPED where this machine cannot
-	@cluster/local/ci.sh
+cluster-ci: ## up, test and down in turn, within MINUTES (55); says SKIPPED where this machine cannot
+	@cluster/local/ci.sh $(MINUTES)
 
 clean: ## remove all that these commands made, but not figures/ and Go's own caches
 	@rm -rf .bin .venv .bench .gonb .cache .out notebooks/.ipynb_checkpoints
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
