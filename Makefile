@@ -13,7 +13,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 study models benchmark ablation decomposition kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
