@@ -25,7 +25,7 @@ type WaterfallPanel struct {
 }
 
 // Waterfalls draws falls side by side in panels, so many in a row: a bar for
-// what each cause takes, with the amount in hundredths beside it, from the level
+// what each cause takes, with the change in hundredths below it, from the level
 // that the causes before have left. Bars that gain are hollow. The last level
 // has a dot, with its spread. axes bounds all panels alike.
 func Waterfalls(axes Axes, causes []string, columns int, panels ...WaterfallPanel) (Figure, error) {
@@ -65,6 +65,18 @@ func Waterfalls(axes Axes, causes []string, columns int, panels ...WaterfallPane
 	}}, nil
 }
 
+// change is v in hundredths with its sign.
+func change(v float64) string {
+	switch s := fmt.Sprintf("%.1f", 100*math.Abs(v)); {
+	case s == "0.0":
+		return "0"
+	case v < 0:
+		return "\u2212" + s
+	default:
+		return "+" + s
+	}
+}
+
 func waterfall(a Axes, causes []string, w WaterfallPanel) (panel, error) {
 	p := panel{plot: newPlot(w.Title, a.X, a.Y)}
 	last := float64(len(causes))
@@ -93,14 +105,18 @@ func waterfall(a Axes, causes []string, w WaterfallPanel) (panel, error) {
 			if next <= level {
 				bar.Color = paint
 			}
-			on, err := plotter.NewLine(plotter.XYs{{X: x0, Y: next}, {X: left(k+1) + width*.9, Y: next}})
+			end := left(k+1) + width*.9
+			if k+1 == len(causes) {
+				end = left(k+1) + width*.45
+			}
+			on, err := plotter.NewLine(plotter.XYs{{X: x0, Y: next}, {X: end, Y: next}})
 			if err != nil {
 				return panel{}, err
 			}
 			on.LineStyle = draw.LineStyle{Color: paint, Width: .5, Dashes: dashes[f%len(dashes)]}
 			p.plot.Add(on, bar)
 			notes.XYs = append(notes.XYs, plotter.XY{X: (x0 + x1) / 2, Y: min(level, next)})
-			notes.Labels = append(notes.Labels, fmt.Sprintf("%.1f", math.Round((level-next)*1000)/10))
+			notes.Labels = append(notes.Labels, change(next-level))
 			level = next
 		}
 		labels, err := plotter.NewLabels(notes)

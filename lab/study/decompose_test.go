@@ -2,6 +2,7 @@ package study
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"meshbench/lab/mesh"
@@ -52,7 +53,7 @@ func TestTruth(t *testing.T) {
 func TestDecompose(t *testing.T) {
 	cfg := Config{Sources: []Source{{}}, Objectives: objective.Paper()[:1]}.Small()
 	for k := range cfg.Settings {
-		cfg.Settings[k].PPO.TotalSteps = 8192
+		cfg.Settings[k].PPO.TotalSteps = 4096
 	}
 	shares, err := New(cfg).Decompose(context.Background())
 	if err != nil {
@@ -95,10 +96,11 @@ func TestAblation(t *testing.T) {
 		cfg.Settings[k].PPO.TotalSteps = 4096
 	}
 	names := map[string]bool{}
-	variants := Variants(source, cfg.Settings[0], cfg.Settings[1])
-	for _, v := range variants {
-		names[v.Setting.describe()] = true
+	for _, v := range Variants(source, Paper(), Best()) {
+		v.Setting.Name = ""
+		names[fmt.Sprint(v.Setting.describe(), v.Mean)] = true
 	}
+	variants := Variants(source, cfg.Settings[0], cfg.Settings[1])
 	if len(names) != len(variants) {
 		t.Errorf("%d variants, of which %d differ", len(variants), len(names))
 	}

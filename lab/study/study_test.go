@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"meshbench/lab/load"
 	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
 	"meshbench/lab/sim"
@@ -56,14 +57,14 @@ func TestCache(t *testing.T) {
 // is drawn and written.
 func TestRun(t *testing.T) {
 	ctx := context.Background()
-	source, err := Virtual(ctx, 1500, 3)
+	source, err := Virtual(ctx, 800, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{Sources: []Source{source}, Cache: &Cache{Dir: t.TempDir(), Code: "test"}}.Small()
-	cfg.Objectives = objective.Paper()[:2]
+	cfg.Objectives = objective.Paper()[:1]
 	for k := range cfg.Settings {
-		cfg.Settings[k].PPO.TotalSteps = 8192
+		cfg.Settings[k].PPO.TotalSteps = 4096
 	}
 	r, err := Run(ctx, cfg)
 	if err != nil {
@@ -157,7 +158,9 @@ func TestTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, err := Train(ctx, r, Best().Short(.2), 1, nil)
+	set := Best().Short(.2)
+	set.Load = load.Random{}
+	trained, err := Train(ctx, r, set, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
