@@ -1,16 +1,8 @@
 #!/bin/bash
-# build.sh: what has to be there before the control plane can start: packages,
-# binaries, images. Each part is made once and kept in .cluster/.
+# build.sh PART: what has to be there before the control plane can start:
+# binaries and images. Each part is made once and kept in .cluster/.
 . "$(dirname "$0")/env.sh"
 mkdir -p "$BIN" "$IMAGES" "$LOGS"
-
-packages() {
-  command -v etcd >/dev/null && command -v containerd >/dev/null && command -v runc >/dev/null &&
-    command -v iptables >/dev/null && [ -x /usr/lib/cni/bridge ] && return
-  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-    etcd-server containerd runc containernetworking-plugins iptables; } >"$LOGS/apt.log" 2>&1 ||
-    { echo "cluster: apt-get failed: $(tail -1 "$LOGS/apt.log")" >&2; exit 1; }
-}
 
 control_plane() {
   [ "$BIN/kubelet" -nt "$HERE/control-plane/go.mod" ] && [ -x "$BIN/pilot-discovery" ] && return

@@ -7,7 +7,12 @@ BIN=$STATE/bin RUN=$STATE/run LOGS=$STATE/logs IMAGES=$STATE/images PKI=$STATE/r
 SOCKETS=/run/meshbench            # containerd's: a socket's path is short
 NETNS=meshbench                   # the network namespace of all of it; no route leads out
 HOST=172.30.0.1                   # of the control plane, on a bridge in NETNS
+PATH=$PATH:/usr/sbin:/sbin         # not on everybody's
 GO=${GO:-go} PYTHON=${PYTHON:-python3}
+
+# Where a cluster runs, a file names the folder that began it: it is left alone
+# by the scripts of every other.
+owner() { cat "$SOCKETS/owner" 2>/dev/null || echo "$ROOT"; }
 
 inside() { nsenter --net=/run/netns/$NETNS "$@"; }
 kubectl_() { inside kubectl --kubeconfig "$PKI/admin.kubeconfig" "$@"; }

@@ -5,6 +5,7 @@
 mkdir -p "$RUN" "$LOGS"
 
 network() {
+  mkdir -p "$SOCKETS" && echo "$ROOT" >"$SOCKETS/owner"
   ip netns list | grep -qw $NETNS || ip netns add $NETNS
   ip -n $NETNS link set lo up
   ip -n $NETNS link show node0 >/dev/null 2>&1 || {
@@ -17,7 +18,7 @@ network() {
 
 containerd_() {
   running containerd && return
-  mkdir -p "$SOCKETS" "$RUN/cni"
+  mkdir -p "$RUN/cni"
   cat >"$RUN/cni/10-bridge.conflist" <<Y
 {"cniVersion":"0.4.0","name":"meshbench","plugins":[
  {"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,"hairpinMode":true,
@@ -46,7 +47,7 @@ state = "$SOCKETS/containerd"
     bin_dir = "/usr/lib/cni"
     conf_dir = "$RUN/cni"
 Y
-  begin containerd containerd --config "$RUN/containerd.toml"
+  begin containerd "$PYTHON" "$HERE/short-slices.py" containerd --config "$RUN/containerd.toml"
   until_ 20 containerd ctr_ version
 }
 
@@ -135,6 +136,16 @@ webhook() {
   until_ 60 "injection webhook" bash -c "[ -n \"\$(nsenter --net=/run/netns/$NETNS kubectl --kubeconfig $PKI/admin.kubeconfig get mutatingwebhookconfiguration istio-sidecar-injector -o jsonpath='{.webhooks[0].clientConfig.caBundle}')\" ]"
 }
 
+# bare_pod shows that this machine can run a pod at all.
+bare_pod() {
+  kubectl_ get deployment -n meshbench front >/dev/null 2>&1 && return # it did
+  until_ 30 "service account" kubectl_ get serviceaccount default
+  kubectl_ delete pod bare --ignore-not-found --grace-period=1 >/dev/null
+  kubectl_ run bare --image=meshbench.local/pause:local --image-pull-policy=Never --restart=Never >/dev/null
+  kubectl_ wait --for=condition=Ready pod/bare --timeout=120s >/dev/null
+  kubectl_ delete pod bare --grace-period=1 --wait=false >/dev/null
+}
+
 mesh() {
   kubectl_ create namespace meshbench --dry-run=client -o yaml | kubectl_ apply -f - >/dev/null 2>&1
   kubectl_ -n meshbench get secret meshbench-control >/dev/null 2>&1 ||
@@ -142,7 +153,7 @@ mesh() {
   until_ 30 "root certificate of the mesh" kubectl_ -n meshbench get configmap istio-ca-root-cert
   until_ 30 "objects of the mesh" kubectl_ apply -k "$ROOT/cluster/overlays/local"
   for d in node1 node2 front generator; do
-    kubectl_ -n meshbench rollout status deployment/$d --timeout=180s >/dev/null
+    kubectl_ -n meshbench rollout status deployment/$d --timeout=300s >/dev/null
   done
 }
 
