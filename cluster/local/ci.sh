@@ -12,7 +12,7 @@ skip() { echo "SKIPPED: cluster tests: $(tr '\n' ' ' <<<"$1" | sed 's/cluster: /
 left() { echo $((end - ending - SECONDS)); }
 spare=$(($(left) - tests))
 [ "$spare" -gt 0 ] || skip "they need $(((tests + ending) / 60)) minutes, and ${1:-55} are left"
-[ ! -e /run/netns/$NETNS ] || skip "a cluster is up already, and left alone"
+[ ! -e /run/netns/$NETNS ] || skip "a cluster is up already, that of $(owner), and left alone"
 mkdir -p "$LOGS"
 lacks=$("$HERE/need.sh" 2>&1) || skip "$lacks"
 

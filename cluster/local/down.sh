@@ -2,6 +2,7 @@
 # down.sh: ends what `up` began, by process number, and takes away mounts,
 # cgroups and network namespaces. Binaries and images stay.
 . "$(dirname "$0")/env.sh"
+[ "$(owner)" = "$ROOT" ] || { echo "cluster: the one that runs is that of $(owner), and left alone" >&2; exit 0; }
 set +e
 apiserver=$(cat "$RUN/apiserver.pid" 2>/dev/null)
 for name in kubelet istiod scheduler controller-manager apiserver etcd; do

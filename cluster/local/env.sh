@@ -10,6 +10,10 @@ HOST=172.30.0.1                   # of the control plane, on a bridge in NETNS
 PATH=$PATH:/usr/sbin:/sbin         # not on everybody's
 GO=${GO:-go} PYTHON=${PYTHON:-python3}
 
+# Where a cluster runs, a file names the folder that began it: it is left alone
+# by the scripts of every other.
+owner() { cat "$SOCKETS/owner" 2>/dev/null || echo "$ROOT"; }
+
 inside() { nsenter --net=/run/netns/$NETNS "$@"; }
 kubectl_() { inside kubectl --kubeconfig "$PKI/admin.kubeconfig" "$@"; }
 ctr_() { ctr --address "$SOCKETS/containerd.sock" --namespace k8s.io "$@"; }

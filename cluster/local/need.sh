@@ -21,6 +21,7 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; th
 fi
 
 lacks=()
+[ "$(owner)" = "$ROOT" ] || lacks+=("room for a second cluster: that of $(owner) is up")
 [ "$(uname -s)" = Linux ] && [ "$(uname -m)" = x86_64 ] || lacks+=("Linux on x86_64 (this is $(uname -sm))")
 [ "$(id -u)" = 0 ] || lacks+=("root: it makes a network namespace, mounts and cgroups")
 command -v "$GO" >/dev/null || lacks+=("$GO: Go 1.26 or newer")

@@ -5,6 +5,7 @@
 mkdir -p "$RUN" "$LOGS"
 
 network() {
+  mkdir -p "$SOCKETS" && echo "$ROOT" >"$SOCKETS/owner"
   ip netns list | grep -qw $NETNS || ip netns add $NETNS
   ip -n $NETNS link set lo up
   ip -n $NETNS link show node0 >/dev/null 2>&1 || {
@@ -17,7 +18,7 @@ network() {
 
 containerd_() {
   running containerd && return
-  mkdir -p "$SOCKETS" "$RUN/cni"
+  mkdir -p "$RUN/cni"
   cat >"$RUN/cni/10-bridge.conflist" <<Y
 {"cniVersion":"0.4.0","name":"meshbench","plugins":[
  {"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,"hairpinMode":true,
@@ -46,7 +47,7 @@ state = "$SOCKETS/containerd"
     bin_dir = "/usr/lib/cni"
     conf_dir = "$RUN/cni"
 Y
-  begin containerd containerd --config "$RUN/containerd.toml"
+  begin containerd "$PYTHON" "$HERE/short-slices.py" containerd --config "$RUN/containerd.toml"
   until_ 20 containerd ctr_ version
 }
 
