@@ -27,6 +27,7 @@ import (
 	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
 	"meshbench/lab/policy"
+	"meshbench/lab/sim"
 	"meshbench/lab/study"
 	"meshbench/lab/testbed"
 	"meshbench/lab/trace"
@@ -254,21 +255,29 @@ func TestClusterCollect(t *testing.T) {
 	t.Logf("patch to traffic: %d patches, median %.0f ms, at most %.0f ms", len(d), 1e3*d[len(d)/2], 1e3*d[len(d)-1])
 }
 
-// A policy learned from the local testbed's trace beside a random one, under
-// both loads. The proxies take some ms a request that the trace knows nothing
-// of, times the time scale, and service 1 is to answer within 35 ms: on a mesh
-// that is driven fast neither comes near the optimum, so they are compared.
+// A policy learned from a short trace of this mesh, beside a random one, under
+// both loads. Steps are short, in the trace and in the trial alike, so that the
+// model's rewards are those of such steps. A trace is kept for as long as the
+// mesh is up.
 func TestClusterTrial(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	cfg := clusterConfig(t)
+	cfg.Timing.Step = 2
+	bed := clusterBed(t, cfg)
 	ctx := context.Background()
 	root, err := study.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := study.Collected(filepath.Join(root, study.Local))
+	file := filepath.Join(root, ".cluster", "run", "trace.csv")
+	const rows = 400
+	if n, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Steps: rows, Seed: 8, Reference: -1}); err != nil || n != rows {
+		t.Fatal(n, err)
+	}
+	s, err := study.Collected(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Forest.MinLeaf = rows / 2 // so few rows bear no splits, only the regression within leaves
 	model, err := s.Learn(ctx, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -282,6 +291,11 @@ func TestClusterTrial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	inModel, err := policyANR(reference, learned, model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("in the model the learned policy has ANR %.3f", inModel)
 	random := study.Entrant{Name: "random", New: func(int) (policy.Policy, error) { return &policy.Random{Space: model.Space()}, nil }}
 	ppo := study.Entrant{Name: "ppo", New: func(int) (policy.Policy, error) { return learned.Policy(model.Space()) }}
 	mean := map[string]float64{} // ANR over both loads
@@ -295,9 +309,21 @@ func TestClusterTrial(t *testing.T) {
 		t.Logf("%s, %s load, %d steps: ANR %.3f, %d marked %q", r.Policy, r.Pattern, len(r.Steps), r.ANR(), len(marks), marks)
 		mean[r.Policy] += r.ANR() / 2
 	}
-	if !(mean["ppo"] > mean["random"]) {
-		t.Errorf("mean ANR %.3f, random %.3f", mean["ppo"], mean["random"])
+	// The model foresees too much where noise made a few rows look good, so ANR
+	// stays below 1.
+	const least, lead = .6, .2
+	if !(mean["ppo"] > least && mean["ppo"] > mean["random"]+lead) {
+		t.Errorf("mean ANR %.3f, random %.3f; want more than %g, and %g more than random", mean["ppo"], mean["random"], least, lead)
 	}
+}
+
+// policyANR is that of a learned policy in the model that it was learned from.
+func policyANR(r *sim.Rewards, learned study.Trained, model *sim.Model) (float64, error) {
+	p, err := learned.Policy(model.Space())
+	if err != nil {
+		return 0, err
+	}
+	return study.ExactANR(r, p, study.Loads(model.Mesh()))
 }
 
 func marksOf(r anr.Run) (marks []string) {
