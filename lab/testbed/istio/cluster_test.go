@@ -269,7 +269,7 @@ func TestClusterTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, ".cluster", "run", "trace.csv")
-	const rows = 400
+	const rows = 300
 	if n, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Steps: rows, Seed: 8, Reference: -1}); err != nil || n != rows {
 		t.Fatal(n, err)
 	}
