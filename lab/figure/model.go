@@ -41,17 +41,10 @@ func Dots(a Axes, bars ...Bar) (Figure, error) {
 	for _, b := range bars {
 		k := name[b.Name]
 		x := float64(group[b.Group]) + .7*(float64(k)+.5)/float64(len(names)) - .35
-		c := palette[k%len(palette)]
-		dot, err := plotter.NewScatter(plotter.XYs{{X: x, Y: b.Value}})
+		dot, bar, err := whisker(x, b.Value, b.Lo, b.Hi, palette[k%len(palette)], marks[k%len(marks)])
 		if err != nil {
 			return Figure{}, fmt.Errorf("figure: %s, %s: %w", b.Group, b.Name, err)
 		}
-		dot.GlyphStyle = draw.GlyphStyle{Color: c, Radius: 2.2, Shape: marks[k%len(marks)]}
-		bar, err := plotter.NewLine(plotter.XYs{{X: x, Y: b.Lo}, {X: x, Y: b.Hi}})
-		if err != nil {
-			return Figure{}, fmt.Errorf("figure: interval of %s, %s: %w", b.Group, b.Name, err)
-		}
-		bar.LineStyle = draw.LineStyle{Color: c, Width: 1}
 		p.plot.Add(bar, dot)
 		if !seen[b.Name] {
 			seen[b.Name] = true
@@ -153,4 +146,19 @@ func density(t Predicted) (*plot.Plot, error) {
 	p.Add(diagonal)
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, limit, 0, limit
 	return p, nil
+}
+
+// whisker is a mark at a value with a line for its interval.
+func whisker(x, y, lo, hi float64, c color.Color, mark draw.GlyphDrawer) (*plotter.Scatter, *plotter.Line, error) {
+	dot, err := plotter.NewScatter(plotter.XYs{{X: x, Y: y}})
+	if err != nil {
+		return nil, nil, err
+	}
+	dot.GlyphStyle = draw.GlyphStyle{Color: c, Radius: 2.2, Shape: mark}
+	line, err := plotter.NewLine(plotter.XYs{{X: x, Y: lo}, {X: x, Y: hi}})
+	if err != nil {
+		return nil, nil, fmt.Errorf("interval: %w", err)
+	}
+	line.LineStyle = draw.LineStyle{Color: c, Width: 1}
+	return dot, line, nil
 }

@@ -130,16 +130,10 @@ func waterfall(a Axes, causes []string, w WaterfallPanel) (panel, error) {
 		}
 		labels.Offset = vg.Point{Y: -1}
 		x := left(len(causes)) + width*.45
-		dot, err := plotter.NewScatter(plotter.XYs{{X: x, Y: level}})
+		dot, spread, err := whisker(x, level, fall.Lo, fall.Hi, paint, marks[f%len(marks)])
 		if err != nil {
 			return panel{}, fmt.Errorf("figure: %s, %s: %w", w.Title, fall.Name, err)
 		}
-		dot.GlyphStyle = draw.GlyphStyle{Color: paint, Radius: 2.2, Shape: marks[f%len(marks)]}
-		spread, err := plotter.NewLine(plotter.XYs{{X: x, Y: fall.Lo}, {X: x, Y: fall.Hi}})
-		if err != nil {
-			return panel{}, fmt.Errorf("figure: %s, %s: %w", w.Title, fall.Name, err)
-		}
-		spread.LineStyle = draw.LineStyle{Color: paint, Width: 1}
 		p.plot.Add(spread, dot, labels)
 		p.legend = append(p.legend, entry{fall.Name, []plot.Thumbnailer{dot}})
 	}
