@@ -139,6 +139,7 @@ func waterfall(a Axes, causes []string, w WaterfallPanel) (panel, error) {
 	}
 	p.plot.NominalX(append(append([]string(nil), causes...), a.X)...)
 	p.plot.X.Label.Text = ""
+	p.plot.X.Tick.Label.Font.Size = 6 // five of them in a third of a page
 	p.plot.X.Min, p.plot.X.Max = -.5, last+.5
 	if a.Min != 0 || a.Max != 0 {
 		p.plot.Y.Min, p.plot.Y.Max = a.Min, a.Max
