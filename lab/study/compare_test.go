@@ -38,7 +38,7 @@ func TestScikitLearn(t *testing.T) {
 // table, and the same twice. A joint model has the fewest candidates.
 func TestCompare(t *testing.T) {
 	ctx := context.Background()
-	source, err := Virtual(ctx, 400, 3)
+	source, err := Virtual(ctx, 200, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
