@@ -411,7 +411,7 @@ func TestNotFollowing(t *testing.T) {
 	})
 	for range 2 {
 		x, routed := w.measure(t, bed, action(0, 1, 0, 0))
-		if !strings.HasPrefix(x.Mark, "the mesh did not follow within 0.15 s: service1 is not yet routed 0/100: ") || routed["service1 node2"] > 0 {
+		if !strings.HasPrefix(x.Mark, "the mesh did not follow within 0.5 s: service1 is not yet routed 0/100: ") || routed["service1 node2"] > 0 {
 			t.Errorf("mark %q, routed %v", x.Mark, routed)
 		}
 	}

@@ -299,7 +299,7 @@ func (w *world) startFront(t *testing.T) {
 
 // config is that of a testbed on the world, impatient.
 func (w *world) config() Config {
-	return Config{Kubernetes: w.kube, Dynamic: w.dynamic, Front: w.front.URL, LocalLoad: w.front.URL, Patience: .15, Follow: .15,
+	return Config{Kubernetes: w.kube, Dynamic: w.dynamic, Front: w.front.URL, LocalLoad: w.front.URL, Patience: .5, Follow: .5,
 		Timing: testbed.Timing{Step: 1, Settle: -1}, MaxLag: 10}
 }
 
@@ -318,12 +318,12 @@ func action(p11, p21, b1, b2 float64) mesh.Action {
 	return mesh.Action{Route: []float64{p11, 1 - p11, p21, 1 - p21}, Block: []float64{b1, b2}}
 }
 
-// measure makes a step of 50 requests/s of each service and returns it with what
+// measure makes a step of 8 requests/s of each service and returns it with what
 // the mesh routed where.
 func (w *world) measure(t *testing.T, bed *Testbed, a mesh.Action) (mesh.Measurement, map[string]int) {
 	t.Helper()
 	w.set(func() { clear(w.routed) })
-	x, err := bed.Measure(context.Background(), mesh.Load{50, 50}, a)
+	x, err := bed.Measure(context.Background(), mesh.Load{8, 8}, a)
 	if err != nil {
 		t.Fatal(err)
 	}
