@@ -32,6 +32,7 @@ for part in control_plane envoy proxy_image mesh_images; do
 done
 
 trap '"$HERE/down.sh"' EXIT
+trap 'exit 143' INT TERM
 code=0
 "$HERE/up.sh" 2>"$LOGS/up.err" || code=$?
 cat "$LOGS/up.err" >&2

@@ -16,7 +16,7 @@ owner() { cat "$SOCKETS/owner" 2>/dev/null || echo "$ROOT"; }
 
 inside() { nsenter --net=/run/netns/$NETNS "$@"; }
 kubectl_() { inside kubectl --kubeconfig "$PKI/admin.kubeconfig" "$@"; }
-ctr_() { ctr --address "$SOCKETS/containerd.sock" --namespace k8s.io "$@"; }
+ctr_() { ctr --connect-timeout 2s --address "$SOCKETS/containerd.sock" --namespace k8s.io "$@"; }
 
 # begin NAME COMMAND...: a process of the control plane, ended by `down`.
 # nsenter and setsid become the command, so that the number is its own.
@@ -30,10 +30,9 @@ running() { [ -f "$RUN/$1.pid" ] && kill -0 "$(cat "$RUN/$1.pid")" 2>/dev/null; 
 
 # until_ SECONDS WHAT COMMAND...: waits until the command succeeds.
 until_() {
-  local left=$(( $1 * 5 )) what=$2; shift 2
+  local end=$((SECONDS + $1)) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do
-    left=$((left - 1))
-    [ "$left" -gt 0 ] || { echo "cluster: $what: not within the time; logs are in ${LOGS#"$ROOT"/}" >&2; exit 1; }
+    [ $SECONDS -lt $end ] || { echo "cluster: $what: not within the time; logs are in ${LOGS#"$ROOT"/}" >&2; exit 1; }
     sleep .2
   done
 }
