@@ -72,6 +72,15 @@ func newBlock(f *Forest, levels [][]float64) *block {
 		field := always
 		if wide > 1 {
 			field = (1<<wide - 1) << bit
+		}
+		cut := func(left int) sides { // so many levels go left
+			low := field
+			if left < wide {
+				low = (1<<left - 1) << bit
+			}
+			return sides{low, field &^ low}
+		}
+		if wide > 1 {
 			end += wide
 			if n := len(p.groups); n == 0 || end-p.groups[n-1].shift > groupLevels {
 				p.groups = append(p.groups, newGroup(bit))
@@ -80,23 +89,17 @@ func newBlock(f *Forest, levels [][]float64) *block {
 			p.all |= field
 			p.lowest |= 1 << bit
 			for l := 1; l < wide; l++ {
-				low := box(1<<l-1) << bit
-				p.levels[bit+l] = sides{low, field &^ low}
+				p.levels[bit+l] = cut(l)
 			}
 			p.cells *= wide
 		}
 		p.base[j] = len(p.sides)
 		left := 0
-		for _, cut := range f.cuts[j] {
-			for left < wide && levels[j][left] <= cut {
+		for _, threshold := range f.cuts[j] {
+			for left < wide && levels[j][left] <= threshold {
 				left++
 			}
-			s := sides{left: field}
-			if left < wide {
-				s.left = (1<<left - 1) << bit
-			}
-			s.right = field &^ s.left
-			p.sides = append(p.sides, s)
+			p.sides = append(p.sides, cut(left))
 		}
 	}
 	p.base[leafMark] = len(p.sides) - (maxThresholds - 1)

@@ -53,8 +53,8 @@ type ModelConfig struct {
 
 // Model is a system model (paper, Eq. 5): (load, action) to delays and carried
 // load, by random forests. It answers for the actions of its space at any
-// load; whole action tables are computed at once and kept, up to 8,192 of them. It is safe for
-// concurrent use.
+// load; whole action tables are computed at once and kept, up to 8,192 of them.
+// It is safe for concurrent use.
 type Model struct {
 	kind  Kind
 	mesh  mesh.Mesh
@@ -383,19 +383,12 @@ func (m *Model) Table(load mesh.Load) (*Table, error) {
 // row returns the targets for action k of the space, which is a: of the table,
 // but where a table is dear and the load may not come again. It may be shared.
 func (m *Model) row(load mesh.Load, k int, a mesh.Action) ([]float64, error) {
-	if m.nodes != nil {
+	var buf [64]byte
+	if m.nodes != nil && !m.tables.worth(loadKey(buf[:0], load)) {
 		if err := m.check(load); err != nil {
 			return nil, err
 		}
-		var buf [64]byte
-		t, ok, err := m.tables.ask(loadKey(buf[:0], load), func() (*Table, error) { return m.tabulate(append(mesh.Load(nil), load...)) })
-		switch {
-		case err != nil:
-			return nil, err
-		case !ok:
-			return m.predict(load, a), nil
-		}
-		return t.Row(k), nil
+		return m.predict(load, a), nil
 	}
 	t, err := m.Table(load)
 	if err != nil {

@@ -83,78 +83,68 @@ func (r *Rewards) At(load mesh.Load) (*RewardTable, error) {
 }
 
 // at returns what the actions of the space are worth at a load, by number.
-func (r *Rewards) at(load mesh.Load) (func(k int) float64, error) {
+func (r *Rewards) at(load mesh.Load) (func(k int) (float64, error), error) {
 	m := r.model
+	if err := m.check(load); err != nil {
+		return nil, err
+	}
 	e, err := r.objective.Bind(m.mesh)
 	if err != nil {
 		return nil, err
-	}
-	x := mesh.NewMeasurement(m.mesh)
-	if r.expected && m.nodes != nil {
-		if err := m.check(load); err != nil {
-			return nil, err
-		}
-		o := m.nodes.outlook(load)
-		return func(k int) (v float64) {
-			a := m.space.At(k)
-			o.set(a)
-			for s := range points {
-				o.point(s, &x)
-				v += e.Reward(load, a, x) / points
-			}
-			return v
-		}, nil
 	}
 	utility, err := r.expectedUtilities(load)
 	if err != nil {
 		return nil, err
 	}
-	t, err := m.Table(load)
-	if err != nil {
-		return nil, err
-	}
-	return func(k int) float64 {
-		a := m.space.At(k)
-		m.measurement(&x, t.Row(k), load, a)
-		if utility == nil {
-			return e.Reward(load, a, x)
+	x := mesh.NewMeasurement(m.mesh)
+	value := func(k int, a mesh.Action) (float64, error) {
+		y, err := m.row(load, k, a)
+		if err != nil {
+			return 0, err
 		}
-		return e.Expected(load, a, x, utility[k])
+		m.measurement(&x, y, load, a)
+		if utility != nil {
+			return e.Expected(load, a, x, utility[k]), nil
+		}
+		return e.Reward(load, a, x), nil
+	}
+	if r.expected && m.nodes != nil {
+		o := m.nodes.outlook(load)
+		value = func(_ int, a mesh.Action) (v float64, err error) {
+			o.set(a)
+			for s := range points {
+				o.point(s, &x)
+				v += e.Reward(load, a, x) / points
+			}
+			return v, nil
+		}
+	}
+	return func(k int) (float64, error) {
+		a := m.space.At(k)
+		v, err := value(k, a)
+		if err == nil && math.IsNaN(v) {
+			err = fmt.Errorf("sim: objective %q gives no number for load %v and action %s", r.objective.Name, load, m.mesh.FormatAction(a))
+		}
+		return v, err
 	}, nil
 }
 
 // one returns the reward of action k: of the table, but where a table is dear
 // and the load may not come again.
 func (r *Rewards) one(load mesh.Load, k int) (float64, error) {
-	if r.model.nodes == nil {
-		t, err := r.At(load)
+	var buf [64]byte
+	if r.model.nodes != nil && !r.tables.worth(loadKey(buf[:0], load)) {
+		value, err := r.at(load)
 		if err != nil {
 			return 0, err
 		}
-		return t.Reward[k], nil
+		return value(k)
 	}
-	var buf [64]byte
-	t, ok, err := r.tables.ask(loadKey(buf[:0], load), func() (*RewardTable, error) { return r.compute(append(mesh.Load(nil), load...)) })
+	t, err := r.At(load)
 	if err != nil {
 		return 0, err
 	}
-	if ok {
-		return t.Reward[k], nil
-	}
-	value, err := r.at(load)
-	if err != nil {
-		return 0, err
-	}
-	v := value(k)
-	return v, r.check(load, k, v)
-}
-
-// check refuses a reward that is missing.
-func (r *Rewards) check(load mesh.Load, k int, reward float64) error {
-	if math.IsNaN(reward) {
-		return fmt.Errorf("sim: objective %q gives no number for load %v and action %s", r.objective.Name, load, r.model.mesh.FormatAction(r.model.space.At(k)))
-	}
-	return nil
+	return t.Reward[k], nil
 }
 
 func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
@@ -165,8 +155,7 @@ func (r *Rewards) compute(load mesh.Load) (*RewardTable, error) {
 	}
 	out := &RewardTable{Reward: make([]float64, m.space.Len()), Best: math.Inf(-1)}
 	for k := range out.Reward {
-		out.Reward[k] = value(k)
-		if err := r.check(load, k, out.Reward[k]); err != nil {
+		if out.Reward[k], err = value(k); err != nil {
 			return nil, err
 		}
 		out.Best = max(out.Best, out.Reward[k])
