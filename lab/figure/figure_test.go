@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -139,6 +140,21 @@ func TestGolden(t *testing.T) {
 		if !bytes.Equal(got.Bytes(), want) {
 			t.Errorf("%s differs from %s", tt.name, golden)
 		}
+	}
+}
+
+func TestRunAdd(t *testing.T) {
+	var r figure.Run
+	r.Add([]float64{5, 10}, []float64{4, 10}, nil)
+	r.Add([]float64{6, 11}, []float64{5, 9}, nil)
+	want := figure.Run{Offered: [][]float64{{5, 6}, {10, 11}}, Carried: [][]float64{{4, 5}, {10, 9}}, Delay: [][]float64{}}
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("%v, want %v", r, want)
+	}
+	var watched figure.Run
+	watched.Add([]float64{5}, []float64{5}, []float64{.03})
+	if watched.Delay[0][0] != .03 {
+		t.Errorf("delays %v", watched.Delay)
 	}
 }
 

@@ -158,6 +158,22 @@ type Run struct {
 	ANR              float64
 }
 
+// Add appends a step: loads and delays by service, delay nil where none is
+// drawn.
+func (r *Run) Add(offered, carried, delay []float64) {
+	for _, to := range []struct {
+		series *[][]float64
+		values []float64
+	}{{&r.Offered, offered}, {&r.Carried, carried}, {&r.Delay, delay}} {
+		if *to.series == nil {
+			*to.series = make([][]float64, len(to.values))
+		}
+		for i, v := range to.values {
+			(*to.series)[i] = append((*to.series)[i], v)
+		}
+	}
+}
+
 // Evaluation draws a run (paper, Figs. 5 and 6): (a) offered and carried load,
 // a panel per service, (b) NR with its mean.
 func Evaluation(r Run) (Figure, error) {

@@ -23,6 +23,14 @@ func PaperTargets() []Target {
 	return []Target{{Goal: .035, Centre: .050}, {Goal: .110, Centre: .113}}
 }
 
+// PaperGoals are the O_i of PaperTargets, s.
+func PaperGoals() (goals []float64) {
+	for _, t := range PaperTargets() {
+		goals = append(goals, t.Goal)
+	}
+	return goals
+}
+
 // Utility is r_i(d) for response time d in s (paper, Section II and Fig. 3): 1
 // for d <= O_i, else 1/(1+exp(s(d-c_i))). A missing response time (NaN) has no
 // utility: 0.

@@ -19,7 +19,6 @@ import (
 	"meshbench/lab/figure"
 	"meshbench/lab/forest"
 	"meshbench/lab/internal/atomicfile"
-	"meshbench/lab/mesh"
 	"meshbench/lab/objective"
 	"meshbench/lab/sim"
 	"meshbench/lab/trace"
@@ -194,13 +193,10 @@ func (r *Result) Curve(source, objective, setting string) figure.Series {
 }
 
 // Drawn converts a run for drawing.
-func Drawn(run anr.Run, m mesh.Mesh) figure.Run {
-	d := figure.Run{NR: run.NR(), ANR: run.ANR(), Offered: make([][]float64, m.M()), Carried: make([][]float64, m.M())}
+func Drawn(run anr.Run) figure.Run {
+	d := figure.Run{NR: run.NR(), ANR: run.ANR()}
 	for _, s := range run.Steps {
-		for i := range m.M() {
-			d.Offered[i] = append(d.Offered[i], s.Load[i])
-			d.Carried[i] = append(d.Carried[i], s.Carried[i])
-		}
+		d.Add(s.Load, s.Carried, nil)
 	}
 	return d
 }
@@ -342,7 +338,7 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		if !ok {
 			return figure.Run{}, fmt.Errorf("study: nothing evaluated for %s under %s load", objective, load)
 		}
-		return Drawn(c.Median(), m), nil
+		return Drawn(c.Median()), nil
 	}
 	onTestbed := func(load string) (figure.Run, error) {
 		c, ok := r.longest(func(c Cell) bool {
@@ -351,7 +347,7 @@ func (r *Result) Draw(ctx context.Context, dir string, names ...string) ([]strin
 		if !ok {
 			return figure.Run{}, fmt.Errorf("%w under %s load", errNoTrial, load)
 		}
-		return Drawn(c.Median(), m), nil
+		return Drawn(c.Median()), nil
 	}
 	evaluation := func(objective, load string, draw func(figure.Run) (figure.Figure, error)) func() (figure.Figure, error) {
 		return func() (figure.Figure, error) {
