@@ -16,9 +16,8 @@ const (
 	// abreast is the number of trees whose leaves are found before their values
 	// are added up.
 	abreast = 4
-	// topNodes is the number of nodes after which what is left of a tree is gone
-	// through subtree by subtree, whose nodes lie together.
-	topNodes = 128
+	// spare is room for what is written, or read ahead, beyond a queue's end.
+	spare = 33
 )
 
 // box is a set of a block's combinations, all those of some levels of each
@@ -31,8 +30,9 @@ const always box = 1 << boxLevels
 type sides struct{ left, right box }
 
 // block is a grid that is small enough for its boxes to be words. A tree is gone
-// through breadth first, from the box of all combinations: the boxes that reach
-// its nodes divide on the way down, without a branch that depends on the tree.
+// through breadth first, from the box of all combinations, which is the order of
+// its nodes in memory: the boxes that reach them divide on the way down, without
+// a branch that depends on the tree.
 type block struct {
 	forest *Forest
 	cells  int
@@ -46,12 +46,11 @@ type block struct {
 	lowest box // bits of the lowest levels
 	groups []group
 
-	top, queue, leaves queue
+	queue, leaves queue
 	// value is the leaf value of each combination, and of one that nobody
 	// reads, in some trees.
-	value   [abreast][]uint32
-	sums    []float64 // combinations x outputs
-	touched node      // so that reading a tree is not left out
+	value [abreast][]uint32
+	sums  []float64 // combinations x outputs
 }
 
 // queue holds boxes with the node, or the leaf value, that they reach.
@@ -102,6 +101,11 @@ func newBlock(f *Forest, levels [][]float64) *block {
 			p.sides = append(p.sides, cut(left))
 		}
 	}
+	longest := 0
+	for _, t := range f.trees {
+		longest = max(longest, len(t))
+	}
+	p.queue, p.leaves = newQueue(longest+spare), newQueue(longest+spare+2*p.cells)
 	p.base[leafMark] = len(p.sides) - (maxThresholds - 1)
 	p.sides = append(p.sides, sides{})
 	for k := range p.value {
@@ -124,32 +128,18 @@ func (p *block) predict() {
 
 // tree writes the leaf values of a tree that all combinations reach.
 func (p *block) tree(value []uint32, t []node) {
-	if need := len(t) + 2; len(p.queue.at) < need {
-		p.top, p.queue, p.leaves = newQueue(topNodes+2), newQueue(need), newQueue(need+2*p.cells)
-	}
-	// Reading a tree in order first is faster than waiting for its nodes.
-	for i := 0; i < len(t); i += 8 {
-		p.touched += t[i]
-	}
-	p.top.at[0], p.top.box[0] = 0, p.all
-	from, to, leaves := p.descend(t, p.top, topNodes)
-	p.spread(value, leaves)
-	for ; from < to; from++ {
-		p.queue.at[0], p.queue.box[0] = p.top.at[from], p.top.box[from]
-		_, _, leaves = p.descend(t, p.queue, len(t))
-		p.spread(value, leaves)
-	}
+	p.spread(value, p.descend(t))
 }
 
-// descend goes down from the first of a queue until the queue is empty or has
-// had the given number of nodes; from and to are what is left of it then. It
-// writes the leaves that it meets.
-func (p *block) descend(t []node, q queue, nodes int) (from, to, leaves int) {
+// descend goes down a tree and leaves the leaves that it meets, of which it
+// returns the number.
+func (p *block) descend(t []node) (leaves int) {
+	q := p.queue
+	q.at[0], q.box[0] = 0, p.all
 	if useAVX2 {
-		return descendAVX2(p, &t[0], &q.at[0], &q.box[0], nodes)
+		return descendAVX2(p, &t[0], &q.at[0], &q.box[0])
 	}
-	to = 1
-	for ; from < to && to < nodes; from++ {
+	for from, to := 0, 1; from < to; from++ {
 		b, n := q.box[from], t[q.at[from]]
 		s := p.sides[p.base[n.feature()]+int(n.cut())]
 		// What is written beyond the end is overwritten.
@@ -160,7 +150,7 @@ func (p *block) descend(t []node, q queue, nodes int) (from, to, leaves int) {
 		p.leaves.at[leaves], p.leaves.box[leaves] = n.value(), b
 		leaves += one(n.isLeaf())
 	}
-	return from, to, leaves
+	return leaves
 }
 
 func one(b bool) int {

@@ -3,11 +3,11 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// func descendAVX2(p *block, nodes *node, at *uint32, boxes *box, limit int) (from, to, leaves int)
+// func descendAVX2(p *block, nodes *node, at *uint32, boxes *box) (leaves int)
 //
 // DI block, R8 nodes, SI and R9 the queue, R10 and R11 the leaves, R12 sides;
 // BX from, DX to, R15 leaves.
-TEXT ·descendAVX2(SB), NOSPLIT, $0-64
+TEXT ·descendAVX2(SB), NOSPLIT, $0-40
 	MOVQ p+0(FP), DI
 	MOVQ nodes+8(FP), R8
 	MOVQ at+16(FP), SI
@@ -20,10 +20,8 @@ TEXT ·descendAVX2(SB), NOSPLIT, $0-64
 	XORQ R15, R15
 
 next:
-	CMPQ    BX, DX
-	JGE     done
-	CMPQ    DX, limit+32(FP)
-	JGE     done
+	MOVL    128(SI)(BX*4), AX       // a node that comes later
+	PREFETCHT0 (R8)(AX*8)
 	MOVL    (SI)(BX*4), AX
 	MOVQ    (R9)(BX*8), R13         // box
 	MOVQ    (R8)(AX*8), AX          // node
@@ -55,12 +53,9 @@ next:
 	MOVQ    R13, (R9)(DX*8)
 	NEGQ    R14
 	ADCQ    $0, DX
-	JMP     next
-
-done:
-	MOVQ BX, from+40(FP)
-	MOVQ DX, to+48(FP)
-	MOVQ R15, leaves+56(FP)
+	CMPQ    BX, DX
+	JL      next
+	MOVQ    R15, leaves+32(FP)
 	RET
 
 // func spreadAVX2(p *block, value *uint32, leaves int, values *float64)

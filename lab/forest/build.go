@@ -5,7 +5,9 @@ import (
 	"slices"
 )
 
-// node is one node of a tree, packed in 8 bytes so that a tree stays in cache:
+// node is one node of a tree, packed in 8 bytes so that a tree stays in cache.
+// The nodes of a tree are in breadth-first order: those that a set of rows
+// reaches, level by level, are met as they lie in memory.
 //
 //	bits  0-31  split: index of the left child, the right one follows it;
 //	            leaf: index into the forest's values
@@ -39,12 +41,15 @@ type builder struct {
 	bag   []uint32 // rows with a count, ascending
 	rows  []uint32 // of a leaf
 
-	nodes []node
+	nodes []node // in the order of growth, a child right of its sibling
 	wide  []wideCut
 	// Leaves with several rows: their nodes, rows and means.
 	sharedNodes []uint32
 	shared      leaves
 	means       []float64
+
+	// Of finish: the grown node at each place of the finished tree, and back.
+	grown, moved []uint32
 }
 
 // wideCut is the threshold of a node on a wide feature. Its rank is known only
@@ -134,13 +139,35 @@ type builtTree struct {
 	means       []float64
 }
 
-// finish returns the tree, copied to slices of the right size.
+// finish returns the tree, breadth first, copied to slices of the right size.
 func (b *builder) finish() builtTree {
-	return builtTree{
-		slices.Clone(b.nodes), slices.Clone(b.wide), slices.Clone(b.sharedNodes),
+	t := builtTree{
+		make([]node, len(b.nodes)), slices.Clone(b.wide), slices.Clone(b.sharedNodes),
 		leaves{slices.Clone(b.shared.start), slices.Clone(b.shared.row), slices.Clone(b.shared.count)},
 		slices.Clone(b.means),
 	}
+	b.grown = slices.Grow(b.grown[:0], len(b.nodes)+2)[:len(b.nodes)+2]
+	b.moved = slices.Grow(b.moved[:0], len(b.nodes))[:len(b.nodes)]
+	b.grown[0] = 0
+	next := uint32(1)
+	for i := range t.nodes {
+		from := b.grown[i]
+		n := b.nodes[from]
+		b.moved[from] = uint32(i)
+		// No branch for leaves, which could not be predicted: what is written
+		// to grown for them is overwritten.
+		b.grown[next], b.grown[next+1] = n.child(), n.child()+1
+		split := uint32(one(!n.isLeaf()))
+		t.nodes[i] = n&^(1<<32-1) | node(n.value()+split*(next-n.child()))
+		next += 2 * split
+	}
+	for k := range t.wide {
+		t.wide[k].node = b.moved[t.wide[k].node]
+	}
+	for k, n := range t.sharedNodes {
+		t.sharedNodes[k] = b.moved[n]
+	}
+	return t
 }
 
 // join makes the forest of the built trees.

@@ -26,7 +26,7 @@ import (
 // follows from the seed, down the tree.
 const (
 	magic   = "meshbench forest "
-	version = 1
+	version = 2
 )
 
 type fileHeader struct {
@@ -242,19 +242,33 @@ func (f *Forest) regrow(cuts [][]float64, splits [][]storedSplit) error {
 		return func(tree int) error {
 			nodes := splits[tree]
 			b.nodes = append(b.nodes[:0], make([]node, len(nodes))...)
-			next := uint32(1)
+			// Breadth first, the children of a split follow those of the split
+			// before it.
+			first := make([]uint32, len(nodes))
+			next := 1
+			for n, s := range nodes {
+				if s.feature == leafMark {
+					continue
+				}
+				if next <= n {
+					return errFormat
+				}
+				first[n] = uint32(next)
+				next += 2
+			}
+			if next != len(nodes) {
+				return errFormat
+			}
 			rows := append([]uint32(nil), b.bag...)
 			type part struct {
 				node       uint32
 				start, end int
 			}
-			// Children are numbered as they were grown: a node's left child
-			// follows all nodes made before it.
 			stack := []part{{0, 0, len(rows)}}
 			for len(stack) > 0 {
 				p := stack[len(stack)-1]
 				stack = stack[:len(stack)-1]
-				if int(p.node) >= len(nodes) || p.start == p.end {
+				if p.start == p.end {
 					return errFormat
 				}
 				s := nodes[p.node]
@@ -274,12 +288,8 @@ func (f *Forest) regrow(cuts [][]float64, splits [][]storedSplit) error {
 				copy(rows[p.start:], left)
 				mid := p.start + len(left)
 				copy(rows[mid:], right)
-				b.nodes[p.node] = splitNode(next, j, s.cut)
-				stack = append(stack, part{next + 1, mid, p.end}, part{next, p.start, mid})
-				next += 2
-			}
-			if int(next) != len(nodes) {
-				return errFormat
+				b.nodes[p.node] = splitNode(first[p.node], j, s.cut)
+				stack = append(stack, part{first[p.node] + 1, mid, p.end}, part{first[p.node], p.start, mid})
 			}
 			return nil
 		}

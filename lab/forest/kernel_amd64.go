@@ -56,10 +56,10 @@ func subAVX2(h, s *bins, n int)
 //go:noescape
 func bestAVX2(h *bins, s *search)
 
-// descendAVX2 is descend.
+// descendAVX2 is descend. It fetches nodes into the cache ahead of their turn.
 //
 //go:noescape
-func descendAVX2(p *block, nodes *node, at *uint32, boxes *box, limit int) (from, to, leaves int)
+func descendAVX2(p *block, nodes *node, at *uint32, boxes *box) (leaves int)
 
 // spreadAVX2 is spread. It fetches the leaves' values into the cache.
 //
