@@ -44,9 +44,13 @@ type block struct {
 	// levels are the sides between a level and the one before it, by its bit.
 	levels [boxLevels + 1]sides
 	lowest box // bits of the lowest levels
-	groups []group
+	// several is the number of bits of a box of more than two combinations.
+	several int
+	groups  []group
 
-	queue, leaves queue
+	// level has one level of a tree and the next, in turn in either half.
+	level, leaves queue
+	half          int
 	// value is the leaf value of each combination, and of one that nobody
 	// reads, in some trees.
 	value [abreast][]uint32
@@ -64,7 +68,7 @@ func newQueue(n int) queue { return queue{make([]uint32, n), make([]box, n)} }
 // newBlock prepares for the given levels of each feature: at most groupLevels of
 // one and boxLevels of all.
 func newBlock(f *Forest, levels [][]float64) *block {
-	p := &block{forest: f, cells: 1, all: always}
+	p := &block{forest: f, cells: 1, all: always, several: 3}
 	end := 0 // of the bits so far
 	for j := len(levels) - 1; j >= 0; j-- {
 		wide, bit := len(levels[j]), end
@@ -86,6 +90,7 @@ func newBlock(f *Forest, levels [][]float64) *block {
 			}
 			p.groups[len(p.groups)-1].extend(wide, p.cells)
 			p.all |= field
+			p.several++
 			p.lowest |= 1 << bit
 			for l := 1; l < wide; l++ {
 				p.levels[bit+l] = cut(l)
@@ -105,7 +110,9 @@ func newBlock(f *Forest, levels [][]float64) *block {
 	for _, t := range f.trees {
 		longest = max(longest, len(t))
 	}
-	p.queue, p.leaves = newQueue(longest+spare), newQueue(longest+spare+2*p.cells)
+	// A level has at most as many nodes as the tree has leaves.
+	p.half = (longest+1)/2 + spare
+	p.level, p.leaves = newQueue(2*p.half), newQueue(p.half+2*p.cells)
 	p.base[leafMark] = len(p.sides) - (maxThresholds - 1)
 	p.sides = append(p.sides, sides{})
 	for k := range p.value {
@@ -126,20 +133,28 @@ func (p *block) predict() {
 	}
 }
 
-// tree writes the leaf values of a tree that all combinations reach.
+// tree writes the leaf values of a tree that all combinations reach. Its levels
+// share their memory, and leaves are dealt with as they are met, so that all of
+// it stays in cache.
 func (p *block) tree(value []uint32, t []node) {
-	p.spread(value, p.descend(t))
+	p.level.at[0], p.level.box[0] = 0, p.all
+	for from, end := 0, 1; from < end; {
+		to := p.half - from
+		next, leaves := p.descend(t, from, end, to)
+		from, end = to, next
+		p.spread(value, leaves)
+	}
 }
 
-// descend goes down a tree and leaves the leaves that it meets, of which it
-// returns the number.
-func (p *block) descend(t []node) (leaves int) {
-	q := p.queue
-	q.at[0], q.box[0] = 0, p.all
+// descend goes down from the nodes of a level, of which there is one at least,
+// to those of the next, and returns their end. It notes the leaves that it
+// meets.
+func (p *block) descend(t []node, from, end, to int) (next, leaves int) {
 	if useAVX2 {
-		return descendAVX2(p, &t[0], &q.at[0], &q.box[0])
+		return descendAVX2(p, &t[0], from, end, to)
 	}
-	for from, to := 0, 1; from < to; from++ {
+	q := p.level
+	for ; from < end; from++ {
 		b, n := q.box[from], t[q.at[from]]
 		s := p.sides[p.base[n.feature()]+int(n.cut())]
 		// What is written beyond the end is overwritten.
@@ -150,7 +165,7 @@ func (p *block) descend(t []node) (leaves int) {
 		p.leaves.at[leaves], p.leaves.box[leaves] = n.value(), b
 		leaves += one(n.isLeaf())
 	}
-	return leaves
+	return to, leaves
 }
 
 func one(b bool) int {
@@ -170,12 +185,12 @@ func (p *block) spread(value []uint32, leaves int) {
 	q := p.leaves
 	for i := 0; i < leaves; i++ {
 		v, b := q.at[i], q.box[i]
-		ends := uint64(0)
+		ends := uint32(0)
 		for _, g := range p.groups {
 			ends += g.ends[int(b>>g.shift)&g.mask]
 		}
-		value[ends&endMask], value[ends>>endBits&endMask] = v, v
-		if ends>>(2*endBits) < 2 {
+		value[ends&(blockCells-1)], value[ends/blockCells] = v, v
+		if bits.OnesCount64(uint64(b)) < p.several {
 			continue
 		}
 		s := p.levels[bits.TrailingZeros64(uint64(b&(b-p.lowest)))]
@@ -208,17 +223,11 @@ func (p *block) add(trees int) {
 type group struct {
 	shift, mask int
 	patterns    []int // whose bits are, in each feature, a run
-	// ends packs the lowest and the highest of the numbers and how many more
-	// than one there are, so that those of all groups can be added.
-	ends []uint64
+	// ends packs the lowest and the highest of the numbers, so that those of all
+	// groups can be added.
+	ends []uint32
 	list [][]uint32 // the numbers of each pattern
 }
-
-// endBits is the width of the fields of group.ends.
-const (
-	endBits = 24
-	endMask = 1<<endBits - 1
-)
 
 func newGroup(shift int) group {
 	return group{shift: shift, patterns: []int{0}, list: [][]uint32{{0}}}
@@ -230,7 +239,7 @@ func (g *group) extend(wide, stride int) {
 	low := len(old.list)
 	g.mask = low<<wide - 1
 	g.patterns = nil
-	g.ends, g.list = make([]uint64, low<<wide), make([][]uint32, low<<wide)
+	g.ends, g.list = make([]uint32, low<<wide), make([][]uint32, low<<wide)
 	for lo := range wide {
 		for hi := lo + 1; hi <= wide; hi++ {
 			for _, pattern := range old.patterns {
@@ -243,7 +252,7 @@ func (g *group) extend(wide, stride int) {
 				pattern |= (1<<hi - 1<<lo) * low
 				g.patterns = append(g.patterns, pattern)
 				g.list[pattern] = list
-				g.ends[pattern] = uint64(list[0]) | uint64(slices.Max(list))<<endBits | uint64(len(list)-1)<<(2*endBits)
+				g.ends[pattern] = list[0] | slices.Max(list)*blockCells
 			}
 		}
 	}

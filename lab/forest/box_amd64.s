@@ -3,21 +3,31 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// func descendAVX2(p *block, nodes *node, at *uint32, boxes *box) (leaves int)
+// func descendAVX2(p *block, nodes *node, from, end, to int) (next, leaves int)
 //
-// DI block, R8 nodes, SI and R9 the queue, R10 and R11 the leaves, R12 sides;
+// DI block, R8 nodes, SI and R9 the levels, R10 and R11 the leaves, R12 sides;
 // BX from, DX to, R15 leaves.
-TEXT ·descendAVX2(SB), NOSPLIT, $0-40
+TEXT ·descendAVX2(SB), NOSPLIT, $0-56
 	MOVQ p+0(FP), DI
 	MOVQ nodes+8(FP), R8
-	MOVQ at+16(FP), SI
-	MOVQ boxes+24(FP), R9
+	MOVQ (block_level+queue_at)(DI), SI
+	MOVQ (block_level+queue_box)(DI), R9
 	MOVQ (block_leaves+queue_at)(DI), R10
 	MOVQ (block_leaves+queue_box)(DI), R11
 	MOVQ block_sides(DI), R12
-	XORQ BX, BX
-	MOVQ $1, DX
+	MOVQ from+16(FP), BX
+	MOVQ to+32(FP), DX
 	XORQ R15, R15
+	MOVQ BX, CX
+	ADDQ $32, CX
+
+first:                                  // nodes whose turn comes at once
+	MOVL    (SI)(BX*4), AX
+	PREFETCHT0 (R8)(AX*8)
+	INCQ    BX
+	CMPQ    BX, CX
+	JNE     first
+	SUBQ    $32, BX
 
 next:
 	MOVL    128(SI)(BX*4), AX       // a node that comes later
@@ -53,9 +63,10 @@ next:
 	MOVQ    R13, (R9)(DX*8)
 	NEGQ    R14
 	ADCQ    $0, DX
-	CMPQ    BX, DX
+	CMPQ    BX, end+24(FP)
 	JL      next
-	MOVQ    R15, leaves+32(FP)
+	MOVQ    DX, next+40(FP)
+	MOVQ    R15, leaves+48(FP)
 	RET
 
 // func spreadAVX2(p *block, value *uint32, leaves int, values *float64)
@@ -87,7 +98,7 @@ look:
 	SHRXQ CX, R13, AX
 	ANDQ  group_mask(R14), AX
 	ADDQ  $group__size, R14
-	ADDQ  (R15)(AX*8), R12
+	ADDL  (R15)(AX*4), R12
 	CMPQ  R14, R11
 	JNE   look
 
@@ -97,14 +108,11 @@ looked:
 	SHLQ  $5, AX
 	MOVQ  values+24(FP), R15
 	PREFETCHT1 (R15)(AX*1)          // add need not wait for it
-	MOVL  R12, AX
-	ANDL  $0xffffff, AX             // endMask
+	MOVWLZX R12, AX
 	MOVL  CX, (R8)(AX*4)
-	MOVQ  R12, AX
-	SHRQ  $24, AX                   // endBits
-	ANDL  $0xffffff, AX
-	MOVL  CX, (R8)(AX*4)
-	SHRQ  $48, R12                  // how many more than one
+	SHRL  $16, R12
+	MOVL  CX, (R8)(R12*4)
+	POPCNTQ R13, R12
 	MOVQ  R13, AX
 	SUBQ  block_lowest(DI), AX
 	ANDQ  R13, AX
@@ -119,7 +127,7 @@ looked:
 	MOVL  CX, 4(SI)(DX*4)
 	MOVQ  R14, (R9)(DX*8)
 	MOVQ  AX, 8(R9)(DX*8)
-	CMPQ  R12, $2
+	CMPQ  R12, block_several(DI)
 	SBBQ  AX, AX                    // -1 where there are no more
 	LEAQ  2(DX)(AX*2), DX
 	INCQ  BX

@@ -13,7 +13,7 @@ var _ [64]byte = [unsafe.Sizeof(item{})]byte{}
 
 // useAVX2 chooses the assembly, which gives the same bytes as the portable
 // code. Tests switch it.
-var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2
+var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2 && cpu.X86.HasPOPCNT
 
 //go:noescape
 func totalAVX2(items uint64, keys *uint64, sums, total *sum) (differ uint64)
@@ -59,7 +59,7 @@ func bestAVX2(h *bins, s *search)
 // descendAVX2 is descend. It fetches nodes into the cache ahead of their turn.
 //
 //go:noescape
-func descendAVX2(p *block, nodes *node, at *uint32, boxes *box) (leaves int)
+func descendAVX2(p *block, nodes *node, from, end, to int) (next, leaves int)
 
 // spreadAVX2 is spread. It fetches the leaves' values into the cache.
 //

@@ -23,7 +23,7 @@ func subAVX2(_, _ *bins, _ int) { panic("forest: no AVX2") }
 
 func bestAVX2(*bins, *search) { panic("forest: no AVX2") }
 
-func descendAVX2(*block, *node, *uint32, *box) int { panic("forest: no AVX2") }
+func descendAVX2(*block, *node, int, int, int) (next, leaves int) { panic("forest: no AVX2") }
 
 func spreadAVX2(*block, *uint32, int, *float64) { panic("forest: no AVX2") }
 
