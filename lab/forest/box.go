@@ -51,8 +51,7 @@ type block struct {
 	// level has one level of a tree and the next, in turn in either half.
 	level, leaves queue
 	half          int
-	// value is the leaf value of each combination, and of one that nobody
-	// reads, in some trees.
+	// value is the leaf value of each combination in some trees.
 	value [abreast][]uint32
 	sums  []float64 // combinations x outputs
 }
@@ -116,7 +115,7 @@ func newBlock(f *Forest, levels [][]float64) *block {
 	p.base[leafMark] = len(p.sides) - (maxThresholds - 1)
 	p.sides = append(p.sides, sides{})
 	for k := range p.value {
-		p.value[k] = make([]uint32, p.cells+1)
+		p.value[k] = make([]uint32, p.cells)
 	}
 	p.sums = make([]float64, p.cells*f.outputs())
 	return p
