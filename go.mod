@@ -1,4 +1,4 @@
-module meshbench
+module github.com/meshbench/meshbench
 
 go 1.26.0
 

@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"math"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Step is one evaluated step.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 func run(pairs ...float64) Run {

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strconv"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // A file of runs is CSV with one line per step. The columns before the loads

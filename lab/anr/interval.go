@@ -8,7 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
-	"meshbench/lab/internal/median"
+	"github.com/meshbench/meshbench/lab/internal/median"
 )
 
 // Interval is a statistic with its 95 % bootstrap interval.

@@ -19,17 +19,17 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/forest"
-	"meshbench/lab/internal/atomicfile"
-	"meshbench/lab/internal/median"
-	"meshbench/lab/load"
-	"meshbench/lab/objective"
-	"meshbench/lab/policy"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
-	"meshbench/lab/study"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/median"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // Config says what is measured.

@@ -12,11 +12,11 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/forest"
-	"meshbench/lab/load"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Size is the cost of one size of a problem, measured once on each side. The

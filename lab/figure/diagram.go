@@ -12,7 +12,7 @@ import (
 
 	"gonum.org/v1/plot"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 func percentile(v []float64, q float64) float64 {

@@ -21,7 +21,7 @@ import (
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
 
-	"meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
 // Widths of figures: one column, two columns.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
 // Table is a table of text.

@@ -16,7 +16,7 @@ import (
 	"os"
 	"runtime"
 
-	"meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
 // A forest's file is a line of text with its format's version, the SHA-256 of

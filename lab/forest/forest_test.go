@@ -13,7 +13,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/forest"
 )
 
 // example is a problem of the system model's shape: few distinct inputs, a

@@ -11,7 +11,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/forest"
 )
 
 // published reads the trace published with the paper, without lab/trace, which

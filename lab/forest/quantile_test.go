@@ -7,7 +7,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/forest"
 )
 
 // Quantiles of a matrix are those of its rows.

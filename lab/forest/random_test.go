@@ -8,7 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/forest"
 )
 
 // Random thresholds: the same seed gives the same forest, another one another,

@@ -3,8 +3,8 @@ package load_test
 import (
 	"fmt"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // The paper's two load patterns.

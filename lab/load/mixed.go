@@ -1,6 +1,6 @@
 package load
 
-import "meshbench/lab/mesh"
+import "github.com/meshbench/meshbench/lab/mesh"
 
 // Mixed takes the load of each step from one of several patterns, drawn with
 // equal probability: training loads that cover both what was measured and what

@@ -3,8 +3,8 @@ package load_test
 import (
 	"testing"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 func TestMixed(t *testing.T) {

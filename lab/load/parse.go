@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Names lists what Parse accepts.

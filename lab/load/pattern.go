@@ -3,7 +3,7 @@
 // of it is a pure function of a seed, so that a run can be repeated and resumed.
 package load
 
-import "meshbench/lab/mesh"
+import "github.com/meshbench/meshbench/lab/mesh"
 
 // Pattern is an offered load over time. It keeps no state: the load of step t
 // depends on (seed, t) alone, so runs can be resumed and compared step by step.

@@ -3,7 +3,7 @@ package load
 import (
 	"fmt"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 var (

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 var _ Pattern = (*Replay)(nil)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 var (

@@ -3,7 +3,7 @@ package mesh_test
 import (
 	"fmt"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // The paper's action space, enumerated with the last component fastest.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Evaluator is an objective bound to a mesh. It reuses its buffers: one

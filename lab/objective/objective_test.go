@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 func TestUtility(t *testing.T) {

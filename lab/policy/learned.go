@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Learned is a policy that was trained by PPO, acting deterministically.

@@ -8,8 +8,8 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Policy chooses an action from the state of a mesh. One goroutine uses one

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/policy"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 var (

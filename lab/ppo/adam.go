@@ -3,7 +3,7 @@ package ppo
 import (
 	"math"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // Adam's constants: PyTorch's betas, and the epsilon that SB3 sets for PPO.

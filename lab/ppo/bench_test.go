@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // meshEnv is an environment of the paper's size: two loads in, four choices of

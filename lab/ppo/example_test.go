@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/ppo"
 )
 
 // thermostat shows a temperature between 0 and 1 and pays for the setting of

@@ -5,7 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // forbidden is the logit, after subtracting the head's largest, of a choice

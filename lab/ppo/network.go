@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // shape says how large the two networks are.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // optimise runs the epochs of an update over the full rollout and empties it.

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 var ctx = context.Background()

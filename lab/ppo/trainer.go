@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"meshbench/lab/ppo/internal/kernel"
+	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // Trainer learns a policy. It is used by one goroutine at a time.

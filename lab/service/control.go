@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"strings"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Setting is the body of the front's control endpoint. A service that is not

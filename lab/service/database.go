@@ -18,7 +18,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
 	_ "modernc.org/sqlite"             // SQLite
 
-	"meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 // Database holds the items of all services, a table for each.

@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"meshbench/lab/load/pace"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service/split"
+	"github.com/meshbench/meshbench/lab/load/pace"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service/split"
 )
 
 // FrontConfig describes the front node.

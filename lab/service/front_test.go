@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
 )
 
 const token = "secret"

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 // few are small databases of the paper's two kinds.

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/internal/pgtest"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/internal/pgtest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 // A real PostgreSQL server holds the same items as SQLite does, and nodes serve

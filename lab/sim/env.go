@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // Step is what one control step gave. Its slices are valid until the next.

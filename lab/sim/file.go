@@ -10,9 +10,9 @@ import (
 	"io"
 	"os"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/internal/atomicfile"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 const modelVersion = 2

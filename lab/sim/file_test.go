@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 func TestModelFile(t *testing.T) {

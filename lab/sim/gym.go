@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Observation is what of a state a learning policy sees, and how it is coded.

@@ -1,6 +1,6 @@
 package sim
 
-import "meshbench/lab/mesh"
+import "github.com/meshbench/meshbench/lab/mesh"
 
 // Heads is how a learning policy's action is divided into choices, one choice
 // a head.

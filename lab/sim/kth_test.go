@@ -6,11 +6,11 @@ import (
 	"math"
 	"testing"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // publishedModel is the authors' model, or skips the test.

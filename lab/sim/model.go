@@ -7,9 +7,9 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/mesh"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // Kind is what a system model learns from a trace.

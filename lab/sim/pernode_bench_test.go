@@ -4,10 +4,10 @@ import (
 	"context"
 	"testing"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 func BenchmarkExpected(b *testing.B) {

@@ -8,14 +8,14 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/virtual"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 func learnPerNode(t testing.TB, m mesh.Mesh) *sim.Model {

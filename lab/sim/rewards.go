@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"math"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // RewardsConfig holds the settings of NewRewards.

@@ -1,6 +1,6 @@
 package sim
 
-import "meshbench/lab/trace"
+import "github.com/meshbench/meshbench/lab/trace"
 
 // Settled returns the rows of trace t that a model of steady control is learned
 // from: those before which no node had fallen behind. A step that follows one

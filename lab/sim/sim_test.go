@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 var (

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Simulator is a System that answers by a model. Many simulators may share a

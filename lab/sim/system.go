@@ -7,7 +7,7 @@ package sim
 import (
 	"context"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // System is a mesh under control, one step at a time: a learned Model, or a

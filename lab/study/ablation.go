@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"sync"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/load"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Variant is a way to train that differs from another in one option.

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"slices"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/internal/median"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/internal/median"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Benchmarked is what a policy scores by the model that it was found on, and by

@@ -14,7 +14,8 @@ import (
 	"strings"
 	"sync"
 
-	"meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/module"
 )
 
 // Cache keeps the results of stages in files named by the hash of what they
@@ -73,7 +74,7 @@ func Root() (string, error) {
 	}
 	for start := dir; ; {
 		b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && bytes.HasPrefix(b, []byte("module meshbench\n")) {
+		if err == nil && bytes.HasPrefix(b, []byte("module "+module.Path+"\n")) {
 			return dir, nil
 		}
 		up := filepath.Dir(dir)

@@ -8,11 +8,11 @@ import (
 	"math"
 	"slices"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/forest"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // Candidate is a system model that a source may be learned with.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/sim"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // The stored scores are those that the published trace is known to give: NMAE

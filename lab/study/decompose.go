@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
 
-	"meshbench/lab/anr"
-	"meshbench/lab/figure"
-	"meshbench/lab/internal/median"
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/internal/median"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 // DecompositionConfig is what Decompose measures, and how closely.

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // The true optimum is not beaten, by another search or by the best action of a

@@ -15,13 +15,13 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/anr"
-	"meshbench/lab/figure"
-	"meshbench/lab/forest"
-	"meshbench/lab/internal/atomicfile"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // PaperTable2 holds the paper's ANR (Table 2): simulation with random and

@@ -4,7 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
-	"meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/load"
 )
 
 // DefaultCache is the project's cache, .cache/stages.

@@ -3,10 +3,10 @@ package study
 import (
 	"fmt"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Setting is how policies are trained.

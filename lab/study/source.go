@@ -12,12 +12,12 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"meshbench/lab/forest"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/virtual"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // Source is a trace and how it is learned from.

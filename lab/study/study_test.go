@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 func TestCache(t *testing.T) {

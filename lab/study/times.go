@@ -3,9 +3,9 @@ package study
 import (
 	"fmt"
 
-	"meshbench/lab/figure"
-	"meshbench/lab/internal/median"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/internal/median"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // TrainingTimes compares the time that training takes in the simulator, as

@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/policy"
-	"meshbench/lab/ppo"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Trained is the outcome of one training.

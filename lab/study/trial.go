@@ -11,16 +11,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"meshbench/lab/anr"
-	"meshbench/lab/figure"
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/local"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // Trial is an evaluation on a testbed: every entrant under every objective and

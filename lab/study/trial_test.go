@@ -4,10 +4,10 @@ import (
 	"context"
 	"testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 // Watch's chart stays calm on the testbed that the model was learned from, and

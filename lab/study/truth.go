@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/policy"
-	"meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 // TruthConfig is how closely the truth of the virtual testbed is computed.

@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // How a collection chooses its actions.

@@ -17,13 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service/item"
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/testbed/virtual"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/local"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 var long = flag.Bool("long", false, "run the long tests")

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
 )
 
 // Plane is how a testbed is controlled.

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/load/stream"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/stream"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 // plane is one that does as it is told, or fails.

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Outcome is what became of a request.

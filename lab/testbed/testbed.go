@@ -10,8 +10,8 @@ import (
 	"math"
 	"time"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Testbed is a mesh that serves requests. All times and rates that it takes

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 func TestAppender(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"meshbench/lab/internal/median"
+	"github.com/meshbench/meshbench/lab/internal/median"
 )
 
 // notRandom tests whether actions were drawn independently and with equal

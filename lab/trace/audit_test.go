@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 func codes(findings []Finding) []string {

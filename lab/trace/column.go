@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // kind is what a numeric column holds.

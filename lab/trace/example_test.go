@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // A collector appends one row per step; whoever learns reads the file.

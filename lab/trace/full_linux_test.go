@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // A disk that is full in the middle of a line: what was written of it is taken

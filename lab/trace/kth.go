@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // KTHSHA256 is the hash of the published trace, data_CNSM_2022.csv of the

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // reference is the period of the reference cell in synthetic traces.

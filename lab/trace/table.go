@@ -14,7 +14,7 @@ import (
 	"slices"
 	"time"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Meta says where a trace comes from. It is the head of a trace file.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 func TestSplit(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
 // WriteTo writes the trace as a file of its own schema.

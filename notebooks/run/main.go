@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"meshbench/lab/nb/headless"
-	"meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/nb/headless"
+	"github.com/meshbench/meshbench/lab/study"
 )
 
 func main() {

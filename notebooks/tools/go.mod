@@ -1,4 +1,4 @@
-module meshbench/notebooks/tools
+module github.com/meshbench/meshbench/notebooks/tools
 
 go 1.26.0
 

@@ -16,9 +16,9 @@ import (
 	"net/http"
 	"strings"
 
-	"meshbench/cluster/cmd/internal/pod"
-	"meshbench/lab/service"
-	"meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/cluster/cmd/internal/pod"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 func main() { pod.Main("front", run) }

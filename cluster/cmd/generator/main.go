@@ -14,10 +14,10 @@ import (
 	"fmt"
 	"net/http"
 
-	"meshbench/cluster/cmd/internal/pod"
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/service"
-	"meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/cluster/cmd/internal/pod"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 func main() { pod.Main("generator", run) }

@@ -1,4 +1,4 @@
-module meshbench/cluster/local/control-plane
+module github.com/meshbench/meshbench/cluster/local/control-plane
 
 go 1.26.0
 

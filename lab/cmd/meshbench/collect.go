@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"meshbench/lab/load"
-	"meshbench/lab/nb"
-	"meshbench/lab/testbed"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // collect is the command that collects a trace.

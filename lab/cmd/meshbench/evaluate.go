@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"meshbench/lab/anr"
-	"meshbench/lab/nb"
-	"meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/study"
 )
 
 // trialSetting is the one whose policies go to a testbed.

@@ -14,11 +14,11 @@ import (
 	"strings"
 	"syscall"
 
-	"meshbench/lab/bench"
-	"meshbench/lab/figure"
-	"meshbench/lab/nb"
-	"meshbench/lab/study"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/bench"
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 const usage = `usage: meshbench COMMAND

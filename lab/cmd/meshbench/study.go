@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/study"
 )
 
 // wholeStudy is the command that runs the paper's study in the simulator, on

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"strings"
 
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/istio"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/istio"
+	"github.com/meshbench/meshbench/lab/testbed/local"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 // bed is the testbed that a command's options name.

@@ -17,9 +17,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"meshbench/lab/load/pace"
-	"meshbench/lab/load/stream"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load/pace"
+	"github.com/meshbench/meshbench/lab/load/stream"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Config describes a generator. Times and rates are unscaled.

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/load"
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 var long = flag.Bool("long", false, "run the long statistical tests")

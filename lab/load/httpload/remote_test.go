@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // A remote generator makes the same requests as one in the process.

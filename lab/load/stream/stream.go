@@ -7,8 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"meshbench/lab/load"
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Request is one request of a step.

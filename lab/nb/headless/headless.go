@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/nb"
 )
 
 // Config says what is run and where the results go.

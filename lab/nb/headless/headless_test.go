@@ -40,7 +40,7 @@ func TestRun(t *testing.T) {
 	for _, tt := range []struct {
 		name, source, want string
 	}{
-		{"good", "import (\n\t\"fmt\"\n\t\"meshbench/lab/mesh\"\n\t\"meshbench/lab/nb\"\n)\n%%\nif !nb.Small() { panic(\"size\") }\nfmt.Println(mesh.Mesh{})", ""},
+		{"good", "import (\n\t\"fmt\"\n\t\"github.com/meshbench/meshbench/lab/mesh\"\n\t\"github.com/meshbench/meshbench/lab/nb\"\n)\n%%\nif !nb.Small() { panic(\"size\") }\nfmt.Println(mesh.Mesh{})", ""},
 		{"compile", "%%\nundefined()", "undefined: undefined"},
 		{"panic", "%%\npanic(\"no way\")", "no way"},
 		{"shell", "!false", "cell 2 failed: shell command: exit status 1"},

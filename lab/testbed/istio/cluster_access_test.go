@@ -26,9 +26,9 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/study"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // A request that comes to a pod's application from outside the mesh, without a

@@ -23,14 +23,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"meshbench/lab/anr"
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/policy"
-	"meshbench/lab/sim"
-	"meshbench/lab/study"
-	"meshbench/lab/testbed"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // The tests of this file need the mesh of `make cluster-up`, and stop and start

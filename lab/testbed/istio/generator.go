@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 // generator makes a step again that the load generator in the mesh did not

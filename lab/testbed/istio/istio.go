@@ -17,11 +17,11 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/service/item"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 var _ testbed.Testbed = (*Testbed)(nil)

@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 var _ testbed.Plane = (*plane)(nil)

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service"
 )
 
 // Istio's resources.

@@ -30,9 +30,9 @@ import (
 	fakekubernetes "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 // world is a cluster in memory: an API server that minds versions as the real

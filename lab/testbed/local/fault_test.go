@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"meshbench/lab/internal/pgtest"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service/item"
-	"meshbench/lab/testbed"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/internal/pgtest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/local"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // small are databases that are filled in no time.

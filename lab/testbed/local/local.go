@@ -16,11 +16,11 @@ import (
 	"sync"
 	"time"
 
-	"meshbench/lab/load/httpload"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service"
-	"meshbench/lab/service/item"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 var _ testbed.Testbed = (*Testbed)(nil)

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed/local"
-	"meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed/local"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 var long = flag.Bool("long", false, "run the long statistical tests")

@@ -5,9 +5,9 @@ import (
 	"flag"
 	"testing"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
-	"meshbench/lab/testbed/virtual"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 var (

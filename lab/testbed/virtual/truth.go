@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"meshbench/lab/mesh"
-	"meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // Replicate shows visit n steps of one (load, action) cell, after one step that

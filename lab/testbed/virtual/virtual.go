@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"time"
 
-	"meshbench/lab/load/stream"
-	"meshbench/lab/mesh"
-	"meshbench/lab/service/item"
-	"meshbench/lab/service/split"
-	"meshbench/lab/sim"
-	"meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/load/stream"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/service/split"
+	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 var (

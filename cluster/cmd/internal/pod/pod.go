@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Settings reads the environment and gathers what is wrong with it.
