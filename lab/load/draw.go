@@ -42,13 +42,13 @@ func pick(p *rand.PCG, n int) int {
 	return int(hi)
 }
 
-// sized returns dst, allocated when nil, as a load of mesh m.
-func sized(dst mesh.Load, m mesh.Mesh) mesh.Load {
+// sized returns dst, allocated when nil, as a load of m services.
+func sized(dst mesh.Load, m int) mesh.Load {
 	if dst == nil {
-		return make(mesh.Load, m.M())
+		return make(mesh.Load, m)
 	}
-	if len(dst) != m.M() {
-		panic(fmt.Sprintf("load: destination for %d services; the mesh has %d", len(dst), m.M()))
+	if len(dst) != m {
+		panic(fmt.Sprintf("load: destination for %d services; the pattern has %d", len(dst), m))
 	}
 	return dst
 }

@@ -15,35 +15,36 @@ func Names() []string {
 		"constant:RATE", "constant:RATE,RATE...", "replay:FILE"}
 }
 
-// Parse returns the named pattern with its defaults for mesh m.
+// Parse returns the named pattern with its defaults for services of the given
+// ranges.
 // "constant:20" is 20 requests/s for each service, "constant:20,5" gives each
 // its own, "replay:loads.csv" repeats the loads of a CSV file or trace.
-func Parse(name string, m mesh.Mesh) (Pattern, error) {
+func Parse(name string, ranges Ranges) (Pattern, error) {
 	kind, arg, given := strings.Cut(name, ":")
 	if given && kind != "constant" && kind != "replay" {
 		return nil, unknown(name)
 	}
 	switch kind {
 	case "random":
-		return Random{Mesh: m}, nil
+		return Random{Ranges: ranges}, nil
 	case "uniform":
-		return Uniform{Mesh: m}, nil
+		return Uniform{Ranges: ranges}, nil
 	case "sinusoidal":
-		return Sinusoidal{Mesh: m}, nil
+		return Sinusoidal{Ranges: ranges}, nil
 	case "constant":
 		if !given {
-			return Constant{Mesh: m}, nil
+			return Constant{Load: ranges.Mid()}, nil
 		}
-		return parseConstant(arg, m)
+		return parseConstant(arg, len(ranges))
 	case "step":
-		return Step{Mesh: m}, nil
+		return Step{Ranges: ranges}, nil
 	case "flashcrowd":
-		return FlashCrowd{Mesh: m}, nil
+		return FlashCrowd{Ranges: ranges}, nil
 	case "replay":
 		if !given {
 			return nil, fmt.Errorf("load: pattern %q needs a file: replay:FILE", name)
 		}
-		return ReadReplay(arg, m)
+		return ReadReplay(arg, len(ranges))
 	}
 	return nil, unknown(name)
 }
@@ -52,12 +53,12 @@ func unknown(name string) error {
 	return fmt.Errorf("load: unknown pattern %q; accepted: %s", name, strings.Join(Names(), ", "))
 }
 
-func parseConstant(arg string, m mesh.Mesh) (Pattern, error) {
+func parseConstant(arg string, m int) (Pattern, error) {
 	fields := strings.Split(arg, ",")
-	if len(fields) != 1 && len(fields) != m.M() {
-		return nil, fmt.Errorf("load: pattern constant:%s has %d rates; accepted: 1 or %d", arg, len(fields), m.M())
+	if len(fields) != 1 && len(fields) != m {
+		return nil, fmt.Errorf("load: pattern constant:%s has %d rates; accepted: 1 or %d", arg, len(fields), m)
 	}
-	l := make(mesh.Load, m.M())
+	l := make(mesh.Load, m)
 	for i := range l {
 		field := fields[i%len(fields)]
 		x, err := strconv.ParseFloat(field, 64)
@@ -66,5 +67,5 @@ func parseConstant(arg string, m mesh.Mesh) (Pattern, error) {
 		}
 		l[i] = x
 	}
-	return Constant{Mesh: m, Load: l}, nil
+	return Constant{Load: l}, nil
 }

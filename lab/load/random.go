@@ -1,8 +1,6 @@
 package load
 
 import (
-	"fmt"
-
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -15,24 +13,18 @@ var (
 // chance from a few values: the load that the paper trains and tests on
 // (Section V).
 type Random struct {
-	Mesh   mesh.Mesh // default the paper's
-	Values []float64 // requests/s; default 5, 10, 15, 20
+	Ranges Ranges
 }
-
-var randomValues = []float64{5, 10, 15, 20}
 
 // Name is "random".
 func (Random) Name() string { return "random" }
 
 // At draws the load of step t.
 func (r Random) At(dst mesh.Load, seed uint64, t int) mesh.Load {
-	dst = sized(dst, r.Mesh)
-	values := r.Values
-	if len(values) == 0 {
-		values = randomValues
-	}
+	dst = sized(dst, len(r.Ranges))
 	for i := range dst {
 		p := source(seed, streamLoad, t, i)
+		values := r.Ranges[i].Discrete()
 		dst[i] = values[pick(&p, len(values))]
 	}
 	return dst
@@ -41,27 +33,18 @@ func (r Random) At(dst mesh.Load, seed uint64, t int) mesh.Load {
 // Uniform draws each service's load in each step independently and uniformly
 // from a range: it covers what a policy may meet better than a few values do.
 type Uniform struct {
-	Mesh     mesh.Mesh // default the paper's
-	Min, Max float64   // requests/s; default 5 and 20 where both are 0
-	Quantum  float64   // requests/s; loads are rounded to multiples of it; default 0, not rounded
+	Ranges Ranges
 }
 
 // Name is "uniform".
 func (Uniform) Name() string { return "uniform" }
 
-// At draws the load of step t. It panics for a range that is empty or negative.
+// At draws the load of step t.
 func (u Uniform) At(dst mesh.Load, seed uint64, t int) mesh.Load {
-	dst = sized(dst, u.Mesh)
-	low, high := u.Min, u.Max
-	if low == 0 && high == 0 {
-		low, high = 5, 20
-	}
-	if !(low >= 0 && high >= low) {
-		panic(fmt.Sprintf("load: uniform on [%v, %v]", low, high))
-	}
-	for i := range dst {
+	dst = sized(dst, len(u.Ranges))
+	for i, r := range u.Ranges {
 		p := source(seed, streamLoad, t, i)
-		dst[i] = round(low+(high-low)*unit(&p), u.Quantum)
+		dst[i] = round(r.Min+(r.Max-r.Min)*unit(&p), r.Quantum)
 	}
 	return dst
 }

@@ -34,10 +34,10 @@ func NewReplay(label string, loads []mesh.Load) *Replay {
 	return &Replay{label: label, loads: loads}
 }
 
-// ReadReplay reads the loads of mesh m from the columns l1..lm of a CSV file,
-// in requests/s, one row per step. Other columns and lines that begin with #
+// ReadReplay reads the loads of m services from the columns l1..lm of a CSV
+// file, in requests/s, one row per step. Other columns and lines that begin with #
 // are passed over, so any trace will do.
-func ReadReplay(path string, m mesh.Mesh) (*Replay, error) {
+func ReadReplay(path string, m int) (*Replay, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
@@ -52,26 +52,26 @@ func ReadReplay(path string, m mesh.Mesh) (*Replay, error) {
 	if len(rows) < 2 {
 		return nil, fmt.Errorf("load: %s has no row; a header and one row per step are needed", path)
 	}
-	column := make([]int, m.M())
+	column := make([]int, m)
 	for i := range column {
 		column[i] = -1
 		for c, name := range rows[0] {
-			if name == m.LoadName(i) {
+			if name == (mesh.Mesh{}).LoadName(i) {
 				column[i] = c
 			}
 		}
 		if column[i] < 0 {
-			return nil, fmt.Errorf("load: %s has no column %s; its columns are %s", path, m.LoadName(i), strings.Join(rows[0], ", "))
+			return nil, fmt.Errorf("load: %s has no column %s; its columns are %s", path, (mesh.Mesh{}).LoadName(i), strings.Join(rows[0], ", "))
 		}
 	}
 	loads := make([]mesh.Load, len(rows)-1)
 	for t := range loads {
-		loads[t] = make(mesh.Load, m.M())
+		loads[t] = make(mesh.Load, m)
 		for i, c := range column {
 			x, err := strconv.ParseFloat(rows[t+1][c], 64)
 			if err != nil || !(x >= 0) || math.IsInf(x, 1) {
 				return nil, fmt.Errorf("load: %s: row %d: column %s is %q; a load in requests/s is a finite number >= 0",
-					path, t+1, m.LoadName(i), rows[t+1][c])
+					path, t+1, (mesh.Mesh{}).LoadName(i), rows[t+1][c])
 			}
 			loads[t][i] = x
 		}
@@ -87,9 +87,5 @@ func (r *Replay) Len() int { return len(r.loads) }
 
 // At is the recorded load of step t modulo Len.
 func (r *Replay) At(dst mesh.Load, _ uint64, t int) mesh.Load {
-	l := r.loads[t%len(r.loads)]
-	if dst == nil {
-		dst = make(mesh.Load, len(l))
-	}
-	return level(dst, l, 0)
+	return Constant{Load: r.loads[t%len(r.loads)]}.At(dst, 0, t)
 }

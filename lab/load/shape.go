@@ -16,16 +16,14 @@ var (
 
 // Patterns of a fixed shape; the seed does not change them.
 
-// Sinusoidal is Mean + Amplitude sin(2 pi t/Period + phi_i), the load that the
-// paper keeps unseen in training (Section V). Where it would be negative it
-// is 0.
+// Sinusoidal is a sine around the middle of each service's range, as high and as
+// low as the range: the load that the paper keeps unseen in training (Section
+// V). Where it would be negative it is 0.
 type Sinusoidal struct {
-	Mesh      mesh.Mesh // default the paper's
-	Mean      float64   // requests/s; default 12.5
-	Amplitude float64   // requests/s; default 7.5
-	Period    int       // steps; default 600
-	Phase     []float64 // phi_i in radians, length m; default 2 pi i/3 for i = 0..m-1
-	Quantum   float64   // requests/s; rounded to multiples of it; default 0.1, negative: not rounded
+	Ranges  Ranges
+	Period  int       // steps; default 600
+	Phase   []float64 // phi_i in radians, length m; default 2 pi i/3 for i = 0..m-1
+	Quantum float64   // requests/s; rounded to multiples of it; default 0.1, negative: not rounded
 }
 
 // Name is "sinusoidal".
@@ -33,7 +31,7 @@ func (Sinusoidal) Name() string { return "sinusoidal" }
 
 // At is the load of step t.
 func (s Sinusoidal) At(dst mesh.Load, _ uint64, t int) mesh.Load {
-	dst = sized(dst, s.Mesh)
+	dst = sized(dst, len(s.Ranges))
 	if s.Phase != nil && len(s.Phase) != len(dst) {
 		panic(fmt.Sprintf("load: %d phases for %d services", len(s.Phase), len(dst)))
 	}
@@ -41,12 +39,12 @@ func (s Sinusoidal) At(dst mesh.Load, _ uint64, t int) mesh.Load {
 	// periods give equal loads.
 	period := or(s.Period, 600)
 	angle := 2 * math.Pi * float64(t%period) / float64(period)
-	for i := range dst {
+	for i, r := range s.Ranges {
 		phase := 2 * math.Pi * float64(i) / 3
 		if s.Phase != nil {
 			phase = s.Phase[i]
 		}
-		x := or(s.Mean, 12.5) + or(s.Amplitude, 7.5)*math.Sin(angle+phase)
+		x := r.Mid() + (r.Max-r.Min)/2*math.Sin(angle+phase)
 		dst[i] = max(0, round(x, or(s.Quantum, .1)))
 	}
 	return dst
@@ -54,8 +52,7 @@ func (s Sinusoidal) At(dst mesh.Load, _ uint64, t int) mesh.Load {
 
 // Constant is the same load in every step.
 type Constant struct {
-	Mesh mesh.Mesh // default the paper's
-	Load mesh.Load // requests/s, length m; default 10 for each service
+	Load mesh.Load // requests/s, length m
 }
 
 // Name is "constant".
@@ -63,25 +60,15 @@ func (Constant) Name() string { return "constant" }
 
 // At is the load.
 func (c Constant) At(dst mesh.Load, _ uint64, _ int) mesh.Load {
-	return level(sized(dst, c.Mesh), c.Load, 10)
-}
-
-// level copies a load, or gives every service the default.
-func level(dst, l mesh.Load, def float64) mesh.Load {
-	if l != nil && len(l) != len(dst) {
-		panic(fmt.Sprintf("load: %d loads for %d services", len(l), len(dst)))
-	}
-	for i := range dst {
-		dst[i] = def
-	}
-	copy(dst, l)
+	dst = sized(dst, len(c.Load))
+	copy(dst, c.Load)
 	return dst
 }
 
 // Step holds each of its levels for some steps, in turn and over again.
 type Step struct {
-	Mesh   mesh.Mesh   // default the paper's
-	Levels []mesh.Load // requests/s, each of length m; default 5 for each service, then 20
+	Ranges Ranges
+	Levels []mesh.Load // requests/s, each of length m; default the low end of all ranges, then the high one
 	Every  int         // steps of one level; default 50
 }
 
@@ -90,25 +77,24 @@ func (Step) Name() string { return "step" }
 
 // At is the load of step t.
 func (s Step) At(dst mesh.Load, _ uint64, t int) mesh.Load {
-	dst = sized(dst, s.Mesh)
 	k := t / or(s.Every, 50)
-	if len(s.Levels) == 0 {
-		return level(dst, nil, []float64{5, 20}[k%2])
+	if len(s.Levels) > 0 {
+		return Constant{Load: s.Levels[k%len(s.Levels)]}.At(dst, 0, t)
 	}
-	return level(dst, s.Levels[k%len(s.Levels)], 0)
+	dst = sized(dst, len(s.Ranges))
+	copy(dst, s.Ranges.at(float64(k%2)))
+	return dst
 }
 
-// FlashCrowd is a low load on all services from which one service's load rises
-// in a straight line to a peak, holds it and falls back.
+// FlashCrowd is the low end of all ranges, from which one service's load rises
+// in a straight line to the high end of its range, holds it and falls back.
 type FlashCrowd struct {
-	Mesh    mesh.Mesh // default the paper's
-	Base    float64   // requests/s; default 5
-	Peak    float64   // requests/s; default 20
-	Service int       // index of the service that the crowd comes to; default 0, the first
-	Start   int       // step in which the rise begins; default 50, negative: 0
-	Rise    int       // steps from base to peak; default 5, negative: at once
-	Hold    int       // steps at the peak; default 40
-	Fall    int       // steps from peak to base; default 20, negative: at once
+	Ranges  Ranges
+	Service int // index of the service that the crowd comes to; default 0, the first
+	Start   int // step in which the rise begins; default 50, negative: 0
+	Rise    int // steps from base to peak; default 5, negative: at once
+	Hold    int // steps at the peak; default 40
+	Fall    int // steps from peak to base; default 20, negative: at once
 }
 
 // Name is "flashcrowd".
@@ -116,13 +102,12 @@ func (FlashCrowd) Name() string { return "flashcrowd" }
 
 // At is the load of step t.
 func (f FlashCrowd) At(dst mesh.Load, _ uint64, t int) mesh.Load {
-	dst = sized(dst, f.Mesh)
+	dst = sized(dst, len(f.Ranges))
 	if f.Service < 0 || f.Service >= len(dst) {
 		panic(fmt.Sprintf("load: flash crowd on service %d of %d", f.Service, len(dst)))
 	}
-	base, peak := or(f.Base, 5), or(f.Peak, 20)
+	copy(dst, f.Ranges.at(0))
 	rise, hold, fall := max(0, or(f.Rise, 5)), or(f.Hold, 40), max(0, or(f.Fall, 20))
-	level(dst, nil, base)
 	since := t - max(0, or(f.Start, 50))
 	height := 0.0
 	switch {
@@ -134,6 +119,7 @@ func (f FlashCrowd) At(dst mesh.Load, _ uint64, t int) mesh.Load {
 	case since < rise+hold+fall:
 		height = 1 - float64(since-rise-hold)/float64(fall)
 	}
-	dst[f.Service] = base + (peak-base)*height
+	r := f.Ranges[f.Service]
+	dst[f.Service] = r.Min + (r.Max-r.Min)*height
 	return dst
 }

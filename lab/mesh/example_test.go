@@ -6,42 +6,41 @@ import (
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
-// The paper's action space, enumerated with the last component fastest.
 func ExampleSpace() {
-	m := mesh.Mesh{}
-	space := mesh.NewSpace(m, 0)
-	fmt.Println(space.Len(), "actions, heads", space.Heads())
-	for _, k := range []int{0, 1, 6, 217} {
-		fmt.Println(space.Choice(nil, k), m.FormatAction(space.At(k)))
-	}
+	space := mesh.Grid(mesh.New(2, 2), 6)
+	fmt.Println(space)
+	fmt.Println(space.Len(), "actions; choices", space.Choices())
+	fmt.Println(space.Format(space.At(1)), "|", space.Format(space.At(1295)))
+	fmt.Println(space.FeatureNames())
 	// Output:
-	// 1296 actions, heads [6 6 6 6]
-	// [0 0 0 0] p11=0 p21=0 b1=0 b2=0
-	// [0 0 0 1] p11=0 p21=0 b1=0 b2=0.2
-	// [0 0 1 0] p11=0 p21=0 b1=0.2 b2=0
-	// [1 0 0 1] p11=0.2 p21=0 b1=0 b2=0.2
-}
-
-// A fractional action is moved to the grid without losing the sum of its
-// weights.
-func ExampleSpace_Nearest() {
-	m := mesh.New(1, 3)
-	space := mesh.NewSpace(m, 0)
-	a := mesh.Action{Route: []float64{.5, .25, .25}, Block: []float64{.13}}
-	fmt.Println(m.FormatAction(space.At(space.Nearest(a))))
-	// Output: p11=0.6 p12=0.2 b1=0.2
-}
-
-func ExampleMesh_FeatureNames() {
-	fmt.Println(mesh.Mesh{}.FeatureNames())
-	fmt.Println(mesh.New(2, 3).FeatureNames())
-	// Output:
+	// service1,service2 on node1,node2; p11 p12 p21 p22 b1 b2
+	// 1296 actions; choices [6 6 6 6]
+	// p11=0 p21=0 b1=0 b2=0.2 | p11=1 p21=1 b1=1 b2=1
 	// [l1 l2 p11 p21 b1 b2]
-	// [l1 l2 p11 p12 p21 p22 b1 b2]
 }
 
-func ExampleAction_Validate() {
-	a := mesh.Action{Route: []float64{.4, .4, 0, 1}, Block: []float64{0, 0}}
-	fmt.Println(a.Validate(mesh.Mesh{}))
-	// Output: mesh: action: the weights of service1 sum to 0.8, not 1
+// A chain of two stages, the second of which calls two microservices in
+// parallel; the front blocks, and only one of the calls is routed.
+func ExampleNewSpace() {
+	m := mesh.Mesh{
+		Nodes: []mesh.Node{{Name: "a"}, {Name: "b", Speed: 2}, {Name: "c"}},
+		Services: []mesh.Service{{Name: "shop", Stages: []mesh.Stage{
+			{{Microservice: "web", Nodes: []string{"a", "b"}}},
+			{{Microservice: "cart", Nodes: []string{"a", "c"}}, {Microservice: "price", Nodes: []string{"c"}}},
+		}}},
+	}
+	space, err := mesh.NewSpace(m, mesh.Knob{Kind: mesh.Route, Call: "web", Levels: 11}, mesh.Knob{Kind: mesh.Block, Levels: 3},
+		mesh.Knob{Kind: mesh.Replicas, Node: "a", Min: 1, Max: 5, Step: 1, Up: 30})
+	fmt.Println(space, err)
+	fmt.Println(space.Layout().DelayNames())
+	a := space.Action(nil, space.Nearest(space.Default()))
+	fmt.Println(space.Len(), space.Format(a))
+	allowed := make([]bool, 5)
+	space.Allowed(allowed, 2, a)
+	fmt.Println(allowed)
+	// Output:
+	// shop: web(a,b) > cart(a,c) + price(c) on a,b,c; p1.1.1 p1.1.2 b1 r1 <nil>
+	// [d1.1.1 d1.1.2 d1.2.1 d1.2.3 d1.3.3]
+	// 165 p1.1.1=0.5 b1=0 r1=1
+	// [true true false false false]
 }

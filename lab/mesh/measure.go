@@ -6,10 +6,21 @@ import "math"
 type Load []float64
 
 // State is what a policy sees before it acts (paper, Section II): the response
-// times of the step before and the load that is offered now.
+// times of the step before, the load that is offered now and before, and, where
+// knobs take their time or move by increments, how they are set.
 type State struct {
-	Delay []float64 // d_i in s, length m; NaN where no request was answered
-	Load  Load
+	Delay   []float64 // d_i in s, length m; NaN where no request was answered
+	Load    Load
+	Past    []Load    // of the steps before, the last one first; as many as the environment was told to keep
+	InForce Action    // the action in force; nil before the first step
+	Pending []Pending // knobs that are on their way, in the order of the space
+}
+
+// Pending is a knob that was set and is not in force yet.
+type Pending struct {
+	Knob  int     // number in the space
+	Point int     // that it goes to
+	Left  float64 // s until it is in force
 }
 
 // Delay summarises the response times of the requests of one step, in seconds.
@@ -33,63 +44,39 @@ type Measurement struct {
 	Carried   []float64 // load that the front let through, requests/s, length m
 	Blocked   []float64 // requests turned away at the front, length m; NaN when unknown
 	Failed    []float64 // requests without a good answer, length m; NaN when unknown
-	Service   []Delay   // d_i, length m
-	Node      []Delay   // d_ij, m x n row by row
+	Service   []Delay   // d_i of whole paths, length m
+	Endpoint  []Delay   // d_ij of single calls, one for each of the layout's endpoints
 	Mark      string    // what disturbed the step, "" for a sound one
 }
 
-// NewMeasurement returns a measurement for mesh m in which everything is
-// missing.
-func NewMeasurement(m Mesh) Measurement {
+// NewMeasurement returns a measurement in which everything is missing.
+func NewMeasurement(l *Layout) Measurement {
+	m := l.Mesh.M()
 	x := Measurement{
-		Generated: make([]float64, m.M()),
-		Carried:   make([]float64, m.M()),
-		Blocked:   make([]float64, m.M()),
-		Failed:    make([]float64, m.M()),
-		Service:   make([]Delay, m.M()),
-		Node:      make([]Delay, m.M()*m.N()),
+		Generated: make([]float64, m),
+		Carried:   make([]float64, m),
+		Blocked:   make([]float64, m),
+		Failed:    make([]float64, m),
+		Service:   make([]Delay, m),
+		Endpoint:  make([]Delay, len(l.Endpoints)),
 	}
 	for i := range x.Service {
 		x.Generated[i], x.Carried[i] = math.NaN(), math.NaN()
 		x.Blocked[i], x.Failed[i] = math.NaN(), math.NaN()
 		x.Service[i] = NoDelay()
 	}
-	for k := range x.Node {
-		x.Node[k] = NoDelay()
+	for k := range x.Endpoint {
+		x.Endpoint[k] = NoDelay()
 	}
 	return x
 }
 
-// FeatureNames lists the inputs of the system model (paper, Eq. 5) in their
-// order: l_1..l_m, the free weights p_i1..p_i(n-1) of each service, b_1..b_m.
-// For the paper's mesh: l1 l2 p11 p21 b1 b2.
-func (m Mesh) FeatureNames() []string {
-	var names []string
-	for i := range m.M() {
-		names = append(names, m.LoadName(i))
+// Clone returns a copy that shares nothing with x.
+func (x Measurement) Clone() Measurement {
+	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed} {
+		*v = append([]float64(nil), *v...)
 	}
-	for i := range m.M() {
-		for j := range m.freeWeights() {
-			names = append(names, m.RouteName(i, j))
-		}
-	}
-	for i := range m.M() {
-		names = append(names, m.BlockName(i))
-	}
-	return names
-}
-
-// Features appends the inputs of the system model for (load, a) to dst, in the
-// order of FeatureNames.
-func (m Mesh) Features(dst []float64, load Load, a Action) []float64 {
-	dst = append(dst, load...)
-	for i := range m.M() {
-		dst = append(dst, a.Route[i*m.N():i*m.N()+m.freeWeights()]...)
-	}
-	return append(dst, a.Block...)
-}
-
-// Reaches reports whether (load, a) sends any request of service i to node j.
-func (m Mesh) Reaches(load Load, a Action, i, j int) bool {
-	return load[i] > 0 && a.Block[i] < 1 && a.Route[i*m.N()+j] > 0
+	x.Service = append([]Delay(nil), x.Service...)
+	x.Endpoint = append([]Delay(nil), x.Endpoint...)
+	return x
 }

@@ -1,36 +1,75 @@
 // Package mesh holds the plain data of a service mesh under control: its
-// services and nodes, the action space, loads, states and what is measured in
-// one control step. It does no I/O; every other package speaks in its terms.
+// services, their stages and nodes, the knobs that control it and the space of
+// actions that they span, loads, states and what is measured in one control
+// step. It does no I/O; every other package speaks in its terms.
 //
-// Symbols follow the paper (Table 1): m services i, n processing nodes j,
-// offered load l_i and carried load l_i(1-b_i) in requests/s, routing weight
-// p_ij, blocking rate b_i, mean end-to-end response time d_i in seconds.
+// A service is a path of stages; a stage makes one call, or several in parallel
+// of which the slowest counts; a call goes to one of the nodes that run its
+// microservice (Fig. 1a of the paper). A pair of call and node is an endpoint.
+// In the paper's use case (Fig. 1b) a service is one call that either of two
+// nodes may serve, so that calls are services and endpoints are pairs (i, j).
+//
+// Symbols follow the paper (Table 1): m services i, n nodes j, offered load l_i
+// and carried load l_i(1-b_i) in requests/s, routing weight p_ij, blocking rate
+// b_i, mean end-to-end response time d_i in seconds.
 package mesh
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 )
 
-// Mesh names the services and the processing nodes of one mesh. The zero value
-// is the paper's use case (Fig. 1b): two services, two nodes.
+// Mesh is the services and the nodes of one mesh. It has no usable zero value.
 type Mesh struct {
-	Services []string // default service1, service2
-	Nodes    []string // default node1, node2
+	Nodes    []Node    `json:"nodes"`
+	Services []Service `json:"services"`
 }
 
-var (
-	defaultServices = []string{"service1", "service2"}
-	defaultNodes    = []string{"node1", "node2"}
-)
+// Node is where microservices run.
+type Node struct {
+	Name  string  `json:"name"`
+	Speed float64 `json:"speed,omitempty"` // work done in a second, in those of the node that service times are said for; default 1
+}
 
-// New returns a mesh of m services and n nodes with the default names
-// service1 ... and node1 ... .
+// Service is what requests ask for: its stages follow each other.
+type Service struct {
+	Name   string  `json:"name"`
+	Stages []Stage `json:"stages"`
+}
+
+// Stage is the calls that a service makes in parallel: it ends with the slowest.
+type Stage []Call
+
+// Call is a request of a service to a microservice.
+type Call struct {
+	Microservice string   `json:"microservice"`
+	Nodes        []string `json:"nodes"` // that may serve it
+}
+
+// New returns a mesh of m services and n nodes with the names service1 ... and
+// node1 ...: each service is one call that any of the nodes may serve, as in the
+// paper's use case, which is New(2, 2).
 func New(m, n int) Mesh {
 	if m < 1 || n < 1 {
 		panic(fmt.Sprintf("mesh: New(%d, %d): at least one service and one node", m, n))
 	}
-	return Mesh{Services: number("service", m), Nodes: number("node", n)}
+	return Single(number("service", m), number("node", n))
+}
+
+// Single returns a mesh of the named services on the named nodes: each service
+// is one call that any of the nodes may serve.
+func Single(services, nodes []string) Mesh {
+	var x Mesh
+	for _, name := range nodes {
+		x.Nodes = append(x.Nodes, Node{Name: name})
+	}
+	for _, name := range services {
+		x.Services = append(x.Services, Service{name, []Stage{{{Microservice: name, Nodes: nodes}}}})
+	}
+	return x
 }
 
 func number(prefix string, n int) []string {
@@ -41,57 +80,109 @@ func number(prefix string, n int) []string {
 	return names
 }
 
-// ServiceNames returns the names of the services, defaults filled in.
+// ServiceNames returns the names of the services.
 func (m Mesh) ServiceNames() []string {
-	if len(m.Services) == 0 {
-		return defaultServices
+	names := make([]string, len(m.Services))
+	for i, s := range m.Services {
+		names[i] = s.Name
 	}
-	return m.Services
+	return names
 }
 
-// NodeNames returns the names of the nodes, defaults filled in.
+// NodeNames returns the names of the nodes.
 func (m Mesh) NodeNames() []string {
-	if len(m.Nodes) == 0 {
-		return defaultNodes
+	names := make([]string, len(m.Nodes))
+	for j, n := range m.Nodes {
+		names[j] = n.Name
 	}
-	return m.Nodes
+	return names
 }
 
 // M is the number of services.
-func (m Mesh) M() int { return len(m.ServiceNames()) }
+func (m Mesh) M() int { return len(m.Services) }
 
-// N is the number of processing nodes.
-func (m Mesh) N() int { return len(m.NodeNames()) }
+// N is the number of nodes.
+func (m Mesh) N() int { return len(m.Nodes) }
 
-// Validate reports an empty or repeated name.
+// Speed is the speed of node j, its default filled in.
+func (m Mesh) Speed(j int) float64 {
+	if s := m.Nodes[j].Speed; s != 0 {
+		return s
+	}
+	return 1
+}
+
+// Validate lists all that is wrong with the mesh: errors joined, nil for none.
 func (m Mesh) Validate() error {
-	for _, group := range []struct {
-		kind  string
-		names []string
-	}{{"service", m.ServiceNames()}, {"node", m.NodeNames()}} {
-		seen := map[string]bool{}
-		for i, name := range group.names {
-			if name == "" {
-				return fmt.Errorf("mesh: %s %d has an empty name", group.kind, i+1)
-			}
-			if seen[name] {
-				return fmt.Errorf("mesh: %s name %q is used twice", group.kind, name)
-			}
-			seen[name] = true
+	var all []error
+	add := func(format string, args ...any) { all = append(all, fmt.Errorf("mesh: "+format, args...)) }
+	if m.M() == 0 {
+		add("no service; a mesh has at least one")
+	}
+	if m.N() == 0 {
+		add("no node; a mesh has at least one")
+	}
+	nodes, services := map[string]bool{}, map[string]bool{}
+	for j, n := range m.Nodes {
+		switch {
+		case n.Name == "":
+			add("node %d has an empty name", j+1)
+		case nodes[n.Name]:
+			add("node name %q is used twice", n.Name)
+		}
+		nodes[n.Name] = true
+		if s := n.Speed; !(s >= 0) || math.IsInf(s, 1) {
+			add("node %q has speed %v; accepted: a finite number above 0", n.Name, s)
 		}
 	}
-	return nil
+	for i, s := range m.Services {
+		switch {
+		case s.Name == "":
+			add("service %d has an empty name", i+1)
+		case services[s.Name]:
+			add("service name %q is used twice", s.Name)
+		}
+		services[s.Name] = true
+		if len(s.Stages) == 0 {
+			add("service %q has no stage; it has at least one", s.Name)
+		}
+		called := map[string]bool{}
+		for k, stage := range s.Stages {
+			if len(stage) == 0 {
+				add("stage %d of service %q makes no call; it makes at least one", k+1, s.Name)
+			}
+			for _, c := range stage {
+				switch {
+				case c.Microservice == "":
+					add("a call in stage %d of service %q has no microservice", k+1, s.Name)
+				case called[c.Microservice]:
+					add("service %q calls %q twice; a service calls a microservice once", s.Name, c.Microservice)
+				}
+				called[c.Microservice] = true
+				if len(c.Nodes) == 0 {
+					add("call of %q in service %q has no node; it has at least one", c.Microservice, s.Name)
+				}
+				seen := map[string]bool{}
+				for _, n := range c.Nodes {
+					if !nodes[n] {
+						add("call of %q in service %q: unknown node %q; the mesh has %s", c.Microservice, s.Name, n, strings.Join(m.NodeNames(), ", "))
+					}
+					if seen[n] {
+						add("call of %q in service %q names node %q twice", c.Microservice, s.Name, n)
+					}
+					seen[n] = true
+				}
+			}
+		}
+	}
+	return errors.Join(all...)
 }
 
 // Service returns the index of the named service.
-func (m Mesh) Service(name string) (int, error) {
-	return index("service", name, m.ServiceNames())
-}
+func (m Mesh) Service(name string) (int, error) { return index("service", name, m.ServiceNames()) }
 
 // Node returns the index of the named node.
-func (m Mesh) Node(name string) (int, error) {
-	return index("node", name, m.NodeNames())
-}
+func (m Mesh) Node(name string) (int, error) { return index("node", name, m.NodeNames()) }
 
 func index(kind, name string, names []string) (int, error) {
 	for i, n := range names {
@@ -102,37 +193,53 @@ func index(kind, name string, names []string) (int, error) {
 	return 0, fmt.Errorf("mesh: unknown %s %q; the mesh has %s", kind, name, strings.Join(names, ", "))
 }
 
-// String identifies the mesh: "service1,service2 on node1,node2". Files that
-// only fit one mesh carry it.
-func (m Mesh) String() string {
-	return strings.Join(m.ServiceNames(), ",") + " on " + strings.Join(m.NodeNames(), ",")
-}
-
-// subscript is "1" or "12" for small meshes, "1_12" where digits would run
-// together.
-func (m Mesh) subscript(i, j int) string {
-	if m.M() > 9 || m.N() > 9 {
-		return fmt.Sprintf("%d_%d", i+1, j+1)
+// single reports whether every service is one call that any node may serve.
+func (m Mesh) single() bool {
+	for _, s := range m.Services {
+		if len(s.Stages) != 1 || len(s.Stages[0]) != 1 || len(s.Stages[0][0].Nodes) != m.N() {
+			return false
+		}
+		for j, n := range s.Stages[0][0].Nodes {
+			if n != m.Nodes[j].Name {
+				return false
+			}
+		}
 	}
-	return fmt.Sprintf("%d%d", i+1, j+1)
+	return true
 }
 
-// Column names of traces and models, as the published trace has them.
+// String identifies the mesh: "service1,service2 on node1,node2" where every
+// service is one call that any node may serve, else with each service's path,
+// "shop: web(a,b) > cart(c) + price(c) on a,b,c". Files that only fit one mesh
+// carry it.
+func (m Mesh) String() string {
+	nodes := " on " + strings.Join(m.NodeNames(), ",")
+	if m.single() {
+		return strings.Join(m.ServiceNames(), ",") + nodes
+	}
+	var services []string
+	for _, s := range m.Services {
+		var stages []string
+		for _, stage := range s.Stages {
+			var calls []string
+			for _, c := range stage {
+				calls = append(calls, c.Microservice+"("+strings.Join(c.Nodes, ",")+")")
+			}
+			stages = append(stages, strings.Join(calls, " + "))
+		}
+		services = append(services, s.Name+": "+strings.Join(stages, " > "))
+	}
+	return strings.Join(services, "; ") + nodes
+}
 
-// LoadName is the column of l_i, for instance l1.
-func (m Mesh) LoadName(i int) string { return fmt.Sprintf("l%d", i+1) }
-
-// CarriedName is the column of the carried load of service i, for instance cl1.
-func (m Mesh) CarriedName(i int) string { return fmt.Sprintf("cl%d", i+1) }
-
-// BlockName is the column of b_i, for instance b1.
-func (m Mesh) BlockName(i int) string { return fmt.Sprintf("b%d", i+1) }
-
-// RouteName is the column of p_ij, for instance p11.
-func (m Mesh) RouteName(i, j int) string { return "p" + m.subscript(i, j) }
-
-// DelayName is the column of d_i, for instance d1.
-func (m Mesh) DelayName(i int) string { return fmt.Sprintf("d%d", i+1) }
-
-// NodeDelayName is the column of d_ij, for instance d12.
-func (m Mesh) NodeDelayName(i, j int) string { return "d" + m.subscript(i, j) }
+// UnmarshalJSON also reads a mesh whose services and nodes are lists of names,
+// as files of the paper's mesh have it.
+func (m *Mesh) UnmarshalJSON(b []byte) error {
+	var names struct{ Services, Nodes []string }
+	if json.Unmarshal(b, &names) == nil && len(names.Services) > 0 {
+		*m = Single(names.Services, names.Nodes)
+		return nil
+	}
+	type plain Mesh
+	return json.Unmarshal(b, (*plain)(m))
+}

@@ -5,7 +5,7 @@ type Topology struct {
 	Mesh      Mesh
 	Namespace string
 	Pods      []Pod
-	Weights   [][]int   // percent, per service and node
+	Weights   [][]int   // percent, per call and its nodes
 	Block     []float64 // share of the requests turned away, per service; NaN where it is not known
 }
 

@@ -1,7 +1,6 @@
 package objective
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -12,24 +11,27 @@ import (
 // goroutine at a time.
 type Evaluator struct {
 	objective Objective
-	mesh      mesh.Mesh
+	space     *mesh.Space
 	service   []int // index in the mesh of each of the objective's services
 	targets   []Target
+	terms     []term
 	outcomes  []Outcome
 }
 
-// Bind checks o against mesh m: its services exist and are named once, there
-// is one valid target for each, and it has a reward function.
-func (o Objective) Bind(m mesh.Mesh) (*Evaluator, error) {
+// Bind checks o against the mesh of a space: its services exist and are named
+// once, there is one valid target for each, and it has terms or a reward
+// function.
+func (o Objective) Bind(space *mesh.Space) (*Evaluator, error) {
 	wrap := func(err error) error { return fmt.Errorf("objective %q: %w", o.Name, err) }
-	if o.Reward == nil {
-		return nil, wrap(errors.New("it has no Reward function"))
+	if o.Reward == nil && len(o.Terms) == 0 {
+		return nil, wrap(errNoReward)
 	}
+	m := space.Mesh()
 	names := o.Services
 	if names == nil {
 		names = m.ServiceNames()
 	}
-	e := &Evaluator{objective: o, mesh: m, targets: o.Targets}
+	e := &Evaluator{objective: o, space: space}
 	seen := map[int]bool{}
 	for _, name := range names {
 		i, err := m.Service(name)
@@ -42,16 +44,18 @@ func (o Objective) Bind(m mesh.Mesh) (*Evaluator, error) {
 		seen[i] = true
 		e.service = append(e.service, i)
 	}
-	if e.targets == nil {
-		e.targets = PaperTargets()
+	if len(o.Targets) != len(names) {
+		return nil, wrap(fmt.Errorf("%d targets for %d services", len(o.Targets), len(names)))
 	}
-	if len(e.targets) != len(names) {
-		return nil, wrap(fmt.Errorf("%d targets for %d services", len(e.targets), len(names)))
-	}
-	for k, t := range e.targets {
-		if err := t.validate(); err != nil {
+	for k, t := range o.Targets {
+		if err := t.Validate(); err != nil {
 			return nil, wrap(fmt.Errorf("target of %s: %w", names[k], err))
 		}
+		e.targets = append(e.targets, t.defaults())
+	}
+	var err error
+	if e.terms, err = bind(o.Terms, names, e.targets); err != nil {
+		return nil, wrap(err)
 	}
 	e.outcomes = make([]Outcome, len(names))
 	return e, nil
@@ -72,27 +76,23 @@ func (e *Evaluator) Reward(load mesh.Load, a mesh.Action, x mesh.Measurement) fl
 			Utility: e.targets[k].Utility(d),
 		}
 	}
-	return e.objective.Reward(e.outcomes)
-}
-
-// Expected is the expected value of a step whose response times are known by
-// their distribution: utility holds E[r_i(d_i)] for every service of the mesh.
-// It is exact for objectives that are linear in the utilities, as the paper's.
-func (e *Evaluator) Expected(load mesh.Load, a mesh.Action, x mesh.Measurement, utility []float64) float64 {
-	for k, i := range e.service {
-		e.outcomes[k] = Outcome{
-			Offered: load[i],
-			Carried: e.carried(load, a, x, i),
-			Delay:   math.NaN(),
-			Utility: utility[i],
-		}
+	if e.objective.Reward != nil {
+		return e.objective.Reward(e.outcomes)
 	}
-	return e.objective.Reward(e.outcomes)
+	sum := 0.0
+	for _, t := range e.terms {
+		v := t.weight
+		for _, f := range t.factors {
+			v *= f.value(e.outcomes)
+		}
+		sum += v
+	}
+	return sum
 }
 
 func (e *Evaluator) carried(load mesh.Load, a mesh.Action, x mesh.Measurement, i int) float64 {
 	if e.objective.Carried == Nominal {
-		return load[i] * (1 - a.Block[i])
+		return load[i] * (1 - e.space.BlockOf(a, i))
 	}
 	return x.Carried[i]
 }
@@ -102,14 +102,21 @@ func (e *Evaluator) delay(x mesh.Measurement, i int) float64 {
 	if e.objective.Delay == RequestWeighted {
 		return x.Service[i].Mean
 	}
-	n := e.mesh.N()
-	d := math.NaN()
-	for _, node := range x.Node[i*n : i*n+n] {
-		if math.IsNaN(d) || node.Mean > d {
-			d = node.Mean
+	l := e.space.Layout()
+	sum := 0.0
+	for _, stage := range l.Stages[i] {
+		d := math.NaN()
+		for _, c := range stage {
+			first, end := l.Of(c)
+			for _, node := range x.Endpoint[first:end] {
+				if math.IsNaN(d) || node.Mean > d {
+					d = node.Mean
+				}
+			}
 		}
+		sum += d
 	}
-	return d
+	return sum
 }
 
 // Target returns the target of the mesh's service i, and false when the

@@ -1,10 +1,13 @@
 // Package objective holds management objectives as reward functions: what a
-// step is worth, given the offered load, the action and what was measured.
-// MO1, MO2 and MO3 are the paper's (Section II); any other is an Objective with
-// a Reward function of one's own, written where it is used.
+// step is worth, given the offered load, the action and what was measured. An
+// Objective is data where it can be, a sum of terms that are products of
+// factors, so that it can be written in a file, printed and hashed; any other
+// is a Reward function of one's own.
 package objective
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -12,23 +15,19 @@ import (
 
 // Target is what a service is to achieve: a mean response time of at most Goal.
 type Target struct {
-	Goal      float64 // O_i in s
-	Centre    float64 // c_i in s, where the utility of a late service has fallen to 1/2
-	Steepness float64 // of that fall, in 1/s; 0 means the paper's 200
+	Goal      float64 `json:"goal"`                // O_i in s
+	Centre    float64 `json:"centre,omitempty"`    // c_i in s, where the utility of a late service has fallen to 1/2; default 1.15 Goal
+	Steepness float64 `json:"steepness,omitempty"` // of that fall, in 1/s; default 20/Goal
 }
 
-// PaperTargets are the objectives of the paper's two services:
-// O = (35 ms, 110 ms), c = (50 ms, 113 ms).
-func PaperTargets() []Target {
-	return []Target{{Goal: .035, Centre: .050}, {Goal: .110, Centre: .113}}
-}
-
-// PaperGoals are the O_i of PaperTargets, s.
-func PaperGoals() (goals []float64) {
-	for _, t := range PaperTargets() {
-		goals = append(goals, t.Goal)
+func (t Target) defaults() Target {
+	if t.Centre == 0 {
+		t.Centre = 1.15 * t.Goal
 	}
-	return goals
+	if t.Steepness == 0 {
+		t.Steepness = 20 / t.Goal
+	}
+	return t
 }
 
 // Utility is r_i(d) for response time d in s (paper, Section II and Fig. 3): 1
@@ -41,17 +40,20 @@ func (t Target) Utility(d float64) float64 {
 	case d <= t.Goal:
 		return 1
 	}
-	s := t.Steepness
-	if s == 0 {
-		s = 200
-	}
-	return 1 / (1 + math.Exp(s*(d-t.Centre)))
+	t = t.defaults()
+	return 1 / (1 + math.Exp(t.Steepness*(d-t.Centre)))
 }
 
-func (t Target) validate() error {
-	if !(t.Goal > 0) || !(t.Centre > 0) || !(t.Steepness >= 0) {
-		return fmt.Errorf("goal %v s, centre %v s, steepness %v; goal and centre are above 0, steepness is not negative",
-			t.Goal, t.Centre, t.Steepness)
+// Validate reports a value that is not accepted.
+func (t Target) Validate() error {
+	t = t.defaults()
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{{"goal", t.Goal}, {"centre", t.Centre}, {"steepness", t.Steepness}} {
+		if !(v.value > 0) || math.IsInf(v.value, 1) {
+			return fmt.Errorf("%s is %v; accepted: a finite number above 0", v.name, v.value)
+		}
 	}
 	return nil
 }
@@ -62,7 +64,8 @@ type DelayKind int
 const (
 	// RequestWeighted is the mean over all answered requests: the paper's d_i.
 	RequestWeighted DelayKind = iota
-	// MaxOverNodes is the largest of the nodes' means, as the authors' code has it.
+	// MaxOverNodes is the largest of the nodes' means, as the authors' code has
+	// it; of a service of several stages, the sum of those.
 	MaxOverNodes
 )
 
@@ -86,25 +89,44 @@ func (k CarriedKind) String() string { return [...]string{"measured", "nominal l
 type Outcome struct {
 	Offered float64 // l_i, requests/s
 	Carried float64 // l_i^c, requests/s
-	Delay   float64 // d_i in s; NaN when no request was answered or when only Utility is known
-	Utility float64 // r_i(d_i), or its expectation
+	Delay   float64 // d_i in s; NaN when no request was answered
+	Utility float64 // r_i(d_i)
 }
 
-// Objective is a management objective. Give it to a sim.Env or to
-// sim.NewRewards; they bind it to their mesh.
+// Objective is a management objective. Give it to a control.Env or to
+// optimum.NewRewards; they bind it to their mesh.
 type Objective struct {
-	Name string
+	Name string `json:"name"`
 	// Services names the services that Reward sees, in its order; nil means all
 	// of the mesh.
-	Services []string
-	// Targets has one target for each of Services; nil means PaperTargets.
-	Targets []Target
+	Services []string `json:"services,omitempty"`
+	// Targets has one target for each of Services. There is no default.
+	Targets []Target `json:"targets,omitempty"`
 	// Delay is how d_i is formed. Default RequestWeighted.
-	Delay DelayKind
+	Delay DelayKind `json:"delay,omitempty"`
 	// Carried is which carried load counts. Default Measured.
-	Carried CarriedKind
-	// Reward is the value of a step; s has one outcome for each of Services.
-	Reward func(s []Outcome) float64
+	Carried CarriedKind `json:"carried,omitempty"`
+	// Terms sum to the value of a step.
+	Terms []Term `json:"terms,omitempty"`
+	// Reward is the value of a step in place of Terms; s has one outcome for each
+	// of Services.
+	Reward func(s []Outcome) float64 `json:"-"`
+	// Version tells own Reward functions of one name apart. What depends on one
+	// without a version is not cached.
+	Version string `json:"version,omitempty"`
+}
+
+// Key is what tells objectives apart: all of their data. It is false for an own
+// Reward function without a version, which nothing can be cached of.
+func (o Objective) Key() (string, bool) {
+	if o.Reward != nil && o.Version == "" {
+		return "", false
+	}
+	b, err := json.Marshal(struct {
+		Objective
+		Own bool
+	}{o, o.Reward != nil})
+	return string(b), err == nil
 }
 
 // AsPublished returns o as the authors' code computes it: max over nodes and
@@ -114,54 +136,65 @@ func (o Objective) AsPublished() Objective {
 	return o
 }
 
-// MO1 maximises the useful carried load: l1c r1(d1) + l2c r2(d2).
-func MO1() Objective { return weighted("MO1", 1, 1) }
+// String is the objective for people: "MO1: carried(a) utility(a) + 5 carried(b) utility(b)".
+func (o Objective) String() string {
+	if o.Reward != nil {
+		return o.Name + ": a function of its own"
+	}
+	var terms []string
+	for _, t := range o.Terms {
+		terms = append(terms, t.String())
+	}
+	return o.Name + ": " + strings.Join(terms, " + ")
+}
 
-// MO2 favours the second service: l1c r1(d1) + 5 l2c r2(d2).
-func MO2() Objective { return weighted("MO2", 1, 5) }
-
-func weighted(name string, weights ...float64) Objective {
-	return Objective{Name: name, Reward: func(s []Outcome) float64 {
-		sum := 0.0
-		for i := range s {
-			w := 1.0
-			if i < len(weights) {
-				w = weights[i]
-			}
-			sum += w * s[i].Carried * s[i].Utility
+// Useful is the objective of the useful carried load, the sum of w_i l_i^c
+// r_i(d_i) over the named services (MO1 and MO2 of the paper); weights default
+// to 1.
+func Useful(name string, services []string, targets []Target, weights ...float64) Objective {
+	o := Objective{Name: name, Services: services, Targets: targets}
+	for i, s := range services {
+		t := Term{Product: []Factor{{Of: Carried, Service: s}, {Of: Utility, Service: s}}}
+		if i < len(weights) {
+			t.Weight = weights[i]
 		}
-		return sum
+		o.Terms = append(o.Terms, t)
+	}
+	return o
+}
+
+// Guaranteed is the objective of MO3: the useful carried load of service of,
+// where service floor is carried at no less than least requests/s:
+// l_of (r3(l_floor) + r_of(d_of)).
+func Guaranteed(name string, services []string, targets []Target, of, floor string, least float64) Objective {
+	return Objective{Name: name, Services: services, Targets: targets, Terms: []Term{
+		{Product: []Factor{{Of: Carried, Service: of}, {Of: MinLoad, Service: floor, Bound: least}}},
+		{Product: []Factor{{Of: Carried, Service: of}, {Of: Utility, Service: of}}},
 	}}
 }
 
-// MinLoad is l_min of MO3, requests/s.
-const MinLoad = 5
-
-// MO3 maximises the second service's useful load while the first is carried at
-// no less than MinLoad: l2c (r3(l1c) + r2(d2)).
-func MO3() Objective {
-	return Objective{Name: "MO3", Reward: func(s []Outcome) float64 {
-		return s[1].Carried * (MinLoadUtility(s[0].Carried) + s[1].Utility)
+// GuaranteedProduct is MO3 as the published evaluation runs count it, a product
+// rather than a sum: l_of r_of(d_of), where l_floor >= least, else 0.
+func GuaranteedProduct(name string, services []string, targets []Target, of, floor string, least float64) Objective {
+	return Objective{Name: name, Services: services, Targets: targets, Terms: []Term{
+		{Product: []Factor{{Of: Carried, Service: of}, {Of: Utility, Service: of}, {Of: AtLeast, Service: floor, Bound: least}}},
 	}}
 }
 
 // MinLoadUtility is r3 (paper, Fig. 3b): 1 for a carried load of at least
-// MinLoad, and a steep fall (tanh) to 0 below it, with 1/2 half a request/s
+// least, and a steep fall (tanh) to 0 below it, with 1/2 half a request/s
 // under the bound.
-func MinLoadUtility(carried float64) float64 {
-	if carried >= MinLoad {
+func MinLoadUtility(carried, least float64) float64 {
+	if carried >= least {
 		return 1
 	}
-	return (1 + math.Tanh(5*(carried-(MinLoad-.5)))) / 2
+	return (1 + math.Tanh(5*(carried-(least-.5)))) / 2
 }
 
-// Paper returns the paper's three objectives.
-func Paper() []Objective { return []Objective{MO1(), MO2(), MO3()} }
-
-// Parse returns the paper's objective of that name.
-func Parse(name string) (Objective, error) {
+// Find returns the objective of that name among a list.
+func Find(list []Objective, name string) (Objective, error) {
 	var names []string
-	for _, o := range Paper() {
+	for _, o := range list {
 		if strings.EqualFold(o.Name, name) {
 			return o, nil
 		}
@@ -169,3 +202,5 @@ func Parse(name string) (Objective, error) {
 	}
 	return Objective{}, fmt.Errorf("objective: unknown objective %q; there are %s", name, strings.Join(names, ", "))
 }
+
+var errNoReward = errors.New("it has neither terms nor a Reward function")

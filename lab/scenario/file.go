@@ -1,0 +1,418 @@
+package scenario
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+)
+
+// file is a scenario as YAML. See the built-in ones for examples, paper.yaml
+// first.
+type file struct {
+	Name          string             `yaml:"name"`
+	Title         string             `yaml:"title"`
+	Nodes         []nodeFile         `yaml:"nodes"`
+	Microservices []microserviceFile `yaml:"microservices"`
+	Services      []serviceFile      `yaml:"services"`
+	Knobs         []knobFile         `yaml:"knobs"`
+	Objectives    []objectiveFile    `yaml:"objectives"`
+	Timing        timingFile         `yaml:"timing"`
+	Queue         int                `yaml:"queue"`
+	Link          float64            `yaml:"link"`
+	Collect       struct {
+		Steps int `yaml:"steps"`
+	} `yaml:"collect"`
+}
+
+type nodeFile struct {
+	Name  string  `yaml:"name"`
+	Speed float64 `yaml:"speed"`
+}
+
+type microserviceFile struct {
+	Name      string   `yaml:"name"`
+	Nodes     []string `yaml:"nodes"`
+	Time      float64  `yaml:"time"`
+	Variation float64  `yaml:"variation"`
+	Items     int      `yaml:"items"`
+	Nested    bool     `yaml:"nested"`
+}
+
+type serviceFile struct {
+	Name      string      `yaml:"name"`
+	Stages    []stageFile `yaml:"stages"`
+	Load      rangeFile   `yaml:"load"`
+	Goal      float64     `yaml:"goal"`
+	Centre    float64     `yaml:"centre"`
+	Steepness float64     `yaml:"steepness"`
+}
+
+type rangeFile struct {
+	Min     float64   `yaml:"min"`
+	Max     float64   `yaml:"max"`
+	Values  []float64 `yaml:"values"`
+	Quantum float64   `yaml:"quantum"`
+}
+
+// stageFile is the microservices of a stage: a name, or a list of names called
+// in parallel.
+type stageFile []string
+
+func (s *stageFile) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*s = stageFile{n.Value}
+		return nil
+	}
+	return n.Decode((*[]string)(s))
+}
+
+type knobFile struct {
+	Kind    string      `yaml:"kind"`
+	Service string      `yaml:"service"`
+	Call    string      `yaml:"call"`
+	Node    string      `yaml:"node"`
+	Levels  *int        `yaml:"levels"`
+	Min     float64     `yaml:"min"`
+	Max     float64     `yaml:"max"`
+	By      float64     `yaml:"by"`
+	Points  [][]float64 `yaml:"points"`
+	Step    int         `yaml:"step"`
+	Up      float64     `yaml:"up"`
+	Down    float64     `yaml:"down"`
+	Cost    float64     `yaml:"cost"`
+}
+
+type objectiveFile struct {
+	Name     string     `yaml:"name"`
+	Services []string   `yaml:"services"`
+	Terms    []termFile `yaml:"terms"`
+}
+
+type termFile struct {
+	Weight  *float64 `yaml:"weight"`
+	Product []string `yaml:"product"`
+}
+
+type timingFile struct {
+	Step   float64 `yaml:"step"`
+	Settle float64 `yaml:"settle"`
+}
+
+//go:embed builtin/*.yaml
+var builtin embed.FS
+
+// List names the built-in scenarios.
+func List() []string {
+	entries, err := builtin.ReadDir("builtin")
+	if err != nil {
+		panic("scenario: " + err.Error()) // they are part of the program
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return names
+}
+
+// Text is the file of a built-in scenario.
+func Text(name string) ([]byte, error) {
+	b, err := builtin.ReadFile("builtin/" + name + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("scenario: unknown scenario %q; accepted: %s, or the path of a file that ends in .yaml", name, strings.Join(List(), ", "))
+	}
+	return b, nil
+}
+
+// maxFile bounds a scenario file, bytes.
+const maxFile = 1 << 20
+
+// Open returns the built-in scenario of that name, or that of a file, whose name
+// ends in .yaml, .yml or .json or has a slash.
+func Open(name string) (Scenario, error) {
+	isFile := strings.ContainsAny(name, `/\`)
+	for _, ending := range []string{".yaml", ".yml", ".json"} {
+		isFile = isFile || strings.HasSuffix(name, ending)
+	}
+	if !isFile {
+		b, err := Text(name)
+		if err != nil {
+			return Scenario{}, err
+		}
+		return Parse("built-in "+name, b)
+	}
+	b, err := read(name)
+	if err != nil {
+		return Scenario{}, fmt.Errorf("scenario: %w", err)
+	}
+	return Parse(name, b)
+}
+
+func read(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	}
+	if info.Size() > maxFile {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%d bytes; accepted: at most %d", info.Size(), maxFile)}
+	}
+	return os.ReadFile(name)
+}
+
+// Problems are all that is wrong with a scenario's file.
+type Problems struct {
+	File string
+	List []string // "line 7: what; accepted: what"
+}
+
+func (p *Problems) Error() string {
+	return fmt.Sprintf("scenario %s:\n  %s", p.File, strings.Join(p.List, "\n  "))
+}
+
+// Parse reads a scenario from YAML. name is the file's, for errors. Its error is
+// *Problems: all that is wrong, in the order of the lines.
+func Parse(name string, text []byte) (Scenario, error) {
+	var f file
+	var root yaml.Node
+	p := &Problems{File: name}
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		p.List = append(p.List, strings.TrimPrefix(err.Error(), "yaml: "))
+		return Scenario{}, p
+	}
+	in := yaml.NewDecoder(bytes.NewReader(text))
+	in.KnownFields(true)
+	err := in.Decode(&f)
+	var typed *yaml.TypeError
+	switch {
+	case errors.As(err, &typed):
+		for _, line := range typed.Errors {
+			p.List = append(p.List, explain(line))
+		}
+	case errors.Is(err, io.EOF):
+		p.List = append(p.List, "the file is empty")
+	case err != nil:
+		p.List = append(p.List, strings.TrimPrefix(err.Error(), "yaml: "))
+	case in.Decode(new(file)) != io.EOF:
+		p.List = append(p.List, "there is more than one document; accepted: one")
+	}
+	s, problems := f.scenario()
+	if len(p.List) > 0 { // what could not be read is not missing
+		return s, p
+	}
+	if len(problems) == 0 {
+		problems = split(s.Validate())
+	}
+	where := lines(&root)
+	for _, text := range problems {
+		if line := where.of(text); line > 0 {
+			text = fmt.Sprintf("line %d: %s", line, text)
+		}
+		p.List = append(p.List, text)
+	}
+	if len(p.List) > 0 {
+		slices.SortStableFunc(p.List, func(a, b string) int { return lineOf(a) - lineOf(b) })
+		return s, p
+	}
+	return s.Defaults(), nil
+}
+
+var unknownKey = regexp.MustCompile(`^(line \d+): field (\S+) not found in type scenario\.(\w+?)(File)?$`)
+
+// explain says an error of the YAML decoder in the terms of a scenario.
+func explain(text string) string {
+	if m := unknownKey.FindStringSubmatch(text); m != nil {
+		keys := map[string]any{"file": file{}, "node": nodeFile{}, "microservice": microserviceFile{}, "service": serviceFile{},
+			"range": rangeFile{}, "knob": knobFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{}}
+		what := m[3]
+		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.Replace(what, "file", "scenario", 1), strings.Join(keysOf(keys[what]), ", "))
+	}
+	for old, new := range map[string]string{"cannot unmarshal ": "", "!!str ": "", "!!map ": "a list of keys ", "!!seq ": "a list ", "into float64": "is not a number",
+		"into int": "is not a whole number", "into string": "is not a word", "into bool": "is neither true nor false", "into []float64": "is not a list of numbers", "into [][]float64": "is not a list of lists of numbers"} {
+		text = strings.Replace(text, old, new, 1)
+	}
+	return text
+}
+
+func lineOf(text string) int {
+	var n int
+	fmt.Sscanf(text, "line %d:", &n)
+	if n == 0 {
+		return 1 << 30
+	}
+	return n
+}
+
+// split lists joined errors.
+func split(err error) []string {
+	if err == nil {
+		return nil
+	}
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		var list []string
+		for _, e := range all.Unwrap() {
+			list = append(list, split(e)...)
+		}
+		return list
+	}
+	return []string{err.Error()}
+}
+
+// scenario turns the file into a value, and lists what cannot be.
+func (f *file) scenario() (s Scenario, problems []string) {
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	s = Scenario{Name: f.Name, Title: f.Title, Queue: f.Queue, Link: f.Link, Timing: control.Timing(f.Timing), Collect: Collect{Steps: f.Collect.Steps}}
+	for _, n := range f.Nodes {
+		s.Mesh.Nodes = append(s.Mesh.Nodes, mesh.Node{Name: n.Name, Speed: n.Speed})
+	}
+	named := map[string]microserviceFile{}
+	for _, u := range f.Microservices {
+		if _, twice := named[u.Name]; twice {
+			add("microservice name %q is used twice", u.Name)
+		}
+		if len(u.Nodes) == 0 {
+			add("microservice %q has no node; it has at least one", u.Name)
+		}
+		named[u.Name] = u
+	}
+	for _, x := range f.Services {
+		svc := mesh.Service{Name: x.Name}
+		for k, stage := range x.Stages {
+			var calls mesh.Stage
+			if len(stage) == 0 {
+				add("stage %d of service %q makes no call; it makes at least one", k+1, x.Name)
+			}
+			for _, name := range stage {
+				u, ok := named[name]
+				if !ok {
+					add("service %q: unknown microservice %q in stage %d; accepted: %s", x.Name, name, k+1, strings.Join(f.names(), ", "))
+					continue
+				}
+				calls = append(calls, mesh.Call{Microservice: name, Nodes: u.Nodes})
+				delete(named, "") // "" is none
+			}
+			svc.Stages = append(svc.Stages, calls)
+		}
+		s.Mesh.Services = append(s.Mesh.Services, svc)
+		s.Loads = append(s.Loads, load.Range(x.Load))
+		s.Targets = append(s.Targets, objective.Target{Goal: x.Goal, Centre: x.Centre, Steepness: x.Steepness})
+	}
+	if len(problems) == 0 && s.Mesh.Validate() == nil {
+		l := s.Mesh.Layout()
+		for _, name := range l.Microservices {
+			u := named[name]
+			s.Work = append(s.Work, Work{u.Time, u.Variation, u.Items, u.Nested})
+		}
+		for _, name := range f.names() {
+			if !slices.Contains(l.Microservices, name) {
+				add("microservice %q is called by no service", name)
+			}
+		}
+	}
+	for n, k := range f.Knobs {
+		knob := mesh.Knob{Kind: mesh.Kind(k.Kind), Service: k.Service, Call: k.Call, Node: k.Node, Min: k.Min, Max: k.Max, By: k.By,
+			Points: k.Points, Step: k.Step, Up: k.Up, Down: k.Down, Cost: k.Cost}
+		if k.Levels != nil {
+			if knob.Levels = *k.Levels; *k.Levels < 2 {
+				add("knob %d: %d levels; accepted: 2 to 1001", n+1, *k.Levels)
+			}
+		}
+		s.Knobs = append(s.Knobs, knob)
+	}
+	for _, o := range f.Objectives {
+		out := objective.Objective{Name: o.Name, Services: o.Services}
+		for _, t := range o.Terms {
+			term := objective.Term{}
+			if t.Weight != nil {
+				if term.Weight = *t.Weight; *t.Weight == 0 {
+					add("objective %q: a term of weight 0 counts for nothing", o.Name)
+				}
+			}
+			for _, text := range t.Product {
+				var factor objective.Factor
+				if err := factor.UnmarshalText([]byte(text)); err != nil {
+					add("objective %q: %v", o.Name, err)
+				}
+				term.Product = append(term.Product, factor)
+			}
+			out.Terms = append(out.Terms, term)
+		}
+		s.Objectives = append(s.Objectives, out)
+	}
+	return s, problems
+}
+
+func (f *file) names() []string {
+	var names []string
+	for _, u := range f.Microservices {
+		names = append(names, u.Name)
+	}
+	return names
+}
+
+// places are the lines on which names and the entries of lists stand.
+type places struct {
+	named map[string]int // "service shop": line
+	at    map[string]int // "knob 2": line
+}
+
+func lines(root *yaml.Node) places {
+	p := places{map[string]int{}, map[string]int{}}
+	if len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
+		return p
+	}
+	top := root.Content[0]
+	for k := 0; k+1 < len(top.Content); k += 2 {
+		key, value := top.Content[k].Value, top.Content[k+1]
+		p.at[key] = top.Content[k].Line
+		if value.Kind != yaml.SequenceNode {
+			continue
+		}
+		what := strings.TrimSuffix(key, "s")
+		for n, entry := range value.Content {
+			p.at[what+" "+strconv.Itoa(n+1)] = entry.Line
+			for e := 0; e+1 < len(entry.Content); e += 2 {
+				if entry.Content[e].Value == "name" {
+					// Of a name that is used twice the second is shown.
+					p.named[what+" "+entry.Content[e+1].Value] = entry.Line
+				}
+			}
+		}
+	}
+	return p
+}
+
+var (
+	quotedPart   = regexp.MustCompile(`(service|microservice|node|objective)(?: name)? "([^"]*)"`)
+	numberedPart = regexp.MustCompile(`(knob|service|node) (\d+)`)
+	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect)`)
+)
+
+// of is the line that an error is about, 0 where that cannot be told.
+func (p places) of(text string) int {
+	if m := numberedPart.FindStringSubmatch(text); m != nil && p.at[m[1]+" "+m[2]] > 0 {
+		return p.at[m[1]+" "+m[2]]
+	}
+	for _, m := range quotedPart.FindAllStringSubmatch(text, -1) {
+		if line := p.named[m[1]+" "+m[2]]; line > 0 {
+			return line
+		}
+	}
+	return p.at[leadingKey.FindString(text)]
+}

@@ -1,0 +1,34 @@
+package scenario
+
+import (
+	"reflect"
+
+	"github.com/meshbench/meshbench/lab/objective"
+)
+
+// keysOf lists the YAML keys of a struct.
+func keysOf(v any) []string {
+	var keys []string
+	t := reflect.TypeOf(v)
+	for k := range t.NumField() {
+		keys = append(keys, t.Field(k).Tag.Get("yaml"))
+	}
+	return keys
+}
+
+// Paper is the scenario of Samani and Stadler (CNSM 2022): two information
+// services on two nodes, the three objectives of Section II.
+func Paper() Scenario { return mustBuiltin("paper") }
+
+func mustBuiltin(name string) Scenario {
+	s, err := Open(name)
+	if err != nil {
+		panic(err.Error()) // tested
+	}
+	return s
+}
+
+// Objective returns the scenario's objective of that name.
+func (s Scenario) Objective(name string) (objective.Objective, error) {
+	return objective.Find(s.Defaults().Objectives, name)
+}
