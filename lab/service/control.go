@@ -8,67 +8,149 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
-// Setting is the body of the front's control endpoint. A service that is not
-// named keeps what it has.
+// Setting is the body of the front's control endpoint. What is not named keeps
+// what it has.
 type Setting struct {
 	// Block is the share of a service's requests to be turned away, in [0, 1].
 	Block map[string]float64 `json:"block,omitempty"`
-	// Route has the weights of a service's nodes, which sum to 1; a node that is
-	// not named gets none. Not for a front whose mesh routes.
+	// Route has the weights of a call's nodes, which sum to 1; a node that is not
+	// named gets none. Calls are named by CallKey. Not for a front whose mesh
+	// routes.
 	Route map[string]map[string]float64 `json:"route,omitempty"`
 	// Seed, when given, begins the order of blocking and routing again.
 	Seed *uint64 `json:"seed,omitempty"`
+	// Run, when given, is what requests of this run have in RunHeader; others are
+	// counted from then on.
+	Run string `json:"run,omitempty"`
+	// Strangers is, in replies, how many requests since Run was given were none of
+	// the run's.
+	Strangers int `json:"strangers,omitempty"`
 }
 
-// NewSetting is the setting that puts action a into force on mesh m, without
-// its weights where the mesh routes.
-func NewSetting(m mesh.Mesh, a mesh.Action, weights bool) Setting {
-	s := Setting{Block: map[string]float64{}}
-	if weights {
-		s.Route = map[string]map[string]float64{}
+// CallKey names call c in a Setting: "shop" where the service makes no other
+// call, else "shop/cart", service and microservice.
+func CallKey(l *mesh.Layout, c int) string {
+	at := l.Calls[c]
+	name := l.Mesh.Services[at.Service].Name
+	if single(l, at.Service) {
+		return name
 	}
-	for i, service := range m.ServiceNames() {
-		s.Block[service] = a.Block[i]
-		if weights {
-			s.Route[service] = map[string]float64{}
-			for j, node := range m.NodeNames() {
-				s.Route[service][node] = a.Route[i*m.N()+j]
-			}
+	return name + "/" + l.Microservices[at.Microservice]
+}
+
+// single reports whether service i makes one call only.
+func single(l *mesh.Layout, i int) bool { return len(l.Stages[i]) == 1 && len(l.Stages[i][0]) == 1 }
+
+// callOf is the call of that name; "shop/cart" also where "shop" would do.
+func callOf(l *mesh.Layout, key string) (int, error) {
+	var keys []string
+	for c, at := range l.Calls {
+		k := CallKey(l, c)
+		if key == k || key == l.Mesh.Services[at.Service].Name+"/"+l.Microservices[at.Microservice] {
+			return c, nil
 		}
+		keys = append(keys, k)
+	}
+	if i := slices.Index(l.Mesh.ServiceNames(), key); i >= 0 {
+		return 0, fmt.Errorf("service %q makes more than one call; accepted: %s", key, strings.Join(keys, ", "))
+	}
+	return 0, fmt.Errorf("unknown call %q; accepted: %s", key, strings.Join(keys, ", "))
+}
+
+// NewSetting is the setting that puts action a into force, without its weights
+// where the mesh routes. It panics for an action that does not fit the space.
+func NewSetting(space *mesh.Space, a mesh.Action, weights bool) Setting {
+	if len(a) != space.Width() {
+		panic(fmt.Sprintf("service: action of %d values for %s", len(a), space))
+	}
+	l := space.Layout()
+	f := force{}
+	for i := range l.Mesh.Services {
+		f.block = append(f.block, space.BlockOf(a, i))
+	}
+	for c := range l.Calls {
+		f.route = append(f.route, space.RouteOf(a, c))
+	}
+	return f.setting(l, weights)
+}
+
+// force is what is in force at a front.
+type force struct {
+	block []float64   // per service
+	route [][]float64 // per call and its nodes
+}
+
+func (f force) setting(l *mesh.Layout, weights bool) Setting {
+	s := Setting{Block: map[string]float64{}}
+	for i, service := range l.Mesh.ServiceNames() {
+		s.Block[service] = f.block[i]
+	}
+	if !weights {
+		return s
+	}
+	s.Route = map[string]map[string]float64{}
+	for c, at := range l.Calls {
+		row := map[string]float64{}
+		for k, j := range at.Nodes {
+			row[l.Mesh.Nodes[j].Name] = f.route[c][k]
+		}
+		s.Route[CallKey(l, c)] = row
 	}
 	return s
 }
 
-// merge is action a changed by the setting.
-func (s Setting) merge(m mesh.Mesh, a mesh.Action) (mesh.Action, error) {
+// merge is f changed by the setting.
+func (s Setting) merge(l *mesh.Layout, f force) (force, error) {
+	f.block, f.route = slices.Clone(f.block), slices.Clone(f.route)
 	for name, b := range s.Block {
-		i, err := m.Service(name)
+		i, err := l.Mesh.Service(name)
 		if err != nil {
-			return a, fmt.Errorf("block: %w", err)
+			return f, fmt.Errorf("block: %w", err)
 		}
-		a.Block[i] = b
+		if err := check(mesh.Block, b); err != nil {
+			return f, fmt.Errorf("block of %s: %w", name, err)
+		}
+		f.block[i] = b
 	}
-	for name, weights := range s.Route {
-		i, err := m.Service(name)
+	for key, weights := range s.Route {
+		c, err := callOf(l, key)
 		if err != nil {
-			return a, fmt.Errorf("route: %w", err)
+			return f, fmt.Errorf("route: %w", err)
 		}
-		row := a.Route[i*m.N() : (i+1)*m.N()]
-		clear(row)
+		nodes := l.Calls[c].Nodes
+		row := make([]float64, len(nodes))
 		for node, w := range weights {
-			j, err := m.Node(node)
+			j, err := l.Mesh.Node(node)
 			if err != nil {
-				return a, fmt.Errorf("route of %s: %w", name, err)
+				return f, fmt.Errorf("route of %s: %w", key, err)
 			}
-			row[j] = w
+			k := slices.Index(nodes, j)
+			if k < 0 {
+				return f, fmt.Errorf("route of %s: node %q does not serve it", key, node)
+			}
+			row[k] = w
 		}
+		if err := check(mesh.Route, row...); err != nil {
+			return f, fmt.Errorf("route of %s: %w", key, err)
+		}
+		f.route[c] = row
 	}
-	return a, a.Validate(m)
+	return f, nil
+}
+
+// check reports values that knobs of a kind do not take.
+func check(kind mesh.Kind, values ...float64) error {
+	info, err := mesh.KindOf(kind)
+	if err != nil {
+		return err
+	}
+	return info.Check(values)
 }
 
 // maxSetting bounds the body of a request to /control, in bytes.
@@ -92,7 +174,7 @@ func (f *Front) control(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(NewSetting(f.cfg.Mesh, f.Action(), f.cfg.Upstreams == nil))
+	json.NewEncoder(w).Encode(f.Setting())
 }
 
 // refuse answers who has no token.
@@ -125,14 +207,27 @@ func readSetting(w http.ResponseWriter, r *http.Request) (s Setting, code int, e
 type Controller struct {
 	URL     string // of the front
 	Token   string
-	Mesh    mesh.Mesh
-	Weights bool         // false where the mesh routes
-	Client  *http.Client // default http.DefaultClient
+	Space   *mesh.Space
+	Weights bool // false where the mesh routes
+	// Run is what the generator's requests have in RunHeader; "" where strangers
+	// are not counted.
+	Run    string
+	Client *http.Client // default http.DefaultClient
 }
 
 // Get returns the setting in force.
 func (c *Controller) Get(ctx context.Context) (Setting, error) {
 	return c.ask(ctx, http.MethodGet, nil)
+}
+
+// Strangers is how many requests came to the front since the last Apply that
+// were not of Run, as a fault of a step: "" for none.
+func (c *Controller) Strangers(ctx context.Context) (fault string, err error) {
+	s, err := c.Get(ctx)
+	if err != nil || s.Strangers == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d requests of others at the front", s.Strangers), nil
 }
 
 // ask makes a request to the control endpoint, which answers with the setting
@@ -157,10 +252,10 @@ func (c *Controller) ask(ctx context.Context, method string, body []byte) (have 
 		return have, fmt.Errorf("service: control: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return have, fmt.Errorf("service: control at %s: %s: %s", c.URL, resp.Status, strings.TrimSpace(string(text)))
+		return have, fmt.Errorf("service: control at %s: %s: %.300s", c.URL, resp.Status, strings.TrimSpace(string(text)))
 	}
 	if err := json.Unmarshal(text, &have); err != nil {
-		return have, fmt.Errorf("service: control at %s answered %q: %w", c.URL, text, err)
+		return have, fmt.Errorf("service: control at %s answered %.300q: %w", c.URL, text, err)
 	}
 	return have, nil
 }
@@ -168,8 +263,8 @@ func (c *Controller) ask(ctx context.Context, method string, body []byte) (have 
 // Apply puts action a into force and checks what the front then has. A seed
 // also begins the order of blocking and routing again.
 func (c *Controller) Apply(ctx context.Context, a mesh.Action, seed *uint64) error {
-	s := NewSetting(c.Mesh, a, c.Weights)
-	s.Seed = seed
+	s := NewSetting(c.Space, a, c.Weights)
+	s.Seed, s.Run = seed, c.Run
 	body, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("service: control: %w", err)
@@ -178,13 +273,18 @@ func (c *Controller) Apply(ctx context.Context, a mesh.Action, seed *uint64) err
 	if err != nil {
 		return err
 	}
-	for i, name := range c.Mesh.ServiceNames() {
-		if have.Block[name] != a.Block[i] {
-			return fmt.Errorf("service: control at %s: blocking of %s is %v after it was set to %v", c.URL, name, have.Block[name], a.Block[i])
+	l := c.Space.Layout()
+	for _, name := range l.Mesh.ServiceNames() {
+		if have.Block[name] != s.Block[name] {
+			return fmt.Errorf("service: control at %s: blocking of %s is %v after it was set to %v", c.URL, name, have.Block[name], s.Block[name])
 		}
-		for j, node := range c.Mesh.NodeNames() {
-			if w := a.Route[i*c.Mesh.N()+j]; c.Weights && have.Route[name][node] != w {
-				return fmt.Errorf("service: control at %s: weight of %s on %s is %v after it was set to %v", c.URL, name, node, have.Route[name][node], w)
+	}
+	for k := range l.Calls {
+		key := CallKey(l, k)
+		for _, j := range l.Calls[k].Nodes {
+			node := l.Mesh.Nodes[j].Name
+			if c.Weights && have.Route[key][node] != s.Route[key][node] {
+				return fmt.Errorf("service: control at %s: weight of %s on %s is %v after it was set to %v", c.URL, key, node, have.Route[key][node], s.Route[key][node])
 			}
 		}
 	}

@@ -1,7 +1,8 @@
 // Package service holds the programs of the mesh as http.Handlers: processing
 // nodes, which look items up in a database by key and render them, and the
-// front node, which blocks requests, routes the rest, and shows a page (paper,
-// Section III). Testbeds run them in one process over loopback or in pods.
+// front node, which blocks requests, makes the calls of the rest, and shows a
+// page (paper, Section III). Testbeds run them in one process over loopback or
+// in pods.
 package service
 
 import (
@@ -9,52 +10,51 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL
-	_ "modernc.org/sqlite"             // SQLite
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/meshbench/meshbench/lab/service/item"
 )
 
-// Database holds the items of all services, a table for each.
+// Database holds the items of all microservices, a table for each.
 type Database struct {
 	db     *sql.DB
+	dsn    dsn
 	lookup []*sql.Stmt
 }
 
 // OpenDatabase opens the database and, where it was not filled from catalogue c
-// before, fills it in one transaction. A dsn beginning with postgres:// or
-// postgresql:// is a PostgreSQL server's; any other is the path of a SQLite
-// file, made when missing, and ":memory:" a database in memory.
+// before, fills it in one transaction; of several that do so at the same moment
+// one fills it and the others wait. A dsn is postgres://..., or host=...
+// dbname=... and so on, for a PostgreSQL server, ":memory:" for a database in
+// memory, or else the path of a SQLite file, made when missing. No error has a
+// password in it.
 func OpenDatabase(ctx context.Context, dsn string, c *item.Catalogue) (*Database, error) {
-	driver, name, shown := "sqlite", dsn, dsn
-	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
-		driver, shown = "pgx", "PostgreSQL"
-		if u, err := url.Parse(dsn); err == nil {
-			shown = u.Redacted()
-		}
-	} else {
-		name = "file:" + (&url.URL{Path: dsn}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
-	}
-	db, err := sql.Open(driver, name)
+	at, err := parseDSN(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("service: database %s: %w", shown, err)
+		return nil, fmt.Errorf("service: database: %w", err)
 	}
-	if dsn == ":memory:" {
+	wrap := func(err error) error { return fmt.Errorf("service: database %s: %w", at.shown, at.clean(err)) }
+	db, err := sql.Open(at.driver, at.name)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	if at.memory {
 		db.SetMaxOpenConns(1) // each connection would have a database of its own
 	}
-	d := &Database{db: db}
+	d := &Database{db: db, dsn: at}
 	if err = d.connect(ctx); err == nil {
 		err = d.prepare(ctx, c)
 	}
 	if err != nil {
 		db.Close()
-		return nil, fmt.Errorf("service: database %s: %w", shown, err)
+		return nil, wrap(err)
 	}
 	return d, nil
 }
@@ -67,6 +67,12 @@ func (d *Database) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
 	defer cancel()
 	err := d.db.PingContext(ctx)
+	for d.busy(err) && ctx.Err() == nil {
+		// Two that make a file's journal at the same moment do not wait for each
+		// other, whatever the driver is told.
+		time.Sleep(10 * time.Millisecond)
+		err = d.db.PingContext(ctx)
+	}
 	var failed *pgconn.ConnectError
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -101,13 +107,36 @@ func (d *Database) prepare(ctx context.Context, c *item.Catalogue) error {
 	return nil
 }
 
+// busy reports whether SQLite gave up on a lock.
+func (d *Database) busy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+// filled reports whether the tables are there and hold the items of c.
+func (d *Database) filled(ctx context.Context, c *item.Catalogue) bool {
+	var id string
+	return d.db.QueryRowContext(ctx, "SELECT id FROM catalogue").Scan(&id) == nil && id == c.ID()
+}
+
+// fillLock is a number that those who fill a PostgreSQL database agree on.
+const fillLock = 0x6d657368
+
 // fill makes the tables unless they hold the items of c already.
 func (d *Database) fill(ctx context.Context, c *item.Catalogue) error {
+	if d.filled(ctx, c) {
+		return nil // without the lock, which may take long to get
+	}
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
+	if d.dsn.driver == "pgx" {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", fillLock); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS catalogue (id TEXT)"); err != nil {
 		return err
 	}
@@ -147,7 +176,7 @@ func (d *Database) fill(ctx context.Context, c *item.Catalogue) error {
 	return tx.Commit()
 }
 
-// Lookup returns the item of service i with the given key; sql.ErrNoRows when
+// Lookup returns the item of microservice i with the given key; sql.ErrNoRows when
 // there is none.
 func (d *Database) Lookup(ctx context.Context, i, key int) (string, error) {
 	var content string

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,88 +29,135 @@ type FrontConfig struct {
 	// Nodes has the base URL of each processing node, for a front that routes
 	// by weight itself.
 	Nodes []string
-	// Upstreams has the base URL of each service instead, for a mesh that
-	// routes: the front then only blocks, and weights are refused.
+	// Upstreams has the base URL of each of the layout's microservices instead,
+	// for a mesh that routes: the front then only blocks, and weights are refused.
+	// Requests have the service's name in ServiceHeader, so that a mesh can route
+	// the calls of each service in its own way.
 	Upstreams []string
 	Token     string // that /control asks for; it must not be empty
 	Seed      uint64 // of the order in which requests are blocked and routed
-	// Link is the emulated time of a request on the network, to the node and
-	// back, in real s: a reply leaves the front when the node's own time and
-	// Link have passed since the request came, or later where the real network
+	// Link is the emulated time of a stage's requests on the network, to the nodes
+	// and back, in real s: a reply counts as come when the node's own time and
+	// Link have passed since the stage began, or later where the real network
 	// took longer. It keeps the machine's speed and noise out of the delays.
 	// Default 0, no emulation.
 	Link float64
-	// Items is the number of items of each service, for the page only.
+	// Timeout bounds the whole way of a request, in real s. Default 30; negative
+	// means none.
+	Timeout float64
+	// Items is the number of items of each of the layout's microservices. A front
+	// that has services of several calls needs them; others use them for the page
+	// only.
 	Items []int
 }
 
 // Front is the front node, which is also the responder.
 //
 //	GET /                        a page to ask for items by hand
-//	GET /{service}/items/{key}   429 for the blocked share, else a node's reply
+//	GET /{service}/items/{key}   429 for the blocked share, else the reply
 //	GET, PUT /control            the Setting in force; needs the token
-//	GET /probe/{service}         where the mesh routes: health of a node that it chooses, never blocked; needs the token
+//	GET /probe/{call}            where the mesh routes: health of a node that it chooses, never blocked; needs the token
 //	GET /healthz, /readyz        alive
 //	GET /metrics                 Prometheus
 //
+// A service of one call is answered by a node, which the front passes on. For
+// any other the front makes the calls of one stage after the other, those of a
+// stage in parallel, and joins the nodes' replies; the key is then a number
+// that draws an item of each microservice. A call that fails ends the request
+// when its stage ends.
+//
 // The blocked share and the weights are exact in the long run.
 type Front struct {
-	cfg   FrontConfig
-	mux   *http.ServeMux
-	proxy []*httputil.ReverseProxy // per node, or per service where the mesh routes
+	cfg    FrontConfig
+	layout *mesh.Layout
+	mux    *http.ServeMux
+	names  []string // of the nodes
+	base   []*url.URL
+	round  http.RoundTripper
+	proxy  []*httputil.ReverseProxy // one for each of base: per node, or per microservice where the mesh routes
 
-	mu     sync.Mutex
-	action mesh.Action
-	block  []*split.Splitter
-	route  []*split.Splitter
+	mu    sync.Mutex
+	force force
+	block []*split.Splitter // per service
+	route []*split.Splitter // per call
+
+	run       atomic.Pointer[string] // of which requests are not counted as strangers; nil for any
+	strangers atomic.Int64
 
 	timers   timers
 	requests *prometheus.CounterVec
+	calls    *prometheus.CounterVec
 }
 
 // NewFront returns a front that blocks nothing and spreads the load evenly.
 func NewFront(cfg FrontConfig) (*Front, error) {
-	m, n := cfg.Mesh.M(), cfg.Mesh.N()
 	if cfg.Token == "" {
 		return nil, errors.New("service: the front needs a token for its control endpoint")
 	}
-	targets, want := cfg.Nodes, n
+	if err := cfg.Mesh.Validate(); err != nil {
+		return nil, fmt.Errorf("service: front: %w", err)
+	}
+	l := cfg.Mesh.Layout()
+	targets, want := cfg.Nodes, cfg.Mesh.N()
 	if cfg.Upstreams != nil {
-		targets, want = cfg.Upstreams, m
+		targets, want = cfg.Upstreams, len(l.Microservices)
 	}
 	if len(targets) != want || cfg.Upstreams != nil && cfg.Nodes != nil {
-		return nil, fmt.Errorf("service: the front needs a URL for each of %d nodes, or for each of %d services", n, m)
+		return nil, fmt.Errorf("service: the front needs a URL for each of %d nodes, or for each of %d microservices", cfg.Mesh.N(), len(l.Microservices))
 	}
-	f := &Front{cfg: cfg, mux: http.NewServeMux(), action: mesh.Action{Route: make([]float64, m*n), Block: make([]float64, m)}}
+	for i, name := range cfg.Mesh.ServiceNames() {
+		if !single(l, i) && len(cfg.Items) != len(l.Microservices) {
+			return nil, fmt.Errorf("service: the front needs the number of items of each of %d microservices to make the calls of %s; it has %d", len(l.Microservices), name, len(cfg.Items))
+		}
+	}
+	for _, n := range cfg.Items {
+		if n < 1 {
+			return nil, fmt.Errorf("service: front: a microservice of %d items", n)
+		}
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30
+	}
+	f := &Front{cfg: cfg, layout: l, mux: http.NewServeMux(), names: cfg.Mesh.NodeNames()}
 	// One connection for each request under way: replies are never waited for
 	// in line, whatever the load.
-	transport := &http.Transport{MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Minute, DisableCompression: true}
+	f.round = &http.Transport{MaxIdleConnsPerHost: 1024, IdleConnTimeout: clientIdle, DisableCompression: true}
 	for k, target := range targets {
 		u, err := url.Parse(target)
 		if err != nil || u.Host == "" {
-			return nil, fmt.Errorf("service: front: %q is not the URL of a node or service, such as http://127.0.0.1:8081", target)
+			return nil, fmt.Errorf("service: front: %q is not the URL of a node or microservice, such as http://127.0.0.1:8081", target)
 		}
-		f.proxy = append(f.proxy, f.newProxy(u, transport, k))
+		f.base = append(f.base, u)
+		f.proxy = append(f.proxy, f.newProxy(u, k))
 	}
-	for i := range m {
+	for range l.Mesh.Services {
 		f.block = append(f.block, split.New(2, 0))
-		f.route = append(f.route, split.New(n, 0))
-		for j := range n {
-			f.action.Route[i*n+j] = 1 / float64(n)
-		}
+		f.force.block = append(f.force.block, 0)
 	}
-	f.apply(f.action, &cfg.Seed)
+	for _, c := range l.Calls {
+		f.route = append(f.route, split.New(len(c.Nodes), 0))
+		even := make([]float64, len(c.Nodes))
+		for k := range even {
+			even[k] = 1 / float64(len(even))
+		}
+		f.force.route = append(f.force.route, even)
+	}
+	f.apply(f.force, &cfg.Seed)
 	f.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meshbench_front_requests_total",
-		Help: "Requests by service and where they went: a node, blocked, or mesh."}, []string{"service", "to"})
+		Help: "Requests by service and where they went: a node, calls for several, blocked, or mesh."}, []string{"service", "to"})
+	f.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meshbench_front_calls_total",
+		Help: "Calls for services that make several, by where they went: a node, or mesh."}, []string{"service", "microservice", "to"})
+	strangers := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "meshbench_front_strangers",
+		Help: "Requests since the last step began that were not of the run."}, func() float64 { return float64(f.strangers.Load()) })
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(f.requests)
+	registry.MustRegister(f.requests, f.calls, strangers)
 	healthy := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") }
 	f.mux.HandleFunc("GET /{$}", f.page)
 	f.mux.HandleFunc("GET /{service}/items/{key}", f.item)
 	f.mux.HandleFunc("GET /control", f.control)
 	f.mux.HandleFunc("PUT /control", f.control)
 	if cfg.Upstreams != nil {
-		f.mux.HandleFunc("GET /probe/{service}", f.probe)
+		f.mux.HandleFunc("GET /probe/{call...}", f.probe)
 	}
 	f.mux.HandleFunc("GET /healthz", healthy)
 	f.mux.HandleFunc("GET /readyz", healthy)
@@ -117,91 +165,141 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	return f, nil
 }
 
-func (f *Front) newProxy(target *url.URL, transport http.RoundTripper, k int) *httputil.ReverseProxy {
+func (f *Front) newProxy(target *url.URL, k int) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport: transport,
+		Transport: f.round,
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: func(r *http.Response) error {
-			f.hold(r)
+			if came, ok := r.Request.Context().Value(arrival{}).(time.Time); ok {
+				f.hold(came, r.Header)
+			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if f.cfg.Upstreams == nil {
-				w.Header().Set(NodeHeader, f.cfg.Mesh.NodeNames()[k])
+				w.Header().Set(NodeHeader, f.names[k])
 			}
-			w.Header().Set(FailureHeader, FailureNode)
-			http.Error(w, "the node does not answer: "+err.Error(), http.StatusBadGateway)
+			x := unreachable(err)
+			w.Header().Set(FailureHeader, x.reason)
+			http.Error(w, x.text, x.status)
 		},
 	}
 }
 
-func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
+// failure is why a call gave nothing.
+type failure struct {
+	status int
+	reason string // for FailureHeader
+	text   string
+}
+
+// unreachable is the failure of a call that was not answered.
+func unreachable(err error) failure {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return failure{http.StatusGatewayTimeout, FailureTimeout, "the node did not answer in time"}
+	}
+	return failure{http.StatusBadGateway, FailureNode, "the node does not answer: " + err.Error()}
+}
+
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := f.mux.Handler(r); pattern == "" {
+		f.strangers.Add(1)
+	}
+	f.mux.ServeHTTP(w, r)
+}
 
 func (f *Front) item(w http.ResponseWriter, r *http.Request) {
+	if run := f.run.Load(); run != nil && r.Header.Get(RunHeader) != *run {
+		f.strangers.Add(1)
+	}
 	name := r.PathValue("service")
 	i, err := f.cfg.Mesh.Service(name)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	k, blocked := f.decide(i)
-	switch {
-	case blocked:
+	var cancel context.CancelFunc = func() {}
+	ctx := r.Context()
+	if f.cfg.Timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(f.cfg.Timeout*1e9))
+	}
+	defer cancel()
+	came := time.Now()
+	if f.turnsAway(i) {
 		f.requests.WithLabelValues(name, "blocked").Inc()
 		w.Header().Set(FailureHeader, FailureBlocked)
 		http.Error(w, "too many requests of "+name, http.StatusTooManyRequests)
 		return
-	case f.cfg.Upstreams != nil:
-		f.requests.WithLabelValues(name, "mesh").Inc()
-	default:
-		f.requests.WithLabelValues(name, f.cfg.Mesh.NodeNames()[k]).Inc()
 	}
+	if !single(f.layout, i) {
+		f.requests.WithLabelValues(name, "calls").Inc()
+		f.path(ctx, w, r, i, came)
+		return
+	}
+	c := f.layout.Stages[i][0][0]
+	to, label := f.next(c)
+	f.requests.WithLabelValues(name, label).Inc()
 	if f.cfg.Link > 0 {
-		r = r.WithContext(context.WithValue(r.Context(), arrival{}, time.Now()))
+		ctx = context.WithValue(ctx, arrival{}, came)
 	}
-	f.proxy[k].ServeHTTP(w, r)
+	r = r.WithContext(ctx)
+	// Nodes take no body, and one that comes slowly would keep a connection.
+	r.Body, r.ContentLength = http.NoBody, 0
+	r.Header.Set(ServiceHeader, name)
+	if microservice := f.layout.Microservices[f.layout.Calls[c].Microservice]; microservice != name {
+		r.URL = &url.URL{Path: itemPath(microservice, r.PathValue("key")), RawQuery: r.URL.RawQuery}
+	}
+	f.proxy[to].ServeHTTP(w, r)
 }
 
-// ProbeHeader marks the requests of /probe, so that a mesh which blocks can let
-// them through.
-const ProbeHeader = "Meshbench-Probe"
+func itemPath(microservice, key string) string { return "/" + microservice + "/items/" + key }
 
-// probe asks the mesh for the health of a node of the service. The reply shows
-// by its headers which routing is in force, and costs the node next to nothing.
+// probe asks the mesh for the health of a node that serves a call. The reply
+// shows by its headers which routing is in force, and costs the node next to
+// nothing.
 func (f *Front) probe(w http.ResponseWriter, r *http.Request) {
 	if !f.authorised(r) {
 		refuse(w)
 		return
 	}
-	i, err := f.cfg.Mesh.Service(r.PathValue("service"))
+	c, err := callOf(f.layout, r.PathValue("call"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
+	at := f.layout.Calls[c]
 	r = r.Clone(r.Context())
-	r.URL.Path = "/healthz"
+	r.URL = &url.URL{Path: "/healthz"}
+	r.Body, r.ContentLength = http.NoBody, 0
 	r.Header.Del("Authorization") // the nodes have no business with it
 	r.Header.Set(ProbeHeader, "1")
-	f.proxy[i].ServeHTTP(w, r)
+	r.Header.Set(ServiceHeader, f.cfg.Mesh.Services[at.Service].Name)
+	f.proxy[at.Microservice].ServeHTTP(w, r)
 }
 
 // arrival is the context's key of the time at which a request came.
 type arrival struct{}
 
-// hold waits until a reply is to leave the front.
-func (f *Front) hold(r *http.Response) {
-	came, ok := r.Request.Context().Value(arrival{}).(time.Time)
-	if !ok {
-		return
+// hold waits until a reply with these headers is to count as come, and returns
+// when that is: the node's time and Link after the beginning, or now where that
+// has passed.
+func (f *Front) hold(began time.Time, reply http.Header) time.Time {
+	if f.cfg.Link <= 0 {
+		return time.Now()
 	}
 	// A reply without the header, such as an error's, took the node no time.
-	seconds, _ := strconv.ParseFloat(r.Header.Get(SecondsHeader), 64)
+	seconds, _ := strconv.ParseFloat(reply.Get(SecondsHeader), 64)
+	due := began.Add(time.Duration((seconds + f.cfg.Link) * 1e9))
+	if now := time.Now(); !now.Before(due) {
+		return now
+	}
 	timer, err := f.timers.get()
 	if err != nil {
-		return // out of file descriptors: the reply leaves early
+		return time.Now() // out of file descriptors: the reply leaves early
 	}
 	defer f.timers.put(timer)
-	timer.Until(came.Add(time.Duration((seconds + f.cfg.Link) * 1e9)))
+	timer.Until(due)
+	return due
 }
 
 // timers keeps the timers that replies are held with.
@@ -216,17 +314,23 @@ func (t *timers) get() (*pace.Timer, error) {
 
 func (t *timers) put(timer *pace.Timer) { t.pool.Put(timer) }
 
-// decide is where a request of service i goes: to which proxy, or nowhere.
-func (f *Front) decide(i int) (k int, blocked bool) {
+// turnsAway decides whether the next request of service i is blocked.
+func (f *Front) turnsAway(i int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.block[i].Next() == 1 {
-		return 0, true
-	}
+	return f.block[i].Next() == 1
+}
+
+// next is where call c goes: to which of base, and that for metrics.
+func (f *Front) next(c int) (to int, label string) {
+	at := f.layout.Calls[c]
 	if f.cfg.Upstreams != nil {
-		return i, false
+		return at.Microservice, "mesh"
 	}
-	return f.route[i].Next(), false
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	j := at.Nodes[f.route[c].Next()]
+	return j, f.names[j]
 }
 
 // change puts a setting into force between two requests, or reports what is
@@ -237,32 +341,43 @@ func (f *Front) change(s Setting) error {
 	if f.cfg.Upstreams != nil && s.Route != nil {
 		return errors.New("route: this front leaves routing to the mesh")
 	}
-	a, err := s.merge(f.cfg.Mesh, f.action.Clone())
+	force, err := s.merge(f.layout, f.force)
 	if err != nil {
 		return err
 	}
-	f.apply(a, s.Seed)
+	f.apply(force, s.Seed)
+	if s.Run != "" {
+		f.run.Store(&s.Run)
+		f.strangers.Store(0)
+	}
 	return nil
 }
 
-func (f *Front) apply(a mesh.Action, seed *uint64) {
-	f.action = a
-	n := f.cfg.Mesh.N()
+func (f *Front) apply(x force, seed *uint64) {
+	f.force = x
 	for i := range f.block {
-		f.block[i].Set(1-a.Block[i], a.Block[i])
-		f.route[i].Set(a.Route[i*n : i*n+n]...)
+		f.block[i].Set(1-x.block[i], x.block[i])
 		if seed != nil {
 			f.block[i].Reset(*seed + uint64(2*i))
-			f.route[i].Reset(*seed + uint64(2*i+1))
+		}
+	}
+	for c := range f.route {
+		f.route[c].Set(x.route[c]...)
+		if seed != nil {
+			f.route[c].Reset(*seed + uint64(2*c+1))
 		}
 	}
 }
 
-// Action is the action in force.
-func (f *Front) Action() mesh.Action {
+// Setting is what is in force.
+func (f *Front) Setting() Setting {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.action.Clone()
+	s := f.force.setting(f.layout, f.cfg.Upstreams == nil)
+	if run := f.run.Load(); run != nil {
+		s.Run, s.Strangers = *run, int(f.strangers.Load())
+	}
+	return s
 }
 
 // authorised compares in constant time.
@@ -283,9 +398,9 @@ func (f *Front) page(w http.ResponseWriter, r *http.Request) {
 	}
 	var rows []row
 	for i, name := range f.cfg.Mesh.ServiceNames() {
-		last := ""
-		if i < len(f.cfg.Items) {
-			last = strconv.Itoa(f.cfg.Items[i] - 1)
+		last := "" // of several calls the key draws, whatever it is
+		if u := f.layout.Calls[f.layout.Stages[i][0][0]].Microservice; single(f.layout, i) && u < len(f.cfg.Items) {
+			last = strconv.Itoa(f.cfg.Items[u] - 1)
 		}
 		rows = append(rows, row{name, last})
 	}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,43 +20,30 @@ import (
 	"github.com/meshbench/meshbench/lab/service/item"
 )
 
-// Headers of replies.
-const (
-	NodeHeader    = "Meshbench-Node"    // the processing node that the request was routed to
-	SecondsHeader = "Meshbench-Seconds" // time in the node's queue and in service, real s
-	FailureHeader = "Meshbench-Failure" // why there is no item: one of the values below
-)
-
-// Values of FailureHeader.
-const (
-	FailureBlocked  = "blocked"       // turned away at the front, 429
-	FailureQueue    = "queue full"    // 503
-	FailureDatabase = "database"      // 500
-	FailureNode     = "node"          // the front cannot reach the node, 502
-	FailureStopping = "node stopping" // 503
-)
-
 // NodeConfig describes a processing node.
 type NodeConfig struct {
-	Name      string    // named in each reply; default the mesh's first node
-	Mesh      mesh.Mesh // names the services
-	Catalogue *item.Catalogue
+	Name      string          // a node of the mesh, named in each reply; default the first
+	Mesh      mesh.Mesh       // says which microservices are on the node, and its speed
+	Catalogue *item.Catalogue // of all the layout's microservices
 	Database  *Database
 	Queue     int     // requests that wait, besides the one in service; default item.Queue
 	TimeScale float64 // by which service times are divided; default 1
 }
 
-// Node serves the items of all services first come, first served, with one
+// Node serves the items of its microservices first come, first served, with one
 // worker. It has a fixed share of a processor: a request takes its real look-up
 // and rendering, and is then held for the rest of the service time that follows
 // from the item's size, so that a node saturates at the same load on any
 // machine that is fast enough.
 //
-//	GET /{service}/items/{key}   the item, or 404, 500, 503
-//	GET /healthz, /readyz        alive; able to serve (the database answers)
-//	GET /metrics                 Prometheus
+//	GET /{microservice}/items/{key}   the item, or 404, 500, 503
+//	GET /healthz, /readyz             alive; able to serve (the database answers)
+//	GET /metrics                      Prometheus
 type Node struct {
 	cfg    NodeConfig
+	speed  float64
+	serves map[string]int // numbers of the microservices on the node
+	all    []string       // names of all microservices
 	mux    *http.ServeMux
 	jobs   chan *job
 	ctx    context.Context // ends when the node stops
@@ -67,11 +56,11 @@ type Node struct {
 
 // job is a request in the queue.
 type job struct {
-	ctx     context.Context
-	service int
-	key     int
-	arrived time.Time
-	done    chan reply
+	ctx          context.Context
+	microservice int
+	key          int
+	arrived      time.Time
+	done         chan reply
 }
 
 type reply struct {
@@ -82,8 +71,15 @@ type reply struct {
 
 // NewNode starts a node's worker; the caller serves the node over HTTP.
 func NewNode(cfg NodeConfig) (*Node, error) {
+	if err := cfg.Mesh.Validate(); err != nil {
+		return nil, fmt.Errorf("service: node: %w", err)
+	}
 	if cfg.Name == "" {
 		cfg.Name = cfg.Mesh.NodeNames()[0]
+	}
+	j, err := cfg.Mesh.Node(cfg.Name)
+	if err != nil {
+		return nil, fmt.Errorf("service: %w", err)
 	}
 	if cfg.Queue == 0 {
 		cfg.Queue = item.Queue
@@ -91,10 +87,11 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	if cfg.TimeScale == 0 {
 		cfg.TimeScale = 1
 	}
-	if cfg.Catalogue == nil || cfg.Database == nil || cfg.Catalogue.Services() != cfg.Mesh.M() {
-		return nil, fmt.Errorf("service: node %s needs a database and a catalogue of %d services", cfg.Name, cfg.Mesh.M())
+	l := cfg.Mesh.Layout()
+	if cfg.Catalogue == nil || cfg.Database == nil || cfg.Catalogue.Services() != len(l.Microservices) {
+		return nil, fmt.Errorf("service: node %s needs a database and a catalogue of %d microservices", cfg.Name, len(l.Microservices))
 	}
-	if cfg.Queue < 1 || !(cfg.TimeScale > 0) {
+	if cfg.Queue < 1 || !(cfg.TimeScale > 0) || math.IsInf(cfg.TimeScale, 1) {
 		return nil, fmt.Errorf("service: node %s: queue of %d, time scale %v; both must be above 0", cfg.Name, cfg.Queue, cfg.TimeScale)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -104,7 +101,14 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	// The request in service is not in the channel.
-	n := &Node{cfg: cfg, mux: http.NewServeMux(), jobs: make(chan *job, cfg.Queue), ctx: ctx, stop: cancel}
+	n := &Node{cfg: cfg, mux: http.NewServeMux(), jobs: make(chan *job, cfg.Queue), ctx: ctx, stop: cancel,
+		speed: cfg.Mesh.Speed(j), serves: map[string]int{}, all: l.Microservices}
+	for _, e := range l.Endpoints {
+		if e.Node == j {
+			u := l.Calls[e.Call].Microservice
+			n.serves[l.Microservices[u]] = u
+		}
+	}
 	registry := prometheus.NewRegistry()
 	n.served = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meshbench_requests_total",
 		Help: "Requests by service and status code."}, []string{"service", "code"})
@@ -114,7 +118,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	queue := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meshbench_queue_length",
 		Help: "Requests that wait at the node."}, func() float64 { return float64(len(n.jobs)) })
 	registry.MustRegister(n.served, n.seconds, queue)
-	n.mux.HandleFunc("GET /{service}/items/{key}", n.item)
+	n.mux.HandleFunc("GET /{microservice}/items/{key}", n.item)
 	n.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	n.mux.HandleFunc("GET /readyz", n.ready)
 	n.mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -143,10 +147,16 @@ func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Node) item(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("service")
-	i, err := n.cfg.Mesh.Service(name)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+	name := r.PathValue("microservice")
+	i, ok := n.serves[name]
+	if !ok {
+		var names []string
+		for _, u := range n.all {
+			if _, here := n.serves[u]; here {
+				names = append(names, u)
+			}
+		}
+		http.Error(w, fmt.Sprintf("unknown microservice %q; node %s has %s", name, n.cfg.Name, strings.Join(names, ", ")), http.StatusNotFound)
 		return
 	}
 	fail := func(code int, why, text string) {
@@ -161,7 +171,7 @@ func (n *Node) item(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusNotFound, "", fmt.Sprintf("%s has items 0 to %d, not %q", name, n.cfg.Catalogue.Len(i)-1, r.PathValue("key")))
 		return
 	}
-	j := &job{ctx: r.Context(), service: i, key: key, arrived: time.Now(), done: make(chan reply, 1)}
+	j := &job{ctx: r.Context(), microservice: i, key: key, arrived: time.Now(), done: make(chan reply, 1)}
 	select {
 	case n.jobs <- j:
 	default:
@@ -207,7 +217,7 @@ func (n *Node) work(timer *pace.Timer) {
 				if j.arrived.After(due) {
 					due = j.arrived
 				}
-				seconds := item.ServiceTime(n.cfg.Catalogue.Size(j.service, j.key)) / n.cfg.TimeScale
+				seconds := item.ServiceTime(n.cfg.Catalogue.Size(j.microservice, j.key)) / n.speed / n.cfg.TimeScale
 				due = due.Add(time.Duration(seconds * 1e9))
 				if timer.Until(due) != nil {
 					return
@@ -227,14 +237,14 @@ const lookupTimeout = time.Second
 func (n *Node) render(j *job) reply {
 	ctx, cancel := context.WithTimeout(j.ctx, lookupTimeout)
 	defer cancel()
-	content, err := n.cfg.Database.Lookup(ctx, j.service, j.key)
+	content, err := n.cfg.Database.Lookup(ctx, j.microservice, j.key)
 	if err != nil {
-		return reply{err: fmt.Errorf("looking up item %d of %s: %w", j.key, n.cfg.Mesh.ServiceNames()[j.service], err)}
+		return reply{err: fmt.Errorf("looking up item %d of %s: %w", j.key, n.all[j.microservice], err)}
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"service":%q,"node":%q,"item":`, n.cfg.Mesh.ServiceNames()[j.service], n.cfg.Name)
+	fmt.Fprintf(&b, `{"service":%q,"node":%q,"item":`, n.all[j.microservice], n.cfg.Name)
 	if err := json.Compact(&b, []byte(content)); err != nil {
-		return reply{err: fmt.Errorf("item %d of %s is not JSON: %w", j.key, n.cfg.Mesh.ServiceNames()[j.service], err)}
+		return reply{err: fmt.Errorf("item %d of %s is not JSON: %w", j.key, n.all[j.microservice], err)}
 	}
 	b.WriteString("}\n")
 	return reply{body: b.Bytes()}
