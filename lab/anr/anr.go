@@ -10,9 +10,10 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
-	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Step is one evaluated step.
@@ -22,7 +23,8 @@ type Step struct {
 	Delay   []float64 // d_i in s; NaN when missing
 	Action  mesh.Action
 	Reward  float64 // NaN when it could not be measured
-	Optimal float64 // best reward of any action under the reference model
+	Optimal float64 // best reward of any action under the reference model, or the best found
+	Exact   bool    // no action is better under the reference model; else Optimal is the best found
 	Mark    string  // what disturbed the step, "" for a sound one
 }
 
@@ -80,7 +82,7 @@ type Config struct {
 // may be of another model than the environment's: an optimum enumerated on the
 // very model that is evaluated profits from its noise. It stops at the first
 // step that cannot be made and returns the steps before it with the error.
-func Evaluate(ctx context.Context, env *sim.Env, p policy.Policy, reference *sim.Rewards, cfg Config) (Run, error) {
+func Evaluate(ctx context.Context, env *control.Env, p policy.Policy, reference optimum.Optimum, cfg Config) (Run, error) {
 	if cfg.Steps == 0 {
 		cfg.Steps = 150
 	}
@@ -99,7 +101,7 @@ func Evaluate(ctx context.Context, env *sim.Env, p policy.Policy, reference *sim
 		if err != nil {
 			return run, fmt.Errorf("anr: policy %s at step %d: %w", p.Name(), t, err)
 		}
-		optimum, err := reference.At(state.Load)
+		best, err := reference.Best(state.Load)
 		if err != nil {
 			return run, fmt.Errorf("anr: optimal reward of step %d: %w", t, err)
 		}
@@ -112,7 +114,8 @@ func Evaluate(ctx context.Context, env *sim.Env, p policy.Policy, reference *sim
 			Carried: append([]float64(nil), x.Measurement.Carried...),
 			Action:  x.Action.Clone(),
 			Reward:  x.Reward,
-			Optimal: optimum.Best,
+			Optimal: best.Reward,
+			Exact:   best.Exact,
 			Mark:    x.Measurement.Mark,
 		}
 		for _, d := range x.Measurement.Service {
@@ -127,16 +130,27 @@ func Evaluate(ctx context.Context, env *sim.Env, p policy.Policy, reference *sim
 	return run, nil
 }
 
+// Exact reports whether ANR is against the optimum of the reference model in
+// every step, rather than against the best that a search found.
+func (r Run) Exact() bool {
+	for _, s := range r.Steps {
+		if !s.Exact {
+			return false
+		}
+	}
+	return true
+}
+
 // Finding is a warning about a result.
 type Finding struct {
-	Code   string // "nr-above-1", "zero-optimum", "no-reward", "disturbed"
+	Code   string // "nr-above-1", "zero-optimum", "no-reward", "disturbed", "best-found"
 	Detail string
 	Steps  int // how many it concerns
 }
 
 // Findings looks for what makes a run's ANR mean less than it says.
 func (r Run) Findings() []Finding {
-	var above, zero, missing, disturbed int
+	var above, zero, missing, disturbed, found int
 	highest := 0.0
 	for _, s := range r.Steps {
 		nr := s.NR()
@@ -152,6 +166,9 @@ func (r Run) Findings() []Finding {
 		if s.Mark != "" {
 			disturbed++
 		}
+		if !s.Exact {
+			found++
+		}
 	}
 	var out []Finding
 	add := func(n int, code, detail string) {
@@ -163,5 +180,6 @@ func (r Run) Findings() []Finding {
 	add(zero, "zero-optimum", fmt.Sprintf("the optimal reward is not positive in %d of %d steps; they have no NR", zero, len(r.Steps)))
 	add(missing, "no-reward", fmt.Sprintf("%d of %d steps have no reward and are left out of ANR", missing, len(r.Steps)))
 	add(disturbed, "disturbed", fmt.Sprintf("%d of %d steps are marked as disturbed", disturbed, len(r.Steps)))
+	add(found, "best-found", fmt.Sprintf("in %d of %d steps NR is against the best action that a search found, not against a proven optimum", found, len(r.Steps)))
 	return out
 }

@@ -1,6 +1,6 @@
-// Package policy holds what decides the action of each control step: learned
-// policies, and those that a learned one must beat under the same loads:
-// random, static, proportional and greedy on a model.
+// Package policy holds what decides the action of each control step, and those
+// policies that a learned one must beat under the same loads: random, static,
+// proportional and greedy on a model.
 package policy
 
 import (
@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/optimum"
 )
 
 // Policy chooses an action from the state of a mesh. One goroutine uses one
@@ -24,10 +24,24 @@ type Policy interface {
 	Act(s mesh.State) (mesh.Action, error)
 }
 
-// Random draws actions uniformly from a space.
+// Seer is a policy that says whether it looks at the response times of the step
+// before. One that does not say so does not.
+type Seer interface {
+	SeesDelays() bool
+}
+
+// SeesDelays reports whether p looks at the response times of the step before.
+func SeesDelays(p Policy) bool {
+	s, ok := p.(Seer)
+	return ok && s.SeesDelays()
+}
+
+// Random draws the point of every knob uniformly.
 type Random struct {
-	Space *mesh.Space
-	rng   *rand.Rand
+	Space  *mesh.Space
+	rng    *rand.Rand
+	choice []int
+	action mesh.Action
 }
 
 // Name is "random".
@@ -41,7 +55,16 @@ func (p *Random) Act(mesh.State) (mesh.Action, error) {
 	if p.rng == nil {
 		p.Reset(0)
 	}
-	return p.Space.At(p.rng.IntN(p.Space.Len())), nil
+	if n := p.Space.Len(); n < math.MaxInt {
+		p.choice = p.Space.Choice(p.choice, p.rng.IntN(n))
+	} else {
+		p.choice = p.choice[:0]
+		for _, n := range p.Space.Choices() {
+			p.choice = append(p.choice, p.rng.IntN(n))
+		}
+	}
+	p.action = p.Space.Action(p.action, p.choice)
+	return p.action, nil
 }
 
 // Static always takes the same action.
@@ -65,16 +88,14 @@ func (p Static) Reset(uint64) {}
 func (p Static) Act(mesh.State) (mesh.Action, error) { return p.Action, nil }
 
 // Proportional is the rule that an operator would set without learning: each
-// service is routed in proportion to the nodes' capacity, and as much is
-// blocked, the same fraction of every service, as keeps the nodes' utilisation
-// at or below a bound.
+// call is routed in proportion to its nodes' speed, and as much is blocked, the
+// same fraction of every service, as keeps the nodes' utilisation at or below a
+// bound. Knobs of other kinds stay as they are without control.
 type Proportional struct {
 	Space *mesh.Space
-	// ServiceTime is the mean time in s that a request of each service keeps a
-	// node of capacity 1 busy, length m.
-	ServiceTime []float64
-	// Capacity of each node; default 1 each.
-	Capacity []float64
+	// Time is the mean time in s that a request of each of the layout's
+	// microservices keeps a node of speed 1 busy.
+	Time []float64
 	// Bound is the highest utilisation. If 0, it will be defaulted to 0.7.
 	Bound float64
 }
@@ -88,44 +109,65 @@ func (p Proportional) Reset(uint64) {}
 // Act returns the action of the space that is nearest to the rule, with
 // blocking rounded up so that the bound holds.
 func (p Proportional) Act(s mesh.State) (mesh.Action, error) {
-	m := p.Space.Mesh()
-	if len(p.ServiceTime) != m.M() {
-		return mesh.Action{}, fmt.Errorf("policy: proportional has %d service times for the %d services of %s", len(p.ServiceTime), m.M(), m)
+	l := p.Space.Layout()
+	m := l.Mesh
+	if len(p.Time) != len(l.Microservices) {
+		return nil, fmt.Errorf("policy: proportional has %d service times for the %d microservices of %s", len(p.Time), len(l.Microservices), m)
 	}
 	bound := p.Bound
 	if bound == 0 {
 		bound = .7
 	}
-	total, work := 0.0, 0.0
-	capacity := make([]float64, m.N())
-	for j := range capacity {
-		capacity[j] = 1
-		if p.Capacity != nil {
-			capacity[j] = p.Capacity[j]
+	a := p.Space.Default()
+	busy := make([]float64, m.N())
+	for c, call := range l.Calls {
+		total := 0.0
+		for _, j := range call.Nodes {
+			total += m.Speed(j)
 		}
-		total += capacity[j]
-	}
-	a := mesh.Action{Block: make([]float64, m.M())}
-	for i := range m.M() {
-		work += s.Load[i] * p.ServiceTime[i]
-		for j := range capacity {
-			a.Route = append(a.Route, capacity[j]/total)
-		}
-	}
-	if over := work / (bound * total); over > 1 {
-		steps := float64(p.Space.Levels() - 1)
-		for i := range a.Block {
-			a.Block[i] = math.Ceil((1-1/over)*steps-1e-9) / steps
+		h := p.Space.Find(mesh.Route, c)
+		for k, j := range call.Nodes {
+			share := m.Speed(j) / total
+			if h >= 0 {
+				p.Space.Knobs()[h].Values(a)[k] = share
+			} else {
+				share = p.Space.RouteOf(a, c)[k]
+			}
+			busy[j] += s.Load[call.Service] * share * p.Time[call.Microservice] / m.Speed(j)
 		}
 	}
-	return p.Space.At(p.Space.Nearest(a)), nil
+	over := 0.0
+	for _, b := range busy {
+		over = max(over, b/bound)
+	}
+	choice := p.Space.Nearest(a)
+	if over > 1 {
+		for h := range p.Space.Knobs() {
+			k := &p.Space.Knobs()[h]
+			if k.Kind != mesh.Block {
+				continue
+			}
+			least, most := -1, 0
+			for u, point := range k.Points {
+				if point[0] >= 1-1/over-1e-9 && (least < 0 || point[0] < k.Points[least][0]) {
+					least = u
+				}
+				if point[0] > k.Points[most][0] {
+					most = u
+				}
+			}
+			if choice[h] = least; least < 0 { // not as much can be blocked
+				choice[h] = most
+			}
+		}
+	}
+	return p.Space.Action(nil, choice), nil
 }
 
-// Greedy takes, for the load of the moment, the first of the actions that are
-// best by enumeration under a model. On the model that evaluates it, it is the
-// optimum.
+// Greedy takes, for the load of the moment, the action that is best under a
+// model. On the model that evaluates it, it is the optimum.
 type Greedy struct {
-	Rewards *sim.Rewards
+	Optimum optimum.Optimum
 	Label   string // its name; default "greedy"
 }
 
@@ -140,22 +182,73 @@ func (p Greedy) Name() string {
 // Reset does nothing.
 func (p Greedy) Reset(uint64) {}
 
-// Act enumerates.
+// Act enumerates, or searches.
 func (p Greedy) Act(s mesh.State) (mesh.Action, error) {
-	t, err := p.Rewards.At(s.Load)
-	if err != nil {
-		return mesh.Action{}, err
+	b, err := p.Optimum.Best(s.Load)
+	return b.Action, err
+}
+
+// Score is the mean over loads of a policy's reward over the best one, both
+// under r, without sampling error; exact says whether all of the best are those
+// of the whole space rather than the best found. It is an error for a policy that
+// looks at response times, which are missing here, and where the best reward is
+// not positive.
+func Score(r *optimum.Rewards, p Policy, loads []mesh.Load) (score float64, exact bool, err error) {
+	if SeesDelays(p) {
+		return 0, false, fmt.Errorf("policy: %s looks at response times; a score over loads alone is not one of it; evaluate runs", p.Name())
 	}
-	return p.Rewards.Model().Space().At(t.Action[0]), nil
+	exact = true
+	s := mesh.State{Delay: make([]float64, r.Space().Mesh().M())}
+	for i := range s.Delay {
+		s.Delay[i] = math.NaN()
+	}
+	for _, s.Load = range loads {
+		a, err := p.Act(s)
+		if err != nil {
+			return 0, false, err
+		}
+		best, err := r.Best(s.Load)
+		if err != nil {
+			return 0, false, err
+		}
+		if !(best.Reward > 0) {
+			return 0, false, fmt.Errorf("policy: the best reward at load %v is %v; a ratio to it needs it above 0", s.Load, best.Reward)
+		}
+		v, err := r.Value(s.Load, a)
+		if err != nil {
+			return 0, false, err
+		}
+		score += v / best.Reward / float64(len(loads))
+		exact = exact && best.Exact
+	}
+	return score, exact, nil
 }
 
 // BestConstant returns the static policy whose action has the highest mean of
-// reward / optimal reward over the given loads.
-func BestConstant(r *sim.Rewards, loads []mesh.Load) (Static, error) {
-	space := r.Model().Space()
+// reward / best reward over the given loads: of all actions where those can be
+// enumerated, else of the best action of each load and what a search from the
+// best of them finds.
+func BestConstant(r *optimum.Rewards, loads []mesh.Load) (Static, error) {
+	c := constants{r: r, loads: loads}
+	if r.Exact() {
+		return c.enumerate()
+	}
+	return c.search()
+}
+
+type constants struct {
+	r     *optimum.Rewards
+	loads []mesh.Load
+
+	values []*optimum.Values
+	best   []float64
+}
+
+func (c *constants) enumerate() (Static, error) {
+	space := c.r.Space()
 	score := make([]float64, space.Len())
-	for _, l := range loads {
-		t, err := r.At(l)
+	for _, l := range c.loads {
+		t, err := c.r.Table(l)
 		if err != nil {
 			return Static{}, err
 		}
@@ -173,4 +266,70 @@ func BestConstant(r *sim.Rewards, loads []mesh.Load) (Static, error) {
 		}
 	}
 	return Static{Label: "constant", Action: space.At(best)}, nil
+}
+
+// score of a choice at all loads.
+func (c *constants) score(choice []int) (float64, error) {
+	sum := 0.0
+	for k, v := range c.values {
+		if c.best[k] <= 0 {
+			continue
+		}
+		got, err := v.Choice(choice)
+		if err != nil {
+			return 0, err
+		}
+		sum += got / c.best[k]
+	}
+	return sum, nil
+}
+
+func (c *constants) search() (Static, error) {
+	space := c.r.Space()
+	var starts [][]int
+	for _, l := range c.loads {
+		b, err := c.r.Best(l)
+		if err != nil {
+			return Static{}, err
+		}
+		v, err := c.r.At(l)
+		if err != nil {
+			return Static{}, err
+		}
+		c.values, c.best = append(c.values, v), append(c.best, b.Reward)
+		choice, ok := space.ChoiceOf(nil, b.Action)
+		if ok {
+			starts = append(starts, choice)
+		}
+	}
+	var best []int
+	top := math.Inf(-1)
+	for _, choice := range starts {
+		v, err := c.score(choice)
+		if err != nil {
+			return Static{}, err
+		}
+		if v > top {
+			top, best = v, choice
+		}
+	}
+	for again := true; again; {
+		again = false
+		for h, n := range space.Choices() {
+			now := best[h]
+			for u := range n {
+				choice := append([]int(nil), best...)
+				choice[h] = u
+				v, err := c.score(choice)
+				if err != nil {
+					return Static{}, err
+				}
+				if v > top+1e-12 {
+					top, best = v, choice
+				}
+			}
+			again = again || best[h] != now
+		}
+	}
+	return Static{Label: "constant", Action: space.Action(nil, best)}, nil
 }

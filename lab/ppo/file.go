@@ -118,10 +118,19 @@ func readFloats(x []float32, b []byte) {
 // Save writes the policy to a file: a zip archive of policy.json (version,
 // spaces, list of arrays, metadata), weights.f32 (little-endian float32) and
 // SHA256SUMS. The file appears complete or not at all.
-func (p *Policy) Save(path string) error {
+func (p *Policy) Save(path string) error { return p.SaveWith(path, nil) }
+
+// SaveWith is Save with entries of its own beside Metadata, or in place of those
+// of the same key.
+func (p *Policy) SaveWith(path string, more map[string]string) error {
+	metadata := maps.Clone(p.Metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	maps.Copy(metadata, more)
 	header := policyHeader{
 		Format: policyFormat, Version: formatVersion, Obs: p.shape.obs, Heads: p.shape.heads, Hidden: p.shape.hidden,
-		Activation: "tanh", Tensors: p.shape.tensors(), Metadata: p.Metadata,
+		Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
 	}
 	text, err := json.MarshalIndent(header, "", "  ")
 	if err == nil {

@@ -1,4 +1,4 @@
-package sim
+package model
 
 import "github.com/meshbench/meshbench/lab/trace"
 
@@ -24,7 +24,7 @@ func SettledRows(t *trace.Table, limit float64) []int {
 			rows = append(rows, r)
 		}
 		behind, last = false, row.Step
-		for _, d := range row.Measurement.Node {
+		for _, d := range row.Measurement.Endpoint {
 			if limit > 0 && d.Mean > limit { // not if missing
 				behind = true
 			}

@@ -1,0 +1,316 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/internal/memo"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
+)
+
+// Joint is a model whose forests see all loads and controls. For a space of few
+// actions it predicts all of them at once, which costs little more than a few
+// alone, and keeps that.
+type Joint struct {
+	kind  Kind
+	space *mesh.Space
+	// forests predict targets: one for all when as published and not separate,
+	// one each when measured, since their rows differ.
+	forests []*forest.Forest
+	median  float64 // its weight
+	targets int
+
+	tables memo.Memo[[]float64] // actions x targets
+}
+
+var _ Learned = (*Joint)(nil)
+
+const (
+	// maxTabulated is the number of actions up to which all are predicted at once.
+	maxTabulated = 1 << 14
+	// tableMemory bounds what a model keeps of them, bytes.
+	tableMemory = 512 << 20
+	// samples is the number of draws of a joint model: quantiles of its leaves.
+	samples = 31
+)
+
+func newJoint(space *mesh.Space, kind Kind, forests []*forest.Forest, median float64) *Joint {
+	m := &Joint{kind: kind, space: space, forests: forests, median: median, targets: len(Targets(space, kind))}
+	m.tables.Bound, m.tables.Size = tableMemory, min(space.Len(), maxTabulated)*m.targets*8
+	return m
+}
+
+func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (*Joint, error) {
+	names := Targets(t.Space(), cfg.Kind)
+	x := t.Features()
+	c := cfg.Forest
+	c.FeatureNames = t.Space().FeatureNames()
+	if cfg.Kind == AsPublished && !cfg.Separate {
+		c.OutputNames = names
+		f, err := forest.Fit(ctx, x, y, c)
+		if err != nil {
+			return nil, fmt.Errorf("model: learn %v: %w", names, err)
+		}
+		return newJoint(t.Space(), cfg.Kind, []*forest.Forest{f}, cfg.Median), nil
+	}
+	var forests []*forest.Forest
+	for k, name := range names {
+		px, py := present(x, y, k)
+		if px == nil {
+			return nil, fmt.Errorf("model: learn %s: no row of the trace has it", name)
+		}
+		c.OutputNames = []string{name}
+		f, err := forest.Fit(ctx, px, py, c)
+		if err != nil {
+			return nil, fmt.Errorf("model: learn %s: %w", name, err)
+		}
+		forests = append(forests, f)
+	}
+	return newJoint(t.Space(), cfg.Kind, forests, cfg.Median), nil
+}
+
+// present returns the rows of x and of column k of y in which the latter is
+// not missing, nil when there are none.
+func present(x, y *mat.Dense, k int) (px, py *mat.Dense) {
+	rows, features := x.Dims()
+	var xs, ys []float64
+	for r := range rows {
+		if v := y.At(r, k); !math.IsNaN(v) {
+			xs = append(xs, x.RawRowView(r)...)
+			ys = append(ys, v)
+		}
+	}
+	if len(ys) == 0 {
+		return nil, nil
+	}
+	return mat.NewDense(len(ys), features, xs), column(ys)
+}
+
+func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }
+
+// Name is "joint forest".
+func (m *Joint) Name() string { return "joint forest" }
+
+// Kind is what the model learned.
+func (m *Joint) Kind() Kind { return m.kind }
+
+// Structure is JointInputs.
+func (m *Joint) Structure() Structure { return JointInputs }
+
+// Space is what the model knows the effect of.
+func (m *Joint) Space() *mesh.Space { return m.space }
+
+// Forests returns the forests, in the order of Targets; one for all of them
+// when as published and not separate.
+func (m *Joint) Forests() []*forest.Forest { return m.forests }
+
+// centre mixes the medians of the rows of x into their means, in place.
+func (m *Joint) centre(f *forest.Forest, x mat.Matrix, means *mat.Dense) *mat.Dense {
+	if m.median == 0 {
+		return means
+	}
+	median := f.QuantileMatrix(x, .5)
+	means.Scale(1-m.median, means)
+	median.Scale(m.median, median)
+	means.Add(means, median)
+	return means
+}
+
+// PredictMatrix returns the targets for rows of inputs.
+func (m *Joint) PredictMatrix(x mat.Matrix) *mat.Dense {
+	rows, columns := x.Dims()
+	if want := len(m.space.FeatureNames()); columns != want {
+		panic(fmt.Sprintf("model: PredictMatrix of %d columns; %s has %d inputs", columns, m.space, want))
+	}
+	y := mat.NewDense(rows, m.targets, nil)
+	from := 0
+	for _, f := range m.forests {
+		hat := m.centre(f, x, f.PredictMatrix(x))
+		_, k := hat.Dims()
+		y.Slice(0, rows, from, from+k).(*mat.Dense).Copy(hat)
+		from += k
+	}
+	return y
+}
+
+// At foresees a step.
+func (m *Joint) At(s mesh.State) (control.Forecast, error) {
+	if err := checkLoad(m.space, s.Load); err != nil {
+		return nil, err
+	}
+	f := &jointForecast{m: m, load: s.Load}
+	if m.space.Len() <= maxTabulated {
+		var buf [64]byte
+		var err error
+		if f.table, err = m.tables.Get(m.cell(buf[:0], s.Load), func() ([]float64, error) { return m.tabulate(s.Load) }); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// cell tells loads apart that the model does: those between the same thresholds
+// of its forests are one, so that loads from the whole range need no more tables
+// than there are such cells.
+func (m *Joint) cell(dst []byte, load mesh.Load) []byte {
+	for i, l := range load {
+		for _, f := range m.forests {
+			rank := f.Rank(i, l)
+			dst = append(dst, byte(rank), byte(rank>>8), byte(rank>>16), 0)
+		}
+		if l == 0 {
+			dst[len(dst)-1] = 1 // carries nothing
+		}
+	}
+	return dst
+}
+
+func (m *Joint) tabulate(load mesh.Load) ([]float64, error) {
+	table := make([]float64, m.space.Len()*m.targets)
+	at := 0
+	for _, f := range m.forests {
+		y, err := m.grid(f, load)
+		if err != nil {
+			return nil, err
+		}
+		if m.median > 0 {
+			m.centre(f, m.inputs(load), y)
+		}
+		_, outputs := y.Dims()
+		for k := range m.space.Len() {
+			copy(table[k*m.targets+at:], y.RawRowView(k))
+		}
+		at += outputs
+	}
+	if m.kind == Measured {
+		for k := range m.space.Len() {
+			unreached(table[k*m.targets:(k+1)*m.targets], m.space, load, m.space.At(k))
+		}
+	}
+	return table, nil
+}
+
+// grid predicts all actions of the space at one load. Where every knob has at
+// most one free value the space is a grid of the features, whose order it has;
+// else weights are tied to each other and rows are predicted one by one.
+func (m *Joint) grid(f *forest.Forest, load mesh.Load) (*mat.Dense, error) {
+	var levels [][]float64
+	for _, l := range load {
+		levels = append(levels, []float64{l})
+	}
+	for _, k := range m.space.Knobs() {
+		if k.Free > 1 {
+			return f.PredictMatrix(m.inputs(load)), nil
+		}
+		if k.Free == 0 {
+			continue
+		}
+		var values []float64
+		for _, p := range k.Points {
+			values = append(values, p[0])
+		}
+		levels = append(levels, values)
+	}
+	return f.PredictGrid(nil, levels)
+}
+
+// inputs are those of all actions of the space at one load.
+func (m *Joint) inputs(load mesh.Load) *mat.Dense {
+	x := mat.NewDense(m.space.Len(), len(m.space.FeatureNames()), nil)
+	for k := range m.space.Len() {
+		m.space.Features(x.RawRowView(k)[:0], load, m.space.At(k))
+	}
+	return x
+}
+
+// jointForecast is that of a joint model. Of a space without a table it keeps
+// the action that was set last.
+type jointForecast struct {
+	m      *Joint
+	load   mesh.Load
+	table  []float64
+	action mesh.Action
+	y      []float64
+	x      []float64
+	delays []float64 // samples x services, of the action
+}
+
+func (f *jointForecast) Set(a mesh.Action) error {
+	if f.table != nil {
+		if k, ok := f.m.space.Index(a); ok {
+			return f.SetNumber(k)
+		}
+	}
+	f.delays, f.action = nil, a
+	f.x = f.m.space.Features(f.x[:0], f.load, a)
+	f.y = append(f.y[:0], f.m.PredictMatrix(mat.NewDense(1, len(f.x), f.x)).RawRowView(0)...)
+	if f.m.kind == Measured {
+		unreached(f.y, f.m.space, f.load, a)
+	}
+	return nil
+}
+
+// SetNumber turns to an action by its number.
+func (f *jointForecast) SetNumber(k int) error {
+	f.action, f.delays = f.m.space.At(k), nil
+	if f.table == nil {
+		return f.Set(f.action)
+	}
+	f.y = f.table[k*f.m.targets : (k+1)*f.m.targets : (k+1)*f.m.targets]
+	return nil
+}
+
+func (f *jointForecast) Mean(x *mesh.Measurement) {
+	put(x, f.y, f.m.space, f.m.kind, f.load, f.action)
+}
+
+func (f *jointForecast) Draws() int {
+	if f.m.kind == AsPublished {
+		return 1 // it has no distribution of d_i
+	}
+	return samples
+}
+
+// Draw is the mean measurement but for d_i, which takes the quantiles of its
+// forest's leaves, in another order for every service.
+func (f *jointForecast) Draw(k int, x *mesh.Measurement) {
+	f.Mean(x)
+	if f.m.kind == AsPublished {
+		return
+	}
+	services := f.m.space.Mesh().M()
+	if f.delays == nil {
+		f.delays = f.sample(services)
+	}
+	at := k
+	for i := range services {
+		if !math.IsNaN(x.Service[i].Mean) {
+			x.Service[i].Mean = f.delays[at*services+i]
+		}
+		at = at * 12 % samples
+	}
+}
+
+// sample has the quantiles of every d_i, samples x services.
+func (f *jointForecast) sample(services int) []float64 {
+	q := make([]float64, samples)
+	for k := range q {
+		q[k] = (float64(k) + .5) / samples
+	}
+	if len(f.x) == 0 || f.table != nil {
+		f.x = f.m.space.Features(f.x[:0], f.load, f.action)
+	}
+	out := make([]float64, samples*services)
+	for i := range services {
+		for k, v := range f.m.forests[len(f.m.space.Layout().Endpoints)+i].Quantile(f.x, q...)[0] {
+			out[k*services+i] = v
+		}
+	}
+	return out
+}

@@ -1,0 +1,244 @@
+// Package model learns system models of a mesh from traces (paper, Eq. 5): what
+// delays and carried loads a load and an action give. A Joint model is forests
+// over all loads and controls, as the paper has it; a PerNode model is the
+// distribution of each node's delays given what is carried to it, put together
+// along the services' paths; a Queueing model needs no trace. All are
+// control.Models: anything that takes one takes any of them, or one of yours.
+package model
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
+)
+
+// Kind is what a system model learns from a trace.
+type Kind int
+
+const (
+	// Measured learns what was measured: d_i and d_ij from the rows that have
+	// them, and the carried load. An endpoint that no request reaches has no delay.
+	Measured Kind = iota
+	// AsPublished learns as the authors' code does: one forest for all d_ij, a
+	// delay of 0 where no request went, carried load l(1-b) whatever the trace
+	// says. Use it with objective.Objective.AsPublished.
+	AsPublished
+)
+
+func (k Kind) String() string { return [...]string{"measured", "as published"}[k] }
+
+// Structure is which inputs a measured target is learned from.
+type Structure int
+
+const (
+	// JointInputs learns every target from all loads and controls (paper, Eq. 5).
+	JointInputs Structure = iota
+	// NodeInputs learns the distribution of d_ij from the loads that are carried
+	// to node j alone, and forms d_i from the nodes' distributions by their request
+	// counts. That is right for nodes which share no resource, and needs far fewer
+	// rows. How much is carried, C_i, is learned from l_i and b_i. Across nodes,
+	// and across services on a node, delays are taken as independent given the
+	// carried loads.
+	NodeInputs
+)
+
+func (s Structure) String() string { return [...]string{"joint", "per node"}[s] }
+
+// Config holds the settings of Learn.
+type Config struct {
+	// Kind is what is learned. Default Measured.
+	Kind Kind
+	// Structure is which inputs the targets are learned from, for Kind
+	// Measured. Default JointInputs. NodeInputs moves training rows within leaves,
+	// so that its leaves can be large: a Forest.MinLeaf of 40 suits it.
+	Structure Structure
+	// Separate learns a forest of its own for each target also when as
+	// published. The other models always do.
+	Separate bool
+	// Median is the weight of the median of the leaves' rows in a prediction,
+	// that of their mean being 1-Median, for JointInputs. Default 0, the mean
+	// alone as the authors have it, which minimises the squared error; the median
+	// minimises the absolute error.
+	Median float64
+	// Forest holds the settings of each forest. Its names are set by Learn.
+	// If Trees is 0, it will be defaulted to the authors' 120.
+	Forest forest.Config
+}
+
+// Learned is a model of a trace.
+type Learned interface {
+	control.Model
+	Kind() Kind
+	Structure() Structure
+	// Forests are those that it is made of.
+	Forests() []*forest.Forest
+	// PredictMatrix returns Targets for rows of inputs whose columns are the
+	// space's FeatureNames: rows x targets. It gives the delays of endpoints also
+	// where no request goes, unlike a forecast. It panics when the number of
+	// columns is wrong or a value is not finite.
+	PredictMatrix(x mat.Matrix) *mat.Dense
+	// Save writes the model to a file that Load reads.
+	Save(path string) error
+}
+
+// Targets names what a model of the given space and kind predicts, in order:
+// the delays of all endpoints, and for Measured also d_i and the carried loads.
+func Targets(space *mesh.Space, kind Kind) []string {
+	names := space.Layout().DelayNames()
+	if kind == AsPublished {
+		return names
+	}
+	m := space.Mesh()
+	for i := range m.M() {
+		names = append(names, m.DelayName(i))
+	}
+	for i := range m.M() {
+		names = append(names, m.CarriedName(i))
+	}
+	return names
+}
+
+// TargetValues returns what trace t has of Targets, rows x targets, NaN where
+// it is missing.
+func TargetValues(t *trace.Table, kind Kind) (*mat.Dense, error) {
+	y, err := t.Targets(Targets(t.Space(), kind)...)
+	if err != nil {
+		return nil, fmt.Errorf("model: targets of a model of kind %q: %w", kind, err)
+	}
+	if y == nil {
+		return nil, fmt.Errorf("model: the trace has no row")
+	}
+	if kind == Measured {
+		deriveServiceDelays(t, y)
+	}
+	return y, nil
+}
+
+// Learn fits a system model to trace t.
+func Learn(ctx context.Context, t *trace.Table, cfg Config) (Learned, error) {
+	y, err := TargetValues(t, cfg.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Forest.Trees == 0 {
+		cfg.Forest.Trees = 120
+	}
+	if !(cfg.Median >= 0 && cfg.Median <= 1) {
+		return nil, fmt.Errorf("model: learn: Median is %v; a weight is in [0, 1]", cfg.Median)
+	}
+	if cfg.Structure == NodeInputs {
+		if cfg.Kind != Measured {
+			return nil, fmt.Errorf("model: learn: a model of structure %q must be of kind %q, not %q", NodeInputs, Measured, cfg.Kind)
+		}
+		if cfg.Median != 0 {
+			return nil, fmt.Errorf("model: learn: Median is %v; a model of structure %q has means only", cfg.Median, NodeInputs)
+		}
+		return learnPerNode(ctx, t, y, cfg.Forest)
+	}
+	return learnJoint(ctx, t, y, cfg)
+}
+
+// deriveServiceDelays fills d_i in y, whose columns are Targets, where a trace
+// has the endpoints' delays only, as the published one: over the stages the sum
+// of the slowest call's mean, which is weighted by the routing weights; missing
+// when the delay of an endpoint that requests go to is.
+func deriveServiceDelays(t *trace.Table, y *mat.Dense) {
+	space := t.Space()
+	l := space.Layout()
+	first := len(l.Endpoints)
+	for r := range t.Len() {
+		row := t.Row(r)
+		for i := range space.Mesh().M() {
+			if !math.IsNaN(y.At(r, first+i)) {
+				continue
+			}
+			if space.BlockOf(row.Action, i) == 1 {
+				continue
+			}
+			d := 0.0
+			for _, stage := range l.Stages[i] {
+				slowest := 0.0
+				for _, c := range stage {
+					mean := 0.0
+					for j, p := range space.RouteOf(row.Action, c) {
+						if p > 0 {
+							mean += p * y.At(r, l.Calls[c].First+j)
+						}
+					}
+					slowest = math.Max(slowest, mean) // keeps NaN
+				}
+				d += slowest
+			}
+			y.Set(r, first+i, d)
+		}
+	}
+}
+
+// put writes targets y at a load and an action to x.
+func put(x *mesh.Measurement, y []float64, space *mesh.Space, kind Kind, load mesh.Load, a mesh.Action) {
+	l := space.Layout()
+	n := len(l.Endpoints)
+	for e := range n {
+		x.Endpoint[e].Mean = y[e]
+	}
+	m := space.Mesh().M()
+	for i := range m {
+		if kind == Measured {
+			x.Service[i].Mean = y[n+i]
+			x.Carried[i] = y[n+m+i]
+			continue
+		}
+		d := 0.0
+		for _, stage := range l.Stages[i] {
+			slowest := 0.0
+			for _, c := range stage {
+				mean := 0.0
+				for j, p := range space.RouteOf(a, c) {
+					mean += p * y[l.Calls[c].First+j]
+				}
+				slowest = max(slowest, mean)
+			}
+			d += slowest
+		}
+		x.Service[i].Mean = d
+		x.Carried[i] = load[i] * (1 - space.BlockOf(a, i))
+	}
+}
+
+// unreached marks as missing what no request gives, and carries nothing that was
+// not let through.
+func unreached(y []float64, space *mesh.Space, load mesh.Load, a mesh.Action) {
+	n, m := len(space.Layout().Endpoints), space.Mesh().M()
+	for e := range n {
+		if !space.Reaches(load, a, e) {
+			y[e] = math.NaN()
+		}
+	}
+	for i := range m {
+		if load[i] == 0 || space.BlockOf(a, i) == 1 {
+			y[n+i] = math.NaN()
+			y[n+m+i] = 0
+		}
+	}
+}
+
+// checkLoad reports a load that a model of the space cannot be asked about.
+func checkLoad(space *mesh.Space, load mesh.Load) error {
+	m := space.Mesh()
+	if len(load) != m.M() {
+		return fmt.Errorf("model: %d loads for the %d services of %s", len(load), m.M(), m)
+	}
+	for i, l := range load {
+		if !(l >= 0) || math.IsInf(l, 1) {
+			return fmt.Errorf("model: load %s is %v req/s; accepted: a finite number >= 0", m.LoadName(i), l)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,788 @@
+package model
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
+)
+
+// PerNode is a model of the distribution of delays at each node.
+//
+// The distribution of a node's delay is that of the training rows in the
+// forest's leaves (Meinshausen 2006), corrected for where in the leaf they
+// are: a regression of log d on the carried loads, over the leaves' rows, moves
+// each of them to the loads that are asked for (local linear forest; Friedberg
+// et al., "Local Linear Forests", JCGS 30, 2020). Counts are moved likewise.
+//
+// Of a service's path the delays of the stages add up; of calls in parallel the
+// slowest counts, times a factor for the requests of which another one is, which
+// is learned from the delays of whole paths.
+type PerNode struct {
+	space   *mesh.Space
+	layout  *mesh.Layout
+	seconds float64          // measured length of a step, s
+	carried []*forest.Forest // per service, C_i / (l_i(1-b_i)) from l_i and b_i
+	hosts   []host           // per node
+	delays  []*nodeDelay     // of each microservice on each of its nodes, node by node
+	at      []int            // of each endpoint in delays
+	overlap []*overlap       // per service; nil where it makes no calls in parallel
+}
+
+var _ Learned = (*PerNode)(nil)
+
+// host is the microservices of a node, and what its delays are learned from:
+// what is carried of each, or where there are more than two, how much work that
+// is and how uneven.
+type host struct {
+	microservices []int       // ascending
+	mix           [][]float64 // inputs x microservices; nil for what is carried itself
+}
+
+// inputs is the number of values that the node's delays are learned from.
+func (h *host) inputs() int {
+	if h.mix == nil {
+		return len(h.microservices)
+	}
+	return len(h.mix)
+}
+
+// encode writes the inputs for what is carried of each microservice, requests/s.
+func (h *host) encode(dst, rates []float64) {
+	if h.mix == nil {
+		copy(dst, rates)
+		return
+	}
+	for k, weights := range h.mix {
+		dst[k] = 0
+		for u, w := range weights {
+			dst[k] += w * rates[u]
+		}
+	}
+}
+
+// nodeDelay is the delay of one microservice on one node.
+type nodeDelay struct {
+	microservice, node int
+
+	forest *forest.Forest // log d, d in s, from the host's inputs
+	count  []float64      // answered requests of each training row
+	inputs []float64      // training rows x inputs
+	scale  []float64      // standard deviation of each input
+	lo, hi float64        // smallest and largest log d
+
+	mu     sync.Mutex
+	clouds map[string]*cloud // by the lattice point of the inputs
+	most   int               // clouds that are kept
+}
+
+const (
+	// points is the size of the samples that stand for distributions. Prime, so
+	// that its multiples by powers of lattice run through all points.
+	points = 127
+	// lattice makes pairs, and triples, of samples cover their square evenly: a
+	// rank-1 lattice rule (Korobov), near the golden section of points.
+	lattice = 78
+	// Distributions are computed for carried loads that are multiples of the
+	// inputs' standard deviation over grain, and moved from there by the slopes.
+	grain = 16
+	// ridge shrinks the local slopes; in squared standard deviations of the
+	// inputs.
+	ridge = .003
+	// minDelay keeps logarithms finite, s.
+	minDelay = 1e-6
+)
+
+// cloudMemory bounds what a model keeps of distributions, bytes; a cloud takes
+// about cloudBytes.
+const (
+	cloudMemory = 512 << 20
+	cloudBytes  = 2*8*points + 300
+)
+
+// newPerNode numbers what a model of space is made of.
+func newPerNode(space *mesh.Space, seconds float64) *PerNode {
+	p := &PerNode{space: space, layout: space.Layout(), seconds: seconds}
+	p.hosts = make([]host, space.Mesh().N())
+	for _, e := range p.layout.Endpoints {
+		h := &p.hosts[e.Node]
+		u := p.layout.Calls[e.Call].Microservice
+		if !slices.Contains(h.microservices, u) {
+			h.microservices = append(h.microservices, u)
+		}
+	}
+	for j := range p.hosts {
+		slices.Sort(p.hosts[j].microservices)
+	}
+	for u := range p.layout.Microservices {
+		for j := range p.hosts {
+			if slices.Contains(p.hosts[j].microservices, u) {
+				p.delays = append(p.delays, &nodeDelay{microservice: u, node: j})
+			}
+		}
+	}
+	for _, e := range p.layout.Endpoints {
+		u := p.layout.Calls[e.Call].Microservice
+		p.at = append(p.at, slices.IndexFunc(p.delays, func(d *nodeDelay) bool { return d.microservice == u && d.node == e.Node }))
+	}
+	for _, d := range p.delays {
+		d.most = cloudMemory / cloudBytes / len(p.delays)
+	}
+	p.overlap = make([]*overlap, space.Mesh().M())
+	return p
+}
+
+// learnPerNode learns from trace t, whose Targets are y.
+func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Config) (*PerNode, error) {
+	p := newPerNode(t.Space(), t.Meta().StepSeconds)
+	mm, l := t.Mesh(), p.layout
+	fit := func(name string, features []string, x, y []float64) (*forest.Forest, error) {
+		if len(y) == 0 {
+			return nil, fmt.Errorf("model: learn %s: no row of the trace has it", name)
+		}
+		c.FeatureNames, c.OutputNames = features, []string{name}
+		f, err := forest.Fit(ctx, mat.NewDense(len(y), len(features), x), column(y), c)
+		if err != nil {
+			return nil, fmt.Errorf("model: learn %s: %w", name, err)
+		}
+		return f, nil
+	}
+	endpoints := len(l.Endpoints)
+	for i := range mm.M() {
+		var xs, ys []float64
+		for r := range t.Len() {
+			row := t.Row(r)
+			block := p.space.BlockOf(row.Action, i)
+			nominal := row.Load[i] * (1 - block)
+			if v := y.At(r, endpoints+mm.M()+i); !math.IsNaN(v) && nominal > 0 {
+				xs, ys = append(xs, row.Load[i], block), append(ys, v/nominal)
+			}
+		}
+		f, err := fit(mm.CarriedName(i)+" over nominal", []string{mm.LoadName(i), "blocked share of " + mm.Services[i].Name}, xs, ys)
+		if err != nil {
+			return nil, err
+		}
+		p.carried = append(p.carried, f)
+	}
+	all := make([][][]float64, t.Len()) // what each node carries, rows x nodes x microservices
+	for r := range all {
+		row := t.Row(r)
+		all[r] = p.rates(nil, p.carriedLoads(row.Load, row.Action), row.Action)
+	}
+	if err := p.mixInputs(y, all); err != nil {
+		return nil, err
+	}
+	for _, d := range p.delays {
+		h := &p.hosts[d.node]
+		var xs, ys []float64
+		in := make([]float64, h.inputs())
+		for r := range t.Len() {
+			row := t.Row(r)
+			for e, at := range p.at {
+				v := y.At(r, e)
+				if p.delays[at] != d || math.IsNaN(v) {
+					continue
+				}
+				h.encode(in, all[r][d.node])
+				xs, ys = append(xs, in...), append(ys, math.Log(max(v, minDelay)))
+				d.count = append(d.count, p.requests(d, row, all[r][d.node]))
+			}
+		}
+		var err error
+		name := fmt.Sprintf("log delay of %s on %s", l.Microservices[d.microservice], mm.Nodes[d.node].Name)
+		if d.forest, err = fit(name, p.inputNames(d.node), xs, ys); err != nil {
+			return nil, err
+		}
+		d.prepare()
+	}
+	return p, p.learnOverlaps(ctx, t, y, c)
+}
+
+// requests is the number of answered requests of delay d's microservice on its
+// node in a row, of all services; rates are what the node carries.
+func (p *PerNode) requests(d *nodeDelay, row trace.Row, rates []float64) float64 {
+	count := 0.0
+	for e, at := range p.at {
+		if p.delays[at] == d {
+			count += row.Measurement.Endpoint[e].Count
+		}
+	}
+	if count > 0 {
+		return count
+	}
+	u, _ := slices.BinarySearch(p.hosts[d.node].microservices, d.microservice)
+	return rates[u] * p.seconds // not known
+}
+
+// inputNames are those of what node j's delays are learned from.
+func (p *PerNode) inputNames(j int) []string {
+	if p.hosts[j].mix != nil {
+		return []string{"work carried to " + p.space.Mesh().Nodes[j].Name, "squared work carried to " + p.space.Mesh().Nodes[j].Name}
+	}
+	var names []string
+	for _, u := range p.hosts[j].microservices {
+		names = append(names, fmt.Sprintf("%s to %s", p.layout.Microservices[u], p.space.Mesh().Nodes[j].Name))
+	}
+	return names
+}
+
+// mixInputs sums up what is carried to nodes of more than two microservices: a
+// request's work is its delay where the node has little to do. all has what each
+// node carries in each row, y the targets.
+func (p *PerNode) mixInputs(y *mat.Dense, all [][][]float64) error {
+	for j := range p.hosts {
+		h := &p.hosts[j]
+		if len(h.microservices) <= 2 {
+			continue
+		}
+		h.mix = [][]float64{make([]float64, len(h.microservices)), make([]float64, len(h.microservices))}
+		for k, u := range h.microservices {
+			type row struct{ total, delay float64 }
+			var rows []row
+			for r := range all {
+				for e, at := range p.at {
+					if d := p.delays[at]; d.microservice != u || d.node != j {
+						continue
+					}
+					if v := y.At(r, e); !math.IsNaN(v) {
+						total := 0.0
+						for _, rate := range all[r][j] {
+							total += rate
+						}
+						rows = append(rows, row{total, v})
+					}
+				}
+			}
+			if len(rows) == 0 {
+				return fmt.Errorf("model: learn delay of %s on %s: no row of the trace has it", p.layout.Microservices[u], p.space.Mesh().Nodes[j].Name)
+			}
+			slices.SortFunc(rows, func(a, b row) int {
+				switch {
+				case a.total < b.total:
+					return -1
+				case a.total > b.total:
+					return 1
+				}
+				return 0
+			})
+			quiet := rows[:max(1, min(len(rows), max(20, len(rows)/20)))]
+			work := 0.0
+			for _, q := range quiet {
+				work += q.delay / float64(len(quiet))
+			}
+			h.mix[0][k], h.mix[1][k] = work, work*work
+		}
+	}
+	return nil
+}
+
+// prepare fills what follows from the forest.
+func (d *nodeDelay) prepare() {
+	rows, m := d.forest.Rows(), len(d.forest.Features())
+	d.inputs = make([]float64, rows*m)
+	mean := make([]float64, m)
+	d.lo, d.hi = math.Inf(1), math.Inf(-1)
+	for r := range rows {
+		for s, v := range d.forest.Input(d.inputs[r*m:(r+1)*m], r) {
+			mean[s] += v / float64(rows)
+		}
+		v := d.forest.Target(r)[0]
+		d.lo, d.hi = min(d.lo, v), max(d.hi, v)
+	}
+	d.clouds = map[string]*cloud{}
+	d.scale = make([]float64, m)
+	for s := range d.scale {
+		for r := range rows {
+			v := d.inputs[r*m+s] - mean[s]
+			d.scale[s] += v * v / float64(rows)
+		}
+		if d.scale[s] = math.Sqrt(d.scale[s]); d.scale[s] == 0 {
+			d.scale[s] = 1
+		}
+	}
+}
+
+// Name is "per node".
+func (p *PerNode) Name() string { return "per node" }
+
+// Kind is Measured.
+func (p *PerNode) Kind() Kind { return Measured }
+
+// Structure is NodeInputs.
+func (p *PerNode) Structure() Structure { return NodeInputs }
+
+// Space is what the model knows the effect of.
+func (p *PerNode) Space() *mesh.Space { return p.space }
+
+// Forests returns all forests: those of the delays, then those of the carried
+// loads, then those of calls in parallel.
+func (p *PerNode) Forests() []*forest.Forest {
+	var all []*forest.Forest
+	for _, d := range p.delays {
+		all = append(all, d.forest)
+	}
+	all = append(all, p.carried...)
+	for _, o := range p.overlap {
+		if o != nil {
+			all = append(all, o.forest)
+		}
+	}
+	return all
+}
+
+// carriedLoad is C_i, the mean carried load of a service in requests/s.
+func (p *PerNode) carriedLoad(i int, load mesh.Load, a mesh.Action) float64 {
+	return p.carriedAt(i, load[i], p.space.BlockOf(a, i))
+}
+
+func (p *PerNode) carriedAt(i int, load, block float64) float64 {
+	nominal := load * (1 - block)
+	if nominal <= 0 {
+		return 0
+	}
+	var out [1]float64
+	in := [2]float64{load, block}
+	return nominal * p.carried[i].Predict(out[:], in[:])[0]
+}
+
+func (p *PerNode) carriedLoads(load mesh.Load, a mesh.Action) []float64 {
+	c := make([]float64, len(load))
+	for i := range c {
+		c[i] = p.carriedLoad(i, load, a)
+	}
+	return c
+}
+
+// rates writes what is carried of each of its microservices to each node, in
+// requests/s, given what the services carry.
+func (p *PerNode) rates(dst [][]float64, carried []float64, a mesh.Action) [][]float64 {
+	if dst == nil {
+		dst = make([][]float64, len(p.hosts))
+		for j := range dst {
+			dst[j] = make([]float64, len(p.hosts[j].microservices))
+		}
+	}
+	for j := range dst {
+		for k := range dst[j] {
+			dst[j][k] = 0
+		}
+	}
+	for c := range p.layout.Calls {
+		call := &p.layout.Calls[c]
+		for k, share := range p.space.RouteOf(a, c) {
+			j := call.Nodes[k]
+			u, _ := slices.BinarySearch(p.hosts[j].microservices, call.Microservice)
+			dst[j][u] += carried[call.Service] * share
+		}
+	}
+	return dst
+}
+
+// cloud is a sample of the steps of a node: delays in s, ascending, and the
+// answered requests of each step, with the slopes of log delay and of counts
+// against the carried loads.
+type cloud struct {
+	delay, count [points]float64
+	meanCount    float64
+	centre       []float64 // carried loads, requests/s
+	slope        []float64 // m x 2, per request/s
+}
+
+// part is a cloud that was moved to other carried loads nearby.
+type part struct {
+	*cloud
+	factor float64 // of delays
+	more   float64 // requests
+	share  float64 // of the requests that are the call's
+}
+
+// at samples the delay at the given carried loads (requests/s). key is a
+// buffer.
+func (d *nodeDelay) at(rates []float64, key []byte) part {
+	key = key[:0]
+	for s, v := range rates {
+		key = binary.AppendVarint(key, int64(math.Round(v*grain/d.scale[s])))
+	}
+	d.mu.Lock()
+	c := d.clouds[string(key)]
+	d.mu.Unlock()
+	if c == nil {
+		centre := make([]float64, len(rates))
+		for s, v := range rates {
+			centre[s] = math.Round(v*grain/d.scale[s]) * d.scale[s] / grain
+		}
+		w := workbenches.Get().(*workbench)
+		c = w.cloud(d, centre)
+		workbenches.Put(w)
+		d.mu.Lock()
+		if len(d.clouds) >= d.most {
+			d.clouds = map[string]*cloud{}
+		}
+		d.clouds[string(key)] = c
+		d.mu.Unlock()
+	}
+	p := part{cloud: c}
+	log := 0.0
+	for s, v := range rates {
+		log += c.slope[2*s] * (v - c.centre[s])
+		p.more += c.slope[2*s+1] * (v - c.centre[s])
+	}
+	p.factor = math.Exp(log)
+	return p
+}
+
+// mean is the mean delay, s.
+func (p part) mean() float64 {
+	sum := 0.0
+	for _, d := range p.delay {
+		sum += d
+	}
+	return sum * p.factor / points
+}
+
+var workbenches = sync.Pool{New: func() any { return new(workbench) }}
+
+// workbench has the buffers for computing clouds.
+type workbench struct {
+	neighbours forest.Neighbours
+	near       []near
+	a          []float64 // m x m
+	b          []float64 // m x 2: right-hand sides for log delay and count
+	z, mean    []float64
+}
+
+// near is a training row that was moved to the loads asked for.
+type near struct{ log, count, weight float64 }
+
+// cloud samples the delay d at the given carried loads, which it keeps.
+func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
+	m := len(rates)
+	w.a = slices.Grow(w.a[:0], m*m)[:m*m]
+	w.b = slices.Grow(w.b[:0], 2*m)[:2*m]
+	w.z = slices.Grow(w.z[:0], m)[:m]
+	w.mean = slices.Grow(w.mean[:0], m)[:m]
+	clear(w.a)
+	clear(w.b)
+	clear(w.mean)
+	d.forest.Neighbours(&w.neighbours, rates)
+	rows, weights := w.neighbours.Rows, w.neighbours.Weights
+
+	var log, count float64
+	for k, r := range rows {
+		for s := range m {
+			w.mean[s] += weights[k] * d.inputs[int(r)*m+s]
+		}
+		log += weights[k] * d.forest.Target(int(r))[0]
+		count += weights[k] * d.count[r]
+	}
+	for k, r := range rows {
+		for s := range m {
+			w.z[s] = (d.inputs[int(r)*m+s] - w.mean[s]) / d.scale[s]
+		}
+		u, v := d.forest.Target(int(r))[0]-log, d.count[r]-count
+		for s, z := range w.z {
+			zw := weights[k] * z
+			for q := range s + 1 {
+				w.a[s*m+q] += zw * w.z[q]
+			}
+			w.b[2*s] += zw * u
+			w.b[2*s+1] += zw * v
+		}
+	}
+	for s := range m {
+		w.a[s*m+s] += ridge
+	}
+	solve(w.a, w.b, m)
+
+	w.near = w.near[:0]
+	for k, r := range rows {
+		e := near{d.forest.Target(int(r))[0], d.count[r], weights[k]}
+		for s := range m {
+			z := (rates[s] - d.inputs[int(r)*m+s]) / d.scale[s]
+			e.log += w.b[2*s] * z
+			e.count += w.b[2*s+1] * z
+		}
+		e.log = min(max(e.log, d.lo), d.hi)
+		e.count = max(e.count, 0)
+		w.near = append(w.near, e)
+	}
+	slices.SortFunc(w.near, func(x, y near) int {
+		switch {
+		case x.log < y.log:
+			return -1
+		case x.log > y.log:
+			return 1
+		}
+		return 0
+	})
+	// The middles of points equal shares of the weight.
+	c := &cloud{centre: rates, slope: slices.Clone(w.b)}
+	for s := range rates {
+		c.slope[2*s] /= d.scale[s]
+		c.slope[2*s+1] /= d.scale[s]
+	}
+	k, sum := 0, w.near[0].weight
+	for s := range points {
+		for at := (float64(s) + .5) / points; sum < at && k+1 < len(w.near); {
+			k++
+			sum += w.near[k].weight
+		}
+		c.delay[s], c.count[s] = math.Exp(w.near[k].log), w.near[k].count
+		c.meanCount += w.near[k].count / points
+	}
+	return c
+}
+
+// solve solves a x = b for a symmetric positive a (m x m, lower triangle) and
+// two right-hand sides (m x 2), in place, by Cholesky's factorisation.
+func solve(a, b []float64, m int) {
+	for s := range m {
+		for q := range s + 1 {
+			v := a[s*m+q]
+			for k := range q {
+				v -= a[s*m+k] * a[q*m+k]
+			}
+			if q == s {
+				a[s*m+s] = math.Sqrt(v)
+			} else {
+				a[s*m+q] = v / a[q*m+q]
+			}
+		}
+	}
+	for c := range 2 {
+		for s := range m {
+			for k := range s {
+				b[2*s+c] -= a[s*m+k] * b[2*k+c]
+			}
+			b[2*s+c] /= a[s*m+s]
+		}
+		for s := m - 1; s >= 0; s-- {
+			for k := s + 1; k < m; k++ {
+				b[2*s+c] -= a[k*m+s] * b[2*k+c]
+			}
+			b[2*s+c] /= a[s*m+s]
+		}
+	}
+}
+
+// At foresees a step.
+func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
+	if err := checkLoad(p.space, s.Load); err != nil {
+		return nil, err
+	}
+	m, l := p.space.Mesh().M(), p.layout
+	o := &outlook{p: p, load: s.Load, mean: make([]float64, m), parts: make([]part, len(l.Endpoints)), factor: make([]float64, m),
+		servers: make([]part, len(p.delays)), answered: make([]float64, m), calls: make([]float64, len(l.Calls))}
+	for range m {
+		o.carried = append(o.carried, map[float64]float64{})
+	}
+	for j := range p.hosts {
+		o.in = append(o.in, make([]float64, p.hosts[j].inputs()))
+	}
+	return o, nil
+}
+
+// outlook foresees the steps of one load under any action. One goroutine uses
+// one outlook.
+type outlook struct {
+	p       *PerNode
+	load    mesh.Load
+	carried []map[float64]float64 // per service: C_i by blocking rate
+	rates   [][]float64           // of each node's microservices, requests/s
+	in      [][]float64           // per node: what its delays follow from
+	key     []byte
+
+	// Of the action that was set last:
+	mean    []float64 // C_i
+	servers []part    // of each of the model's delays, without a cloud where no request goes
+	parts   []part    // of each endpoint, likewise
+	factor  []float64 // per service: of the slowest of calls in parallel
+
+	answered, calls []float64 // buffers
+}
+
+// Set turns to action a.
+func (o *outlook) Set(a mesh.Action) error {
+	p := o.p
+	for i := range o.mean {
+		block := p.space.BlockOf(a, i)
+		c, ok := o.carried[i][block]
+		if !ok {
+			c = p.carriedAt(i, o.load[i], block)
+			o.carried[i][block] = c
+		}
+		o.mean[i] = c
+	}
+	o.rates = p.rates(o.rates, o.mean, a)
+	for j := range p.hosts {
+		p.hosts[j].encode(o.in[j], o.rates[j])
+	}
+	for k := range o.servers {
+		o.servers[k].cloud = nil
+	}
+	l := p.layout
+	for c := range l.Calls {
+		call := &l.Calls[c]
+		for k, share := range p.space.RouteOf(a, c) {
+			e := call.First + k
+			if !(o.mean[call.Service]*share > 0) {
+				o.parts[e].cloud = nil
+				continue
+			}
+			server := &o.servers[p.at[e]]
+			if server.cloud == nil {
+				*server = p.delays[p.at[e]].at(o.in[call.Nodes[k]], o.key)
+			}
+			o.parts[e] = *server
+			o.parts[e].share = 1
+			if total := o.total(e); total > 0 {
+				// A microservice of several services: each has its share of the
+				// requests.
+				o.parts[e].share = o.mean[call.Service] * share / total
+			}
+		}
+	}
+	for i := range o.factor {
+		o.factor[i] = 1
+		if p.overlap[i] != nil {
+			o.factor[i] = p.overlap[i].factor(o, i)
+		}
+	}
+	return nil
+}
+
+// total is what endpoint e's node carries of its microservice, requests/s.
+func (o *outlook) total(e int) float64 {
+	at := o.p.layout.Endpoints[e]
+	u, _ := slices.BinarySearch(o.p.hosts[at.Node].microservices, o.p.layout.Calls[at.Call].Microservice)
+	return o.rates[at.Node][u]
+}
+
+// Draws is the number of points that stand for a step.
+func (o *outlook) Draws() int { return points }
+
+// Draw writes the s-th of the points that stand for a step under the action
+// that was set.
+func (o *outlook) Draw(s int, x *mesh.Measurement) {
+	l := o.p.layout
+	at := s
+	for i, mean := range o.mean {
+		var count, centre float64 // of the first call: what is let through
+		path, missing := 0.0, false
+		for k, stage := range l.Stages[i] {
+			slowest := 0.0
+			for b, c := range stage {
+				requests, sum := 0.0, 0.0
+				first, end := l.Of(c)
+				for e := first; e < end; e++ {
+					k := (at + 7*e) % points
+					at = at * lattice % points
+					q := &o.parts[e]
+					if q.cloud == nil {
+						x.Endpoint[e].Mean = math.NaN()
+						continue
+					}
+					n, d := max(q.count[k]+q.more, 0)*q.share, q.delay[k]*q.factor
+					requests += n
+					sum += n * d
+					x.Endpoint[e].Mean = d
+					if c == l.Stages[i][0][0] {
+						count += n
+						centre += (q.meanCount + q.more) * q.share
+					}
+				}
+				mean := sum / requests // 0/0 is missing
+				if missing = missing || math.IsNaN(mean); b == 0 || mean > slowest {
+					slowest = mean
+				}
+			}
+			if len(stage) > 1 {
+				slowest *= o.factor[i]
+			}
+			if k == 0 {
+				path = slowest
+			} else {
+				path += slowest
+			}
+		}
+		if missing {
+			path = math.NaN()
+		}
+		x.Service[i].Mean = path
+		x.Carried[i] = 0
+		if mean > 0 {
+			x.Carried[i] = max(mean+(count-centre)/o.p.seconds, 0)
+		}
+	}
+}
+
+// Mean writes the expected measurement under the action that was set.
+func (o *outlook) Mean(x *mesh.Measurement) {
+	sums := make([]float64, len(o.mean))
+	for i := range o.answered {
+		o.answered[i] = 0
+	}
+	for s := range points {
+		o.Draw(s, x)
+		for i := range sums {
+			if d := x.Service[i].Mean; !math.IsNaN(d) {
+				sums[i] += d
+				o.answered[i]++
+			}
+		}
+	}
+	for i := range sums {
+		x.Service[i].Mean = sums[i] / o.answered[i] // 0/0 is missing
+		x.Carried[i] = o.mean[i]
+	}
+	for e := range o.parts {
+		x.Endpoint[e].Mean = math.NaN()
+		if o.parts[e].cloud != nil {
+			x.Endpoint[e].Mean = o.parts[e].mean()
+		}
+	}
+}
+
+// PredictMatrix returns the targets for rows of inputs.
+func (p *PerNode) PredictMatrix(x mat.Matrix) *mat.Dense {
+	rows, columns := x.Dims()
+	if want := len(p.space.FeatureNames()); columns != want {
+		panic(fmt.Sprintf("model: PredictMatrix of %d columns; %s has %d inputs", columns, p.space, want))
+	}
+	endpoints, m := len(p.layout.Endpoints), p.space.Mesh().M()
+	y := mat.NewDense(rows, endpoints+2*m, nil)
+	got := mesh.NewMeasurement(p.layout)
+	var in []float64
+	for r := range rows {
+		in = mat.Row(in, r, x)
+		load, a := p.space.Split(in)
+		f, err := p.At(mesh.State{Load: load})
+		if err != nil {
+			panic(err.Error())
+		}
+		o := f.(*outlook)
+		o.Set(a)
+		o.Mean(&got)
+		row := y.RawRowView(r)
+		for e := range endpoints {
+			row[e] = got.Endpoint[e].Mean
+			if math.IsNaN(row[e]) { // that of the first request which would reach it
+				row[e] = p.delays[p.at[e]].at(o.in[p.layout.Endpoints[e].Node], nil).mean()
+			}
+		}
+		for i := range m {
+			row[endpoints+i] = got.Service[i].Mean
+			row[endpoints+m+i] = got.Carried[i]
+		}
+	}
+	return y
+}

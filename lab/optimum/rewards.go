@@ -1,0 +1,248 @@
+// Package optimum says what an objective pays for any load and action of a
+// model, and which action pays best: by enumeration where the space is small,
+// else by a search, which says that it is one.
+package optimum
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/internal/memo"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+)
+
+// Optimum finds the best action of a load.
+type Optimum interface {
+	Best(load mesh.Load) (Best, error)
+}
+
+// Best is what an Optimum found.
+type Best struct {
+	Reward float64
+	Action mesh.Action // the first that reaches it; shared, it must not be changed
+	// Exact says that no action of the space pays more, to within rounding. What a
+	// search found is not exact.
+	Exact bool
+}
+
+// Config holds the settings of NewRewards.
+type Config struct {
+	// Expected values a step by its expected reward, the mean of the objective
+	// over the model's draws, rather than by the reward of the mean measurement.
+	Expected bool
+	// MaxEnumerated is the number of actions up to which they are enumerated.
+	// Default 1<<14.
+	MaxEnumerated int
+	// Search holds the settings of the search in larger spaces.
+	Search Search
+	// Memory bounds what is kept of rewards, bytes. Default 512 MiB.
+	Memory int
+}
+
+// Rewards is what an objective pays for every (load, action) of a model. It is
+// safe for concurrent use; what was computed is kept within a bound.
+type Rewards struct {
+	model     control.Model
+	objective objective.Objective
+	cfg       Config
+
+	tables  memo.Memo[*Table]
+	found   memo.Memo[Best]
+	closest closest
+}
+
+// Table holds the rewards of all actions at one load.
+type Table struct {
+	Reward []float64 // per action of the space
+	Best   float64   // the optimal reward
+	Action []int     // all actions that reach it, to within rounding, ascending
+}
+
+// NewRewards values model m by objective o.
+func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, error) {
+	if _, err := o.Bind(m.Space()); err != nil {
+		return nil, err
+	}
+	if cfg.MaxEnumerated == 0 {
+		cfg.MaxEnumerated = 1 << 14
+	}
+	if cfg.Memory == 0 {
+		cfg.Memory = 512 << 20
+	}
+	cfg.Search = cfg.Search.defaults()
+	r := &Rewards{model: m, objective: o, cfg: cfg}
+	r.tables.Bound, r.tables.Size = cfg.Memory, min(m.Space().Len(), cfg.MaxEnumerated)*8
+	r.found.Bound, r.found.Size = cfg.Memory/8, 8*m.Space().Width()+64
+	return r, nil
+}
+
+// Model is the model that is valued.
+func (r *Rewards) Model() control.Model { return r.model }
+
+// Space is the model's.
+func (r *Rewards) Space() *mesh.Space { return r.model.Space() }
+
+// Objective is what values it.
+func (r *Rewards) Objective() objective.Objective { return r.objective }
+
+// Exact reports whether Best enumerates.
+func (r *Rewards) Exact() bool { return r.Space().Len() <= r.cfg.MaxEnumerated }
+
+// maxAsked is how often actions of a load are valued alone before all are.
+// Training asks for a few where loads hardly recur.
+const maxAsked = 100
+
+// Value returns what action a pays at the given load. Where all actions of the
+// load are known, or it was asked about often, it is one of those.
+func (r *Rewards) Value(load mesh.Load, a mesh.Action) (float64, error) {
+	if r.Exact() {
+		if k, ok := r.Space().Index(a); ok {
+			var buf [64]byte
+			if r.tables.Ask(loadKey(buf[:0], load)) >= maxAsked {
+				t, err := r.Table(load)
+				if err != nil {
+					return 0, err
+				}
+				return t.Reward[k], nil
+			}
+		}
+	}
+	v, err := r.At(load)
+	if err != nil {
+		return 0, err
+	}
+	return v.Of(a)
+}
+
+// Values values the actions of one load. It is for one goroutine.
+type Values struct {
+	r         *Rewards
+	load      mesh.Load
+	forecast  control.Forecast
+	evaluator *objective.Evaluator
+	x         mesh.Measurement
+	action    mesh.Action
+}
+
+// At values the actions of a load, which the caller keeps.
+func (r *Rewards) At(load mesh.Load) (*Values, error) {
+	f, err := r.model.At(mesh.State{Load: load})
+	if err != nil {
+		return nil, err
+	}
+	e, err := r.objective.Bind(r.Space())
+	if err != nil {
+		return nil, err
+	}
+	return &Values{r: r, load: load, forecast: f, evaluator: e, x: mesh.NewMeasurement(r.Space().Layout())}, nil
+}
+
+// Of is what action a pays.
+func (v *Values) Of(a mesh.Action) (float64, error) {
+	if err := v.forecast.Set(a); err != nil {
+		return 0, err
+	}
+	return v.value(a)
+}
+
+// number is what action k of the enumeration pays.
+func (v *Values) number(k int) (float64, error) {
+	a := v.r.Space().At(k)
+	n, ok := v.forecast.(control.Numbered)
+	if !ok {
+		return v.Of(a)
+	}
+	if err := n.SetNumber(k); err != nil {
+		return 0, err
+	}
+	return v.value(a)
+}
+
+// Choice is what the action of a choice pays.
+func (v *Values) Choice(choice []int) (float64, error) {
+	v.action = v.r.Space().Action(v.action, choice)
+	return v.Of(v.action)
+}
+
+func (v *Values) value(a mesh.Action) (float64, error) {
+	sum := 0.0
+	if v.r.cfg.Expected {
+		n := v.forecast.Draws()
+		for k := range n {
+			v.forecast.Draw(k, &v.x)
+			sum += v.evaluator.Reward(v.load, a, v.x) / float64(n)
+		}
+	} else {
+		v.forecast.Mean(&v.x)
+		sum = v.evaluator.Reward(v.load, a, v.x)
+	}
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return 0, fmt.Errorf("optimum: objective %q gives %v, no number, for load %v and action %s",
+			v.r.objective.Name, sum, v.load, v.r.Space().Format(a))
+	}
+	return sum, nil
+}
+
+// Table returns the rewards of all actions at the given load. In a space of more
+// than MaxEnumerated actions it is an error that says what to use instead.
+func (r *Rewards) Table(load mesh.Load) (*Table, error) {
+	if !r.Exact() {
+		return nil, fmt.Errorf("optimum: a table of all %s actions of %s would take too much time and memory; accepted: at most %d actions; Best searches, Value values one",
+			r.Space().Size(), r.Space().Mesh(), r.cfg.MaxEnumerated)
+	}
+	var buf [64]byte
+	return r.tables.Get(loadKey(buf[:0], load), func() (*Table, error) { return r.enumerate(append(mesh.Load(nil), load...)) })
+}
+
+func (r *Rewards) enumerate(load mesh.Load) (*Table, error) {
+	v, err := r.At(load)
+	if err != nil {
+		return nil, err
+	}
+	out := &Table{Reward: make([]float64, r.Space().Len()), Best: math.Inf(-1)}
+	for k := range out.Reward {
+		if out.Reward[k], err = v.number(k); err != nil {
+			return nil, err
+		}
+		out.Best = max(out.Best, out.Reward[k])
+	}
+	tie := 1e-9 * max(1, math.Abs(out.Best))
+	for k, v := range out.Reward {
+		if v >= out.Best-tie {
+			out.Action = append(out.Action, k)
+		}
+	}
+	return out, nil
+}
+
+// Best returns the best action at the given load: exact where all are
+// enumerated, else the best that the search found.
+func (r *Rewards) Best(load mesh.Load) (Best, error) {
+	if r.Exact() {
+		t, err := r.Table(load)
+		if err != nil {
+			return Best{}, err
+		}
+		return Best{t.Best, r.Space().At(t.Action[0]), true}, nil
+	}
+	var buf [64]byte
+	return r.found.Get(loadKey(buf[:0], load), func() (Best, error) { return r.search(append(mesh.Load(nil), load...)) })
+}
+
+// NewEnv offers the loads of pattern p to a simulator of the rewards' model, and
+// pays what r says.
+func (r *Rewards) NewEnv(p load.Pattern) (*control.Env, error) {
+	return control.NewEnv(control.NewSimulator(r.model), p, r.objective, control.Config{
+		Value: func(s mesh.State, a mesh.Action, _ mesh.Measurement) (float64, error) { return r.Value(s.Load, a) }})
+}
+
+func loadKey(dst []byte, load mesh.Load) []byte {
+	for _, l := range load {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(l))
+	}
+	return dst
+}
