@@ -47,11 +47,8 @@ func parseDSN(text string) (dsn, error) {
 		return dsn{}, fmt.Errorf("scheme %q is not known; %s", scheme, dsnForms)
 	case keywordForm.MatchString(text):
 		return postgresDSN(text)
-	case scheme != "" || strings.Contains(text, "@") && strings.Contains(text, ":") || secretForm.MatchString(text):
-		if !strings.HasPrefix(text, "./") {
-			return dsn{}, errors.New("it looks like the DSN of a server, and of none that is known; " + dsnForms + "; the path of a file with such a name begins with ./")
-		}
-	default:
+	case secretForm.MatchString(text), !isPath(text) && (scheme != "" || strings.Contains(text, "@") && strings.Contains(text, ":")):
+		return dsn{}, errors.New("it looks like the DSN of a server, and of none that is known; " + dsnForms + "; the path of a file whose name has a colon begins with ./")
 	}
 	if strings.ContainsRune(text, 0) {
 		return dsn{}, errors.New("a path has no NUL; " + dsnForms)
@@ -60,6 +57,11 @@ func parseDSN(text string) (dsn, error) {
 		return dsn{}, err
 	}
 	return dsn{driver: "sqlite", name: sqliteName(text), shown: text}, nil
+}
+
+// isPath reports whether a text can be nothing but a path.
+func isPath(text string) bool {
+	return strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") || strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//")
 }
 
 // regular reports a path of something that is there and no regular file.

@@ -2,12 +2,16 @@ package testbed
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
@@ -20,18 +24,21 @@ const (
 	GridActions = "grid"
 )
 
-// Collection describes the collection of a trace. The zero value is that of
-// the project's own data set.
+// maxGrid bounds the actions of GridActions: a collection goes through all of
+// them, in an order that it keeps.
+const maxGrid = 1_000_000
+
+// Collection describes the collection of a trace.
 type Collection struct {
-	Steps   int          // rows of the whole trace; default 6000
-	Load    load.Pattern // default load.Random
-	Actions string       // RandomActions (default) or GridActions
-	Levels  int          // values of each weight and blocking rate, as in mesh.NewSpace; default 6
-	Seed    uint64       // of loads, actions and requests
-	// Reference is the distance in steps at which one fixed cell is repeated
-	// (load 10 requests/s of each service, nothing blocked, requests spread
-	// evenly), which shows whether the testbed changed; default 100, negative
-	// for never.
+	// Scenario is what the testbed runs. There is no default.
+	Scenario scenario.Scenario
+	Steps    int          // rows of the whole trace; default the scenario's
+	Load     load.Pattern // default load.Random in the scenario's ranges
+	Actions  string       // RandomActions (default) or GridActions
+	Seed     uint64       // of loads, actions and requests
+	// Reference is the distance in steps at which one fixed cell is repeated (see
+	// scenario.Reference), which shows whether the testbed changed; default 100,
+	// negative for never.
 	Reference int
 	// Progress, if set, is called with every row. What it points to is valid
 	// until it returns.
@@ -39,12 +46,20 @@ type Collection struct {
 }
 
 // defaults fills in what is zero and reports what is not accepted.
-func (c Collection) defaults(m mesh.Mesh) (Collection, error) {
+func (c Collection) defaults(space *mesh.Space) (Collection, error) {
+	if err := c.Scenario.Validate(); err != nil {
+		return c, err
+	}
+	c.Scenario = c.Scenario.Defaults()
+	own, err := c.Scenario.Space()
+	if err != nil {
+		return c, err
+	}
 	if c.Steps == 0 {
-		c.Steps = 6000
+		c.Steps = c.Scenario.Collect.Steps
 	}
 	if c.Load == nil {
-		c.Load = load.Random{Mesh: m}
+		c.Load = load.Random{Ranges: c.Scenario.Loads}
 	}
 	if c.Actions == "" {
 		c.Actions = RandomActions
@@ -54,22 +69,44 @@ func (c Collection) defaults(m mesh.Mesh) (Collection, error) {
 	}
 	c.Reference = max(c.Reference, 0)
 	switch {
+	case !own.Same(space):
+		return c, fmt.Errorf("scenario %s is of %s; the testbed runs %s", c.Scenario.Name, own, space)
 	case c.Steps < 0:
 		return c, fmt.Errorf("%d steps; accepted: 1 or more", c.Steps)
 	case c.Actions != RandomActions && c.Actions != GridActions:
 		return c, fmt.Errorf("unknown choice of actions %q; accepted: %s, %s", c.Actions, RandomActions, GridActions)
+	case c.Actions == GridActions && space.Len() > maxGrid:
+		return c, fmt.Errorf("%s actions to go through; accepted: at most %d, so choose actions by %q, or knobs of fewer points", space.Size(), maxGrid, RandomActions)
 	}
 	return c, nil
 }
 
 // Meta is the head of the trace that a collection on bed gives.
 func (c Collection) Meta(bed Testbed) (trace.Meta, error) {
-	c, err := c.defaults(bed.Mesh())
+	c, err := c.defaults(bed.Space())
 	if err != nil {
 		return trace.Meta{}, fmt.Errorf("testbed: collection: %w", err)
 	}
-	return trace.Meta{Mesh: bed.Mesh(), StepSeconds: bed.Timing().Step, TimeScale: bed.TimeScale(), Testbed: bed.Name(),
-		Load: c.Load.Name(), Actions: c.Actions, Seed: c.Seed, Reference: c.Reference}, nil
+	return trace.Meta{Space: bed.Space(), Scenario: c.Scenario.Name, StepSeconds: bed.Timing().Step, TimeScale: bed.TimeScale(), Testbed: bed.Name(),
+		Load: c.Load.Name(), Actions: c.Actions, Seed: c.Seed, Reference: c.Reference,
+		Extra: map[string]string{"scenario hash": fingerprint(c.Scenario)}}, nil
+}
+
+// fingerprint tells scenarios apart by what decides over measurements: not by
+// loads and goals, which a trace does not depend on.
+func fingerprint(s scenario.Scenario) string {
+	b, err := json.Marshal(struct {
+		Mesh   mesh.Mesh
+		Work   any
+		Queue  int
+		Link   float64
+		Settle float64
+	}{s.Mesh, s.Kinds(), s.Queue, s.Link, s.Timing.Settle})
+	if err != nil {
+		panic("testbed: " + err.Error()) // all of it is plain data
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:6])
 }
 
 // Sink takes the rows of a collection: a trace.Appender, or a trace.Table.
@@ -86,7 +123,7 @@ type Sink interface {
 // A step that was disturbed is in the trace, marked. An error, such as the
 // context's, ends the collection and leaves all complete steps in sink.
 func Collect(ctx context.Context, bed Testbed, sink Sink, c Collection) error {
-	c, err := c.defaults(bed.Mesh())
+	c, err := c.defaults(bed.Space())
 	if err != nil {
 		return fmt.Errorf("testbed: collection: %w", err)
 	}
@@ -97,7 +134,7 @@ func Collect(ctx context.Context, bed Testbed, sink Sink, c Collection) error {
 	if err := bed.Reset(ctx, rand.NewPCG(c.Seed, uint64(first)).Uint64()); err != nil {
 		return fmt.Errorf("testbed: collection: %w", err)
 	}
-	plan := newPlan(bed.Mesh(), c)
+	plan := newPlan(bed.Space(), c)
 	for step := first; step < c.Steps; step++ {
 		row := trace.Row{Step: step, Start: bed.Now()}
 		row.Load, row.Action = plan.at(step)
@@ -136,16 +173,20 @@ func CollectFile(ctx context.Context, bed Testbed, path string, c Collection) (r
 
 // plan is the load and the action of each step.
 type plan struct {
-	c         Collection
-	space     *mesh.Space
-	reference mesh.Action
-	round     int   // that order is of; -1 before the first
-	order     []int // of the actions in a round of the grid
+	c     Collection
+	space *mesh.Space
+	// The reference cell.
+	load   mesh.Load
+	action mesh.Action
+
+	round int   // that order is of; -1 before the first
+	order []int // of the actions in a round of the grid
 }
 
-func newPlan(m mesh.Mesh, c Collection) *plan {
-	space := mesh.NewSpace(m, c.Levels)
-	return &plan{c: c, space: space, reference: space.At(space.Nearest(mesh.Even(m))), round: -1}
+func newPlan(space *mesh.Space, c Collection) *plan {
+	p := &plan{c: c, space: space, round: -1}
+	p.load, p.action = c.Scenario.Reference(space)
+	return p
 }
 
 // Streams of the plan's random numbers, apart from those of loads and requests.
@@ -156,16 +197,12 @@ const (
 
 func (p *plan) at(step int) (mesh.Load, mesh.Action) {
 	if p.c.Reference > 0 && step%p.c.Reference == 0 {
-		l := make(mesh.Load, p.space.Mesh().M())
-		for i := range l {
-			l[i] = 10
-		}
-		return l, p.reference
+		return p.load, p.action
 	}
 	l := p.c.Load.At(nil, p.c.Seed, step)
 	n := p.space.Len()
 	if p.c.Actions == RandomActions {
-		return l, p.space.At(rand.New(rand.NewPCG(p.c.Seed^streamRandom, uint64(step))).IntN(n))
+		return l, p.random(rand.New(rand.NewPCG(p.c.Seed^streamRandom, uint64(step))))
 	}
 	if p.c.Reference > 0 {
 		step -= step/p.c.Reference + 1 // the reference steps so far
@@ -175,6 +212,19 @@ func (p *plan) at(step int) (mesh.Load, mesh.Action) {
 		p.order = rand.New(rand.NewPCG(p.c.Seed^streamGrid, uint64(round))).Perm(n)
 	}
 	return l, p.space.At(p.order[step%n])
+}
+
+// random is an action of which each is equally likely: by its number where the
+// space is small, else knob by knob.
+func (p *plan) random(r *rand.Rand) mesh.Action {
+	if n := p.space.Len(); n <= maxGrid {
+		return p.space.At(r.IntN(n))
+	}
+	choice := make([]int, len(p.space.Choices()))
+	for h, n := range p.space.Choices() {
+		choice[h] = r.IntN(n)
+	}
+	return p.space.Action(nil, choice)
 }
 
 // Describe says in a line what a row shows, for progress on a terminal.

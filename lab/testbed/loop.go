@@ -3,13 +3,16 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
 )
@@ -34,22 +37,26 @@ type Generator interface {
 // LoopConfig describes the control loop of a testbed that serves HTTP.
 type LoopConfig struct {
 	Name      string // of the testbed
-	Mesh      mesh.Mesh
-	Timing    Timing
+	Space     *mesh.Space
+	Timing    control.Timing
 	TimeScale float64 // that the generator has
 	Plane     Plane
 	Generator Generator
+	Run       string  // what the generator's requests have in service.RunHeader; the plane tells the front; default none
 	MaxLag    float64 // mean lag of the generator from which on a step is disturbed, s unscaled; default 0.005
 	Repeats   int     // how often a step is made again that the generator disturbed; default 5, negative for never
 }
 
 // Loop is the control loop that testbeds share: it makes steps of a mesh that
-// serves HTTP. It implements sim.System.
+// serves HTTP. It implements control.System.
 type Loop struct {
 	cfg      LoopConfig
 	step     int
 	repeated int
+	layout   *mesh.Layout
+	nodes    []string
 	tally    *Tally
+	calls    []Call
 }
 
 // NewLoop returns the loop before its first step.
@@ -61,17 +68,18 @@ func NewLoop(cfg LoopConfig) *Loop {
 	if cfg.Repeats == 0 {
 		cfg.Repeats = 5
 	}
-	return &Loop{cfg: cfg, tally: NewTally(cfg.Mesh)}
+	l := cfg.Space.Layout()
+	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l)}
 }
 
 // Name tells which testbed it is.
 func (l *Loop) Name() string { return l.cfg.Name }
 
-// Mesh is the mesh under control.
-func (l *Loop) Mesh() mesh.Mesh { return l.cfg.Mesh }
+// Space is what can be controlled.
+func (l *Loop) Space() *mesh.Space { return l.cfg.Space }
 
 // Timing is the course of a step.
-func (l *Loop) Timing() Timing { return l.cfg.Timing }
+func (l *Loop) Timing() control.Timing { return l.cfg.Timing }
 
 // TimeScale divides times and multiplies rates inside the testbed.
 func (l *Loop) TimeScale() float64 { return l.cfg.TimeScale }
@@ -102,7 +110,10 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	wrap := func(err error) (mesh.Measurement, error) {
 		return mesh.Measurement{}, fmt.Errorf("%s: step %d: %w", l.cfg.Name, l.step, err)
 	}
-	if err := CheckStep(l.cfg.Mesh, load, a); err != nil {
+	if err := control.CheckStep(l.cfg.Space, load, a); err != nil {
+		return wrap(err)
+	}
+	if err := stream.Check(load, l.cfg.Timing.Settle+l.cfg.Timing.Step); err != nil {
 		return wrap(err)
 	}
 	if err := l.cfg.Plane.Apply(ctx, a); err != nil {
@@ -114,7 +125,7 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	for try := 0; ; try++ {
 		begin = time.Now()
 		results, err := l.cfg.Generator.Run(ctx, httpload.Step{
-			Number: l.step, Load: load, Settle: l.cfg.Timing.Settle, Seconds: l.cfg.Timing.Step})
+			Number: l.step, Load: load, Settle: l.cfg.Timing.Settle, Seconds: l.cfg.Timing.Step, Run: l.cfg.Run})
 		if err != nil {
 			return wrap(err)
 		}
@@ -136,10 +147,12 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	return x, nil
 }
 
+// maxFailures bounds the kinds of failures in a mark; the rest is counted.
+const maxFailures = 5
+
 // summarise counts the requests of a step and lists what disturbed it.
 func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string) {
 	l.tally.Reset()
-	names := l.cfg.Mesh.NodeNames()
 	failures := map[string]int{}
 	for _, r := range results {
 		what := Failed
@@ -151,19 +164,44 @@ func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string)
 		case r.Failure != service.FailureQueue: // a full queue is overload, not a fault
 			failures[strings.TrimSpace(r.Node+" "+r.Failure)]++
 		}
-		l.tally.Add(r.Service, what, slices.Index(names, r.Node), r.Delay)
+		l.tally.Add(r.Service, what, r.Delay, l.callsOf(r, what))
+	}
+	kinds := slices.Sorted(maps.Keys(failures))
+	if len(kinds) > maxFailures {
+		slices.SortStableFunc(kinds, func(a, b string) int { return failures[b] - failures[a] })
 	}
 	var marks []string
-	for _, f := range slices.Sorted(func(yield func(string) bool) {
-		for f := range failures {
-			if !yield(f) {
-				return
-			}
+	rest := 0
+	for k, f := range kinds {
+		if k < maxFailures {
+			marks = append(marks, fmt.Sprintf("%d requests failed: %s", failures[f], f))
+		} else {
+			rest += failures[f]
 		}
-	}) {
-		marks = append(marks, fmt.Sprintf("%d requests failed: %s", failures[f], f))
+	}
+	if rest > 0 {
+		marks = append(marks, fmt.Sprintf("%d requests failed for %d other reasons", rest, len(kinds)-maxFailures))
 	}
 	return l.tally.Measurement(l.cfg.Timing.Step), marks
+}
+
+// callsOf are the answered calls of a request, valid until the next call. The
+// one call of a service without more takes as long as the request.
+func (l *Loop) callsOf(r httpload.Result, what Outcome) []Call {
+	l.calls = l.calls[:0]
+	if stages := l.layout.Stages[r.Service]; len(stages) == 1 && len(stages[0]) == 1 {
+		if j := slices.Index(l.nodes, r.Node); what == Answered && j >= 0 {
+			l.calls = append(l.calls, Call{l.layout.Endpoint(stages[0][0], j), r.Delay})
+		}
+		return l.calls
+	}
+	for _, x := range r.Calls {
+		c, j := l.layout.CallOf(r.Service, x.Microservice), slices.Index(l.nodes, x.Node)
+		if c >= 0 && j >= 0 {
+			l.calls = append(l.calls, Call{l.layout.Endpoint(c, j), x.Seconds})
+		}
+	}
+	return l.calls
 }
 
 // meanLag is the time in s from when the requests were due to when they were

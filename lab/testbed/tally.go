@@ -16,27 +16,33 @@ const (
 	Failed                  // let through, but no good answer: queue full, error, time-out
 )
 
+// Call is an answered call of a request.
+type Call struct {
+	Endpoint int     // of the layout; -1 when it is not known which
+	Delay    float64 // s
+}
+
 // Tally collects the requests of one step and summarises them. The zero value
 // is not usable; make one with NewTally and Reset it for each step.
 type Tally struct {
-	mesh      mesh.Mesh
 	generated []int
 	blocked   []int
 	failed    []int
-	delays    [][]float64 // per (service, node), s; the last column holds replies of no known node
-	all       []float64
+	service   [][]float64 // delays, s
+	endpoint  [][]float64
 	out       mesh.Measurement
 }
 
-// NewTally returns an empty tally for mesh m.
-func NewTally(m mesh.Mesh) *Tally {
+// NewTally returns an empty tally for the mesh of that layout.
+func NewTally(l *mesh.Layout) *Tally {
+	m := l.Mesh.M()
 	return &Tally{
-		mesh:      m,
-		generated: make([]int, m.M()),
-		blocked:   make([]int, m.M()),
-		failed:    make([]int, m.M()),
-		delays:    make([][]float64, m.M()*(m.N()+1)),
-		out:       mesh.NewMeasurement(m),
+		generated: make([]int, m),
+		blocked:   make([]int, m),
+		failed:    make([]int, m),
+		service:   make([][]float64, m),
+		endpoint:  make([][]float64, len(l.Endpoints)),
+		out:       mesh.NewMeasurement(l),
 	}
 }
 
@@ -45,14 +51,17 @@ func (t *Tally) Reset() {
 	clear(t.generated)
 	clear(t.blocked)
 	clear(t.failed)
-	for k := range t.delays {
-		t.delays[k] = t.delays[k][:0]
+	for _, list := range [][][]float64{t.service, t.endpoint} {
+		for k := range list {
+			list[k] = list[k][:0]
+		}
 	}
 }
 
-// Add counts one request of service i. For an answered one, node j served it
-// (-1 when the reply does not say) after delay s.
-func (t *Tally) Add(i int, what Outcome, j int, delay float64) {
+// Add counts one request of service i, its end-to-end delay in s where it was
+// answered, and the calls that were answered, also of a request that failed
+// later on its way. calls is only read.
+func (t *Tally) Add(i int, what Outcome, delay float64, calls []Call) {
 	t.generated[i]++
 	switch what {
 	case Blocked:
@@ -60,18 +69,18 @@ func (t *Tally) Add(i int, what Outcome, j int, delay float64) {
 	case Failed:
 		t.failed[i]++
 	default:
-		n := t.mesh.N()
-		if j < 0 || j > n {
-			j = n
+		t.service[i] = append(t.service[i], delay)
+	}
+	for _, c := range calls {
+		if c.Endpoint >= 0 && c.Endpoint < len(t.endpoint) {
+			t.endpoint[c.Endpoint] = append(t.endpoint[c.Endpoint], c.Delay)
 		}
-		t.delays[i*(n+1)+j] = append(t.delays[i*(n+1)+j], delay)
 	}
 }
 
 // Measurement summarises the requests of a step that lasted seconds. The
 // result is valid until the next call.
 func (t *Tally) Measurement(seconds float64) mesh.Measurement {
-	n := t.mesh.N()
 	x := &t.out
 	x.Mark = ""
 	for i := range t.generated {
@@ -79,15 +88,10 @@ func (t *Tally) Measurement(seconds float64) mesh.Measurement {
 		x.Carried[i] = float64(t.generated[i]-t.blocked[i]) / seconds
 		x.Blocked[i] = float64(t.blocked[i])
 		x.Failed[i] = float64(t.failed[i])
-		t.all = t.all[:0]
-		for j := range n + 1 {
-			d := t.delays[i*(n+1)+j]
-			t.all = append(t.all, d...)
-			if j < n {
-				x.Node[i*n+j] = summarise(d)
-			}
-		}
-		x.Service[i] = summarise(t.all)
+		x.Service[i] = summarise(t.service[i])
+	}
+	for e, d := range t.endpoint {
+		x.Endpoint[e] = summarise(d)
 	}
 	return *x
 }

@@ -4,6 +4,7 @@
 package stream
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -16,6 +17,27 @@ type Request struct {
 	Service int
 	At      float64 // time at which it is sent, s from the beginning of the step; +Inf when there is none
 	Draw    uint64  // random: the item that is asked for is Draw modulo the number of items
+}
+
+// MaxRequests bounds the requests that a step may be expected to have: more
+// than any of the testbeds serves.
+const MaxRequests = 1_000_000
+
+// Check reports a load that is none, or of which no testbed could make a step
+// of that many s.
+func Check(l mesh.Load, seconds float64) error {
+	sum := 0.0
+	for i, x := range l {
+		if !(x >= 0) || math.IsInf(x, 1) {
+			return fmt.Errorf("load %s is %v requests/s; accepted: a finite number >= 0", (mesh.Mesh{}).LoadName(i), x)
+		}
+		sum += x
+	}
+	// Arrivals are made for a chunk at a time, however short a step is.
+	if n := sum * max(seconds, chunk); !(n <= MaxRequests) {
+		return fmt.Errorf("a load of %.4g requests/s makes %.3g requests in %.4g s; accepted: at most %d in a step, so less load or a shorter step", sum, n, max(seconds, chunk), MaxRequests)
+	}
+	return nil
 }
 
 // chunk is how many seconds of arrivals are made at a time.

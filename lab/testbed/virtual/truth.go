@@ -33,9 +33,9 @@ func (v *Testbed) Replicate(ctx context.Context, load mesh.Load, a mesh.Action, 
 // as n steps, so that means are over all requests and percentiles those of the
 // distribution. Blocked and Failed are for one step of the usual length.
 func (v *Testbed) Truth(ctx context.Context, load mesh.Load, a mesh.Action, n int, seed uint64) (mesh.Measurement, error) {
-	step := v.cfg.Timing.Step
-	defer func() { v.cfg.Timing.Step = step }()
-	v.cfg.Timing.Step = step * float64(n)
+	step := v.timing.Step
+	defer func() { v.timing.Step = step }()
+	v.timing.Step = step * float64(n)
 	var x mesh.Measurement
 	err := v.Replicate(ctx, load, a, 1, seed, func(y mesh.Measurement) { x = y })
 	for i := range x.Blocked {
@@ -78,7 +78,7 @@ func Rewards(ctx context.Context, cfg TruthConfig, loads []mesh.Load, actions []
 			}
 			evaluators := make([]*objective.Evaluator, len(objectives))
 			for o := range objectives {
-				if evaluators[o], err = objectives[o].Bind(v.mesh); err != nil {
+				if evaluators[o], err = objectives[o].Bind(v.space); err != nil {
 					return err
 				}
 			}

@@ -1,105 +1,137 @@
-// Package virtual is the testbed's mesh as a discrete-event simulation: Poisson
-// arrivals, blocking and routing at the front, and processing nodes that serve
-// both services first come, first served from a bounded queue, with the service
-// times of the local testbed's items. It makes 45,343 steps in seconds and has
-// a ground truth that can be computed as closely as wanted (Truth), so that it
-// shows what a learned model loses. Its results are always labelled virtual.
+// Package virtual is a scenario as a discrete-event simulation: Poisson
+// arrivals, blocking and routing at the front, stages of parallel calls, and
+// processing nodes that serve all of their microservices first come, first
+// served from a bounded queue, with the service times of the local testbed's
+// items. It makes 45,343 steps of the paper's mesh in seconds and has a ground
+// truth that can be computed as closely as wanted (Truth), so that it shows what
+// a learned model loses. Its results are always labelled virtual.
 package virtual
 
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service/item"
 	"github.com/meshbench/meshbench/lab/service/split"
-	"github.com/meshbench/meshbench/lab/sim"
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
-var (
-	_ sim.System      = (*Testbed)(nil)
-	_ testbed.Testbed = (*Testbed)(nil)
-)
+var _ testbed.Testbed = (*Testbed)(nil)
 
-// Config describes the mesh. The zero value is the paper's, two services on
-// two nodes, like the zero value of local.Config.
+// Config describes the testbed.
 type Config struct {
-	Mesh     mesh.Mesh
-	Timing   testbed.Timing
-	Kinds    []item.Kind // of each service's items; default item.Paper
-	ItemSeed uint64      // of the items' sizes
-	Queue    int         // requests that wait at a node, besides the one in service; default item.Queue
-	Link     float64     // time of a request on the network, s; default item.Link, negative means none
+	// Scenario is what is simulated; there is no default. Its knobs are routes,
+	// blocking, replicas, which are servers of a node, and CPU, a factor of its
+	// speed; the last two apply to the calls that come to the node from then on.
+	Scenario scenario.Scenario
+	ItemSeed uint64 // of the items' sizes
 }
 
-// node is a first-come-first-served server. Under that discipline a request's
+// node is a first-come-first-served station. Under that discipline a call's
 // departure is known when it arrives, so the queue is a list of departures.
 type node struct {
-	departures []float64 // of the requests in the node, ascending
+	base       float64   // speed without knobs
+	speed      float64   // 0 for a node that serves nothing
+	servers    int       // likewise
+	departures []float64 // of the calls in the node, ascending
 }
 
-// Testbed is the simulated mesh.
+// Testbed is the simulated mesh. It is for one goroutine.
 type Testbed struct {
-	cfg       Config
-	mesh      mesh.Mesh
-	catalogue *item.Catalogue
-	step      int
-	now       float64 // simulated time, s
-	nodes     []node
-	block     []*split.Splitter
-	route     []*split.Splitter
-	requests  *stream.Stream
-	tally     *testbed.Tally
+	cfg      Config
+	space    *mesh.Space
+	layout   *mesh.Layout
+	times    [][]float64 // service time of each item of each microservice, s at speed 1
+	timing   control.Timing
+	link     float64
+	queue    int
+	step     int
+	now      float64 // simulated time, s
+	nodes    []node
+	block    []*split.Splitter // per service
+	route    []*split.Splitter // per call
+	requests *stream.Stream
+	tally    *testbed.Tally
+	calls    []testbed.Call
+	later    events
+	free     []*request
+	// pending are the requests whose replies a step waits for, but for those whose
+	// reply is known to come at last or before.
+	pending int
+	last    float64
+}
+
+// request is one that has stages before it.
+type request struct {
+	service  int
+	stage    int // the next
+	draw     uint64
+	sent     float64
+	delay    float64 // so far
+	reported bool
+	calls    []testbed.Call
 }
 
 // New returns a mesh with empty queues and seed 0.
 func New(cfg Config) (*Testbed, error) {
-	if err := cfg.Mesh.Validate(); err != nil {
+	if err := cfg.Scenario.Validate(); err != nil {
 		return nil, fmt.Errorf("virtual: %w", err)
 	}
-	m, n := cfg.Mesh.M(), cfg.Mesh.N()
-	cfg.Timing = cfg.Timing.Defaults()
-	if cfg.Kinds == nil {
-		cfg.Kinds = item.Paper(m)
-	}
-	if len(cfg.Kinds) != m {
-		return nil, fmt.Errorf("virtual: %d kinds of items for %d services", len(cfg.Kinds), m)
-	}
-	if cfg.Queue == 0 {
-		cfg.Queue = item.Queue
-	}
-	if cfg.Queue < 1 || !(cfg.Timing.Step > 0) {
-		return nil, fmt.Errorf("virtual: queue of %d, step of %v s; both must be above 0", cfg.Queue, cfg.Timing.Step)
-	}
-	if cfg.Link == 0 {
-		cfg.Link = item.Link
-	}
-	cfg.Link = max(cfg.Link, 0)
-	catalogue, err := item.NewCatalogue(cfg.Kinds, cfg.ItemSeed)
+	cfg.Scenario = cfg.Scenario.Defaults()
+	s := cfg.Scenario
+	space, err := s.Space()
 	if err != nil {
 		return nil, fmt.Errorf("virtual: %w", err)
 	}
-	v := &Testbed{cfg: cfg, mesh: cfg.Mesh, catalogue: catalogue,
-		nodes: make([]node, n), tally: testbed.NewTally(cfg.Mesh)}
-	for range m {
+	for _, k := range space.Knobs() {
+		if !slices.Contains(kinds, k.Kind) {
+			return nil, fmt.Errorf("virtual: knob %s is of kind %s, which is not simulated; accepted: %v", k.Name, k.Kind, kinds)
+		}
+	}
+	catalogue, err := item.NewCatalogue(s.Kinds(), cfg.ItemSeed)
+	if err != nil {
+		return nil, fmt.Errorf("virtual: %w", err)
+	}
+	v := &Testbed{cfg: cfg, space: space, layout: space.Layout(), timing: s.Timing, link: max(s.Link, 0), queue: s.Queue,
+		nodes: make([]node, s.Mesh.N()), tally: testbed.NewTally(space.Layout())}
+	for u := range catalogue.Services() {
+		times := make([]float64, catalogue.Len(u))
+		for key := range times {
+			times[key] = item.ServiceTime(catalogue.Size(u, key))
+		}
+		v.times = append(v.times, times)
+	}
+	for j := range v.nodes {
+		v.nodes[j].base = s.Mesh.Speed(j)
+	}
+	for range s.Mesh.Services {
 		v.block = append(v.block, split.New(2, 0))
-		v.route = append(v.route, split.New(n, 0))
+	}
+	for _, c := range v.layout.Calls {
+		v.route = append(v.route, split.New(len(c.Nodes), 0))
 	}
 	v.reset(0)
 	return v, nil
 }
 
+// kinds are the knobs that are simulated.
+var kinds = []mesh.Kind{mesh.Route, mesh.Block, mesh.Replicas, mesh.CPU}
+
 // Name is "virtual".
 func (v *Testbed) Name() string { return "virtual" }
 
-// Mesh is the mesh that is simulated.
-func (v *Testbed) Mesh() mesh.Mesh { return v.mesh }
+// Space is what can be controlled.
+func (v *Testbed) Space() *mesh.Space { return v.space }
 
 // Timing is the course of a step.
-func (v *Testbed) Timing() testbed.Timing { return v.cfg.Timing }
+func (v *Testbed) Timing() control.Timing { return v.timing }
 
 // TimeScale is 1.
 func (v *Testbed) TimeScale() float64 { return 1 }
@@ -121,13 +153,19 @@ func (v *Testbed) Reset(ctx context.Context, seed uint64) error {
 
 func (v *Testbed) reset(seed uint64) {
 	v.step, v.now = 0, 0
-	v.requests = stream.New(v.mesh.M(), seed)
+	v.requests = stream.New(len(v.block), seed)
 	for j := range v.nodes {
 		v.nodes[j].departures = v.nodes[j].departures[:0]
 	}
+	for _, e := range v.later.heap {
+		v.free = append(v.free, e.request)
+	}
+	v.later = events{heap: v.later.heap[:0]}
 	for i := range v.block {
 		v.block[i].Reset(seed + uint64(2*i))
-		v.route[i].Reset(seed + uint64(2*i+1))
+	}
+	for c := range v.route {
+		v.route[c].Reset(seed + uint64(2*c+1))
 	}
 }
 
@@ -137,58 +175,174 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 	if err := ctx.Err(); err != nil {
 		return mesh.Measurement{}, err
 	}
-	if err := testbed.CheckStep(v.mesh, load, a); err != nil {
+	err := control.CheckStep(v.space, load, a)
+	if err == nil {
+		// The configured step: that of Truth may be longer.
+		err = stream.Check(load, v.timing.Settle+v.cfg.Scenario.Timing.Step)
+	}
+	if err != nil {
 		return mesh.Measurement{}, fmt.Errorf("virtual: step %d: %w", v.step, err)
 	}
-	for i := range load {
-		v.block[i].Set(1-a.Block[i], a.Block[i])
-		v.route[i].Set(a.Route[i*v.mesh.N() : (i+1)*v.mesh.N()]...)
-	}
+	v.apply(a)
 	v.requests.Begin(v.step, load)
 	v.step++
 	v.tally.Reset()
-	begin := v.now + v.cfg.Timing.Settle
-	end := begin + v.cfg.Timing.Step
-	last := end // the last reply that is waited for
-	for {
-		r := v.requests.Next()
-		t := v.now + r.At
-		if t >= last {
+	begin := v.now + v.timing.Settle
+	end := begin + v.timing.Step
+	v.last, v.pending = end, 0
+	next := v.requests.Next()
+	for n := 1; ; n++ {
+		if n%4096 == 0 && ctx.Err() != nil {
+			v.leave()
+			return mesh.Measurement{}, ctx.Err()
+		}
+		t, later := v.now+next.At, false
+		if at := v.later.first(); at <= t {
+			t, later = at, true
+		}
+		if t >= v.last && v.pending == 0 {
 			break
 		}
-		outcome, j, delay := v.serve(r, t)
-		if t >= begin && t < end {
-			v.tally.Add(r.Service, outcome, j, delay)
-			if outcome == testbed.Answered {
-				last = max(last, t+delay)
-			}
+		if later {
+			v.serve(v.later.pop().request, t)
+			continue
 		}
+		v.arrive(next, t, t >= begin && t < end)
+		next = v.requests.Next()
 	}
-	v.now = last
-	return v.tally.Measurement(v.cfg.Timing.Step), nil
+	v.leave()
+	v.now = v.last
+	return v.tally.Measurement(v.timing.Step), nil
 }
 
-// serve is the way of a request that is sent at simulated time t.
-func (v *Testbed) serve(r stream.Request, t float64) (testbed.Outcome, int, float64) {
-	i := r.Service
-	if v.block[i].Next() == 1 {
-		return testbed.Blocked, -1, 0
+// leave ends a step: requests that are still under way, as they would be if the
+// load went on, are none of the next one's.
+func (v *Testbed) leave() {
+	for _, e := range v.later.heap {
+		e.request.reported = false
 	}
-	j := v.route[i].Next()
-	q := &v.nodes[j]
+}
+
+// apply puts an action into force.
+func (v *Testbed) apply(a mesh.Action) {
+	for i := range v.block {
+		b := v.space.BlockOf(a, i)
+		v.block[i].Set(1-b, b)
+	}
+	for c := range v.route {
+		v.route[c].Set(v.space.RouteOf(a, c)...)
+	}
+	for j := range v.nodes {
+		n := &v.nodes[j]
+		n.servers = int(v.space.Value(a, mesh.Replicas, j, 1))
+		n.speed = n.base * v.space.Value(a, mesh.CPU, j, 1)
+	}
+}
+
+// arrive begins the way of a request that is sent at simulated time t.
+func (v *Testbed) arrive(r stream.Request, t float64, reported bool) {
+	if v.block[r.Service].Next() == 1 {
+		if reported {
+			v.tally.Add(r.Service, testbed.Blocked, 0, nil)
+		}
+		return
+	}
+	if len(v.layout.Stages[r.Service]) == 1 {
+		// All of it is known at once: nothing needs to be kept.
+		v.calls = v.calls[:0]
+		delay, ok := v.pass(&v.calls, r.Service, 0, r.Draw, t)
+		if reported {
+			v.report(r.Service, ok, t, delay, v.calls)
+		}
+		return
+	}
+	x := v.request()
+	*x = request{service: r.Service, draw: r.Draw, sent: t, reported: reported, calls: x.calls[:0]}
+	if reported {
+		v.pending++
+	}
+	v.serve(x, t)
+}
+
+// serve makes the next stage of a request, which begins at simulated time t.
+func (v *Testbed) serve(x *request, t float64) {
+	delay, ok := v.pass(&x.calls, x.service, x.stage, x.draw, t)
+	x.delay += delay
+	x.stage++
+	if ok && x.stage < len(v.layout.Stages[x.service]) {
+		v.later.push(t+delay, x)
+		return
+	}
+	if x.reported {
+		v.pending--
+		v.report(x.service, ok, x.sent, x.delay, x.calls)
+	}
+	v.free = append(v.free, x)
+}
+
+func (v *Testbed) request() *request {
+	if k := len(v.free) - 1; k >= 0 {
+		x := v.free[k]
+		v.free = v.free[:k]
+		return x
+	}
+	return &request{}
+}
+
+// report counts a request that was sent at time sent.
+func (v *Testbed) report(service int, ok bool, sent, delay float64, calls []testbed.Call) {
+	if !ok {
+		v.tally.Add(service, testbed.Failed, 0, calls)
+		return
+	}
+	v.tally.Add(service, testbed.Answered, delay, calls)
+	v.last = max(v.last, sent+delay)
+}
+
+// pass makes the calls of a stage at simulated time t and returns for how long
+// it lasts: until the slowest reply. A call that finds its node's queue full
+// fails the request; the others are served all the same.
+func (v *Testbed) pass(calls *[]testbed.Call, service, stage int, draw uint64, t float64) (delay float64, ok bool) {
+	ok = true
+	for _, c := range v.layout.Stages[service][stage] {
+		at := &v.layout.Calls[c]
+		k := v.route[c].Next()
+		times := v.times[at.Microservice]
+		departure := v.nodes[at.Nodes[k]].enter(t, times[draw%uint64(len(times))], v.queue)
+		if math.IsInf(departure, 1) {
+			ok = false
+			continue
+		}
+		d := departure - t + v.link
+		delay = max(delay, d)
+		*calls = append(*calls, testbed.Call{Endpoint: at.First + k, Delay: d})
+	}
+	return delay, ok
+}
+
+// enter is when a call that comes at time t leaves the node, after so much work;
+// +Inf where it is turned away.
+func (n *node) enter(t, work float64, queue int) float64 {
 	gone := 0
-	for gone < len(q.departures) && q.departures[gone] <= t {
+	for gone < len(n.departures) && n.departures[gone] <= t {
 		gone++
 	}
-	q.departures = append(q.departures[:0], q.departures[gone:]...)
-	if len(q.departures) > v.cfg.Queue {
-		return testbed.Failed, j, 0
+	if gone > 0 {
+		n.departures = n.departures[:copy(n.departures, n.departures[gone:])]
+	}
+	in := len(n.departures)
+	if in >= queue+n.servers || n.servers == 0 || !(n.speed > 0) {
+		return math.Inf(1)
 	}
 	start := t
-	if k := len(q.departures); k > 0 {
-		start = q.departures[k-1]
+	if in >= n.servers {
+		// As soon as one less than there are servers are left.
+		start = n.departures[in-n.servers]
 	}
-	departure := start + item.ServiceTime(v.catalogue.Size(i, v.catalogue.Key(i, r.Draw)))
-	q.departures = append(q.departures, departure)
-	return testbed.Answered, j, departure - t + v.cfg.Link
+	departure := start + work/n.speed
+	n.departures = append(n.departures, departure)
+	for k := in; k > 0 && n.departures[k-1] > departure; k-- {
+		n.departures[k], n.departures[k-1] = n.departures[k-1], departure
+	}
+	return departure
 }
