@@ -68,7 +68,7 @@ func TestArrivalsOfChangingRate(t *testing.T) {
 	var gaps, dst []float64
 	passed, last := 0.0, 0.0 // expected arrivals up to the step, up to the last arrival
 	for step := range 2000 {
-		rate := Random{}.At(nil, 3, step)[0]
+		rate := Random{Ranges: paper}.At(nil, 3, step)[0]
 		dst = Arrivals(dst[:0], rate, 1, 3, step, 0)
 		for _, at := range dst {
 			now := passed + rate*at
@@ -117,7 +117,7 @@ func TestArrivalsDoNotDependOnLoads(t *testing.T) {
 	const steps = 5000
 	loads, counts := make([]float64, steps), make([]float64, steps)
 	for step := range steps {
-		loads[step] = Uniform{}.At(nil, 1, step)[0]
+		loads[step] = Uniform{Ranges: paper}.At(nil, 1, step)[0]
 		counts[step] = float64(len(Arrivals(nil, 10, 5, 1, step, 0)))
 	}
 	if c := stat.Correlation(loads, counts, nil); math.Abs(c) > 4/math.Sqrt(steps) {

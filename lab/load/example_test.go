@@ -4,12 +4,12 @@ import (
 	"fmt"
 
 	"github.com/meshbench/meshbench/lab/load"
-	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // The paper's two load patterns.
 func Example() {
-	for _, p := range []load.Pattern{load.Random{}, load.Sinusoidal{}} {
+	loads := load.Ranges{{Min: 5, Max: 20}, {Min: 5, Max: 20}}
+	for _, p := range []load.Pattern{load.Random{Ranges: loads}, load.Sinusoidal{Ranges: loads}} {
 		fmt.Print(p.Name(), ":")
 		for t := 0; t < 400; t += 100 {
 			fmt.Print(" ", p.At(nil, 1, t))
@@ -22,9 +22,10 @@ func Example() {
 }
 
 func ExampleParse() {
-	p, err := load.Parse("constant:20,5", mesh.Mesh{})
+	loads := load.Ranges{{Min: 5, Max: 20}, {Min: 1, Max: 4}}
+	p, err := load.Parse("constant:20,5", loads)
 	fmt.Println(p.At(nil, 0, 0), err)
-	_, err = load.Parse("sinus", mesh.Mesh{})
+	_, err = load.Parse("sinus", loads)
 	fmt.Println(err)
 	// Output:
 	// [20 5] <nil>

@@ -11,13 +11,16 @@ import (
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
+// paper are the loads of the paper's services.
+var paper = Ranges{{Min: 5, Max: 20}, {Min: 5, Max: 20}}
+
 func TestRandomIsUniformAndIndependent(t *testing.T) {
 	const steps = 40_000
 	counts := map[[2]float64]int{}
 	same := 0
 	var before, l mesh.Load
 	for step := range steps {
-		l = Random{}.At(l, 1, step)
+		l = Random{Ranges: paper}.At(l, 1, step)
 		counts[[2]float64{l[0], l[1]}]++
 		if before != nil && before[0] == l[0] {
 			same++
@@ -26,8 +29,8 @@ func TestRandomIsUniformAndIndependent(t *testing.T) {
 	}
 	// Chi-square with 15 degrees of freedom: 44.3 is its 0.9999 quantile.
 	chi := 0.0
-	for _, a := range randomValues {
-		for _, b := range randomValues {
+	for _, a := range []float64{5, 10, 15, 20} {
+		for _, b := range []float64{5, 10, 15, 20} {
 			d := float64(counts[[2]float64{a, b}]) - steps/16.
 			chi += d * d / (steps / 16.)
 		}
@@ -47,9 +50,9 @@ func TestUniform(t *testing.T) {
 		u         Uniform
 		low, high float64
 	}{
-		{Uniform{}, 5, 20},
-		{Uniform{Max: 8}, 0, 8},
-		{Uniform{Mesh: mesh.New(3, 2), Min: 10, Max: 11}, 10, 11},
+		{Uniform{paper}, 5, 20},
+		{Uniform{Ranges{{Max: 8}}}, 0, 8},
+		{Uniform{Ranges{{Min: 10, Max: 11}, {Min: 10, Max: 11}, {Min: 10, Max: 11}}}, 10, 11},
 	} {
 		var l mesh.Load
 		sum, squares, n := 0.0, 0.0, 0.0
@@ -71,7 +74,7 @@ func TestUniform(t *testing.T) {
 		}
 	}
 	for step := range 100 {
-		for _, x := range (Uniform{Quantum: .5}).At(nil, 1, step) {
+		for _, x := range (Uniform{Ranges{{Min: 5, Max: 20, Quantum: .5}}}).At(nil, 1, step) {
 			if x*2 != math.Round(x*2) {
 				t.Errorf("%v is no multiple of 0.5", x)
 			}
@@ -86,14 +89,15 @@ func TestSinusoidal(t *testing.T) {
 		t    int
 		want mesh.Load
 	}{
-		{Sinusoidal{}, 0, mesh.Load{12.5, 19}},
-		{Sinusoidal{}, 50, mesh.Load{16.3, 16.3}},
-		{Sinusoidal{}, 150, mesh.Load{20, 8.8}},
-		{Sinusoidal{}, 450, mesh.Load{5, 16.3}},
-		{Sinusoidal{}, 1650, mesh.Load{5, 16.3}},
-		{Sinusoidal{Mesh: mesh.New(3, 2)}, 0, mesh.Load{12.5, 19, 6}},
-		{Sinusoidal{Mean: 1, Amplitude: 4, Period: 4, Phase: []float64{0, math.Pi}}, 3, mesh.Load{0, 5}},
-		{Sinusoidal{Quantum: -1}, 100, mesh.Load{12.5 + 7.5*math.Sin(math.Pi/3), 12.5}},
+		{Sinusoidal{Ranges: paper}, 0, mesh.Load{12.5, 19}},
+		{Sinusoidal{Ranges: paper}, 50, mesh.Load{16.3, 16.3}},
+		{Sinusoidal{Ranges: paper}, 150, mesh.Load{20, 8.8}},
+		{Sinusoidal{Ranges: paper}, 450, mesh.Load{5, 16.3}},
+		{Sinusoidal{Ranges: paper}, 1650, mesh.Load{5, 16.3}},
+		{Sinusoidal{Ranges: append(Ranges{paper[0]}, paper...)}, 0, mesh.Load{12.5, 19, 6}},
+		{Sinusoidal{Ranges: Ranges{{Max: 4}, {Max: 4}}, Period: 4, Phase: []float64{0, math.Pi}}, 3, mesh.Load{0, 4}},
+		{Sinusoidal{Ranges: Ranges{{Min: 1, Max: 3}, {Min: 100, Max: 300}}, Phase: []float64{0, 0}}, 150, mesh.Load{3, 300}},
+		{Sinusoidal{Ranges: paper, Quantum: -1}, 100, mesh.Load{12.5 + 7.5*math.Sin(math.Pi/3), 12.5}},
 	} {
 		got := c.s.At(nil, 0, c.t)
 		for i := range c.want {
@@ -102,7 +106,7 @@ func TestSinusoidal(t *testing.T) {
 			}
 		}
 	}
-	if x := (Sinusoidal{}).At(nil, 0, 0)[1]; x != 19 {
+	if x := (Sinusoidal{Ranges: paper}).At(nil, 0, 0)[1]; x != 19 {
 		t.Errorf("rounding leaves %v", x)
 	}
 }
@@ -113,20 +117,20 @@ func TestShapes(t *testing.T) {
 		t    int
 		want mesh.Load
 	}{
-		{Constant{}, 7, mesh.Load{10, 10}},
+		{Constant{Load: paper.Mid()}, 7, mesh.Load{12.5, 12.5}},
 		{Constant{Load: mesh.Load{20, 0}}, 7, mesh.Load{20, 0}},
-		{Step{}, 49, mesh.Load{5, 5}},
-		{Step{}, 50, mesh.Load{20, 20}},
-		{Step{}, 100, mesh.Load{5, 5}},
+		{Step{Ranges: paper}, 49, mesh.Load{5, 5}},
+		{Step{Ranges: paper}, 50, mesh.Load{20, 20}},
+		{Step{Ranges: paper}, 100, mesh.Load{5, 5}},
 		{Step{Levels: []mesh.Load{{1, 2}, {3, 4}, {5, 6}}, Every: 2}, 11, mesh.Load{5, 6}},
-		{FlashCrowd{}, 49, mesh.Load{5, 5}},
-		{FlashCrowd{}, 52, mesh.Load{11, 5}},
-		{FlashCrowd{}, 55, mesh.Load{20, 5}},
-		{FlashCrowd{}, 94, mesh.Load{20, 5}},
-		{FlashCrowd{}, 105, mesh.Load{12.5, 5}},
-		{FlashCrowd{}, 115, mesh.Load{5, 5}},
-		{FlashCrowd{Service: 1, Base: 2, Peak: 8, Start: -1, Rise: -1, Hold: 2, Fall: -1}, 0, mesh.Load{2, 8}},
-		{FlashCrowd{Service: 1, Base: 2, Peak: 8, Start: -1, Rise: -1, Hold: 2, Fall: -1}, 2, mesh.Load{2, 2}},
+		{FlashCrowd{Ranges: paper}, 49, mesh.Load{5, 5}},
+		{FlashCrowd{Ranges: paper}, 52, mesh.Load{11, 5}},
+		{FlashCrowd{Ranges: paper}, 55, mesh.Load{20, 5}},
+		{FlashCrowd{Ranges: paper}, 94, mesh.Load{20, 5}},
+		{FlashCrowd{Ranges: paper}, 105, mesh.Load{12.5, 5}},
+		{FlashCrowd{Ranges: paper}, 115, mesh.Load{5, 5}},
+		{FlashCrowd{Ranges: Ranges{{Min: 2, Max: 3}, {Min: 2, Max: 8}}, Service: 1, Start: -1, Rise: -1, Hold: 2, Fall: -1}, 0, mesh.Load{2, 8}},
+		{FlashCrowd{Ranges: Ranges{{Min: 2, Max: 3}, {Min: 2, Max: 8}}, Service: 1, Start: -1, Rise: -1, Hold: 2, Fall: -1}, 2, mesh.Load{2, 2}},
 		{NewReplay("mine", []mesh.Load{{1, 2}, {3, 4}}), 0, mesh.Load{1, 2}},
 		{NewReplay("mine", []mesh.Load{{1, 2}, {3, 4}}), 5, mesh.Load{3, 4}},
 	} {
@@ -138,7 +142,7 @@ func TestShapes(t *testing.T) {
 
 // Every pattern depends on seed and step alone, whatever was asked before.
 func TestPatternsArePure(t *testing.T) {
-	for _, m := range []mesh.Mesh{{}, mesh.New(3, 3), mesh.New(1, 2)} {
+	for _, m := range []Ranges{paper, append(Ranges{{Min: 1, Max: 2, Values: []float64{1, 2}}}, paper...), paper[:1]} {
 		for _, name := range []string{"random", "uniform", "sinusoidal", "constant", "step", "flashcrowd", "constant:7"} {
 			p, err := Parse(name, m)
 			if err != nil {
@@ -151,7 +155,7 @@ func TestPatternsArePure(t *testing.T) {
 			for step := range 200 {
 				forward = append(forward, p.At(nil, 5, step))
 			}
-			buffer := make(mesh.Load, m.M())
+			buffer := make(mesh.Load, len(m))
 			differs := false
 			for step := 199; step >= 0; step-- {
 				if got := p.At(buffer, 5, step); !slices.Equal(got, forward[step]) || &got[0] != &buffer[0] {
@@ -182,7 +186,7 @@ func TestParseErrors(t *testing.T) {
 		{"replay", "replay:FILE"},
 		{"replay:/no/such/file.csv", "/no/such/file.csv"},
 	} {
-		if _, err := Parse(c.name, mesh.Mesh{}); err == nil || !strings.Contains(err.Error(), c.words) {
+		if _, err := Parse(c.name, paper); err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%q: %v, want %q", c.name, err, c.words)
 		}
 	}
@@ -196,36 +200,57 @@ func TestReadReplay(t *testing.T) {
 		}
 	}
 	write("# a comment\nstep,l2,l1,mark\n0,2,1,\n1,4.5,3,late\n")
-	p, err := Parse("replay:"+path, mesh.Mesh{})
+	p, err := Parse("replay:"+path, paper)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := p.At(nil, 0, 3); !slices.Equal(got, mesh.Load{3, 4.5}) || p.(*Replay).Len() != 2 {
 		t.Errorf("step 3 is %v, one pass %d", got, p.(*Replay).Len())
 	}
+	// As other programs save it: a byte order mark, CR at the ends of lines, and
+	// an empty line.
+	for _, text := range []string{"\ufeffl1,l2\n1,2\n3,4.5\n", "l1,l2\r1,2\r3,4.5\r", "l1,l2\r\n\r\n1,2\r\n3,4.5", "\"l1\",l2\n1,2\n3,\"4.5\"\n"} {
+		write(text)
+		p, err := ReadReplay(path, 2)
+		if err != nil || p.Len() != 2 || !slices.Equal(p.At(nil, 0, 1), mesh.Load{3, 4.5}) {
+			t.Errorf("%q: %v, %v", text, p, err)
+		}
+	}
+	many := strings.Repeat("a column of a long name,", 100_000)
 	for _, c := range []struct{ text, words string }{
 		{"", "no row"},
 		{"l1,l2\n", "no row"},
-		{"l1,load2\n1,2\n", "no column l2; its columns are l1, load2"},
-		{"l1,l2\n1,2\n3,x\n", `row 2: column l2 is "x"`},
-		{"l1,l2\n1,-2\n", `row 1: column l2 is "-2"`},
+		{"l1,load2\n1,2\n", "line 1: no column l2; its columns are l1, load2"},
+		{"L2,l1\n1,2\n", `no column l2 (did you mean "L2"?)`},
+		{"l1,l2,l1\n1,2,3\n", `line 1: column "l1" is there twice`},
+		{"# head\n\nl1,l2,mark\n1,2,\"a\nb\"\n# c\n3,x,\n", `row 2 (line 7): column l2 is "x"`},
+		{"l1,l2\n1,-2\n", `row 1 (line 2): column l2 is "-2"`},
 		{"l1,l2\n1,NaN\n", `column l2 is "NaN"`},
-		{"l1,l2\n1,2,3\n", "wrong number of fields"},
+		{"l1,l2\n1,2,3\n", "row 1: line 2 has 3 cells; accepted: 2"},
+		{"l1,l2\n1,\"2\n", "row 1: line 2: a quoted cell has no end"},
+		{"\x1f\x8b\x08\x00", "compressed by gzip"},
+		{"\xff\xfel\x001\x00", "UTF-16"},
+		{"l1," + strings.ReplaceAll(many, ",", "\n1,"), "no column l2"},
+		{"l1,l2\n1," + many, "cells; accepted: 2"},
+		{"l1,l2\n1," + strings.ReplaceAll(many, ",", ""), `"a column of a long name`},
 	} {
 		write(c.text)
-		if _, err := ReadReplay(path, mesh.Mesh{}); err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%q: %v, want %q", c.text, err, c.words)
+		_, err := ReadReplay(path, 2)
+		if err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), path) || len(err.Error()) > 1000 {
+			t.Errorf("%.40q: %v, want %q", c.text, err, c.words)
 		}
+	}
+	if _, err := ReadReplay(filepath.Dir(path), 2); err == nil || !strings.Contains(err.Error(), "a folder; accepted: a regular file") {
+		t.Errorf("a folder: %v", err)
 	}
 }
 
 func TestMistakesPanic(t *testing.T) {
 	for name, f := range map[string]func(){
-		"destination of another mesh": func() { Random{}.At(make(mesh.Load, 3), 0, 0) },
-		"too few phases":              func() { Sinusoidal{Phase: []float64{1}}.At(nil, 0, 0) },
-		"empty range":                 func() { Uniform{Min: 3, Max: 2}.At(nil, 0, 0) },
-		"too many loads":              func() { Constant{Load: mesh.Load{1, 2, 3}}.At(nil, 0, 0) },
-		"no such service":             func() { FlashCrowd{Service: 2}.At(nil, 0, 0) },
+		"destination of another mesh": func() { Random{Ranges: paper}.At(make(mesh.Load, 3), 0, 0) },
+		"too few phases":              func() { Sinusoidal{Ranges: paper, Phase: []float64{1}}.At(nil, 0, 0) },
+		"too many loads":              func() { Constant{Load: mesh.Load{1, 2, 3}}.At(make(mesh.Load, 2), 0, 0) },
+		"no such service":             func() { FlashCrowd{Ranges: paper, Service: 2}.At(nil, 0, 0) },
 		"replay of nothing":           func() { NewReplay("x", nil) },
 		"replay of unequal loads":     func() { NewReplay("x", []mesh.Load{{1}, {1, 2}}) },
 		"negative rate":               func() { Arrivals(nil, -1, 5, 0, 0, 0) },

@@ -1,13 +1,15 @@
 package load
 
 import (
-	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"math"
-	"os"
+	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -35,49 +37,72 @@ func NewReplay(label string, loads []mesh.Load) *Replay {
 }
 
 // ReadReplay reads the loads of m services from the columns l1..lm of a CSV
-// file, in requests/s, one row per step. Other columns and lines that begin with #
-// are passed over, so any trace will do.
+// file, in requests/s, one row per step. Other columns and lines that begin with
+// # are passed over, so any trace will do. A pipe or device is refused.
 func ReadReplay(path string, m int) (*Replay, error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
-	r.Comment = '#'
-	rows, err := r.ReadAll()
+	loads, err := readLoads(f, m)
 	if err != nil {
 		return nil, fmt.Errorf("load: %s: %w", path, err)
 	}
-	if len(rows) < 2 {
-		return nil, fmt.Errorf("load: %s has no row; a header and one row per step are needed", path)
-	}
-	column := make([]int, m)
-	for i := range column {
-		column[i] = -1
-		for c, name := range rows[0] {
-			if name == (mesh.Mesh{}).LoadName(i) {
-				column[i] = c
-			}
-		}
-		if column[i] < 0 {
-			return nil, fmt.Errorf("load: %s has no column %s; its columns are %s", path, (mesh.Mesh{}).LoadName(i), strings.Join(rows[0], ", "))
-		}
-	}
-	loads := make([]mesh.Load, len(rows)-1)
-	for t := range loads {
-		loads[t] = make(mesh.Load, m)
-		for i, c := range column {
-			x, err := strconv.ParseFloat(rows[t+1][c], 64)
-			if err != nil || !(x >= 0) || math.IsInf(x, 1) {
-				return nil, fmt.Errorf("load: %s: row %d: column %s is %q; a load in requests/s is a finite number >= 0",
-					path, t+1, (mesh.Mesh{}).LoadName(i), rows[t+1][c])
-			}
-			loads[t][i] = x
-		}
-	}
 	return NewReplay("replay", loads), nil
 }
+
+func readLoads(f io.Reader, m int) ([]mesh.Load, error) {
+	in := csvfile.NewReader(f)
+	header, err := in.Read()
+	if err == io.EOF {
+		return nil, errNoRow
+	}
+	if err != nil {
+		return nil, err
+	}
+	header = slices.Clone(header)
+	if err := csvfile.Twice(header); err != nil {
+		return nil, fmt.Errorf("line %d: %w", in.Line(), err)
+	}
+	column := make([]int, m)
+	others := slices.Clone(header) // which may be misspelt ones
+	for i := range column {
+		name := mesh.Mesh{}.LoadName(i)
+		column[i] = slices.Index(header, name)
+		others = slices.DeleteFunc(others, func(s string) bool { return s == name })
+	}
+	for i, c := range column {
+		if name := (mesh.Mesh{}).LoadName(i); c < 0 {
+			return nil, fmt.Errorf("line %d: no column %s%s; its columns are %s", in.Line(), name, csvfile.Suggest(name, others), csvfile.List(header))
+		}
+	}
+	var loads []mesh.Load
+	for {
+		cells, err := in.Read()
+		if err == io.EOF && len(loads) == 0 {
+			return nil, errNoRow
+		}
+		if err == io.EOF {
+			return loads, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", len(loads)+1, err)
+		}
+		l := make(mesh.Load, m)
+		for i, c := range column {
+			x, err := strconv.ParseFloat(cells[c], 64)
+			if err != nil || !(x >= 0) || math.IsInf(x, 1) {
+				return nil, fmt.Errorf("row %d (line %d): column %s is %s; a load in requests/s is a finite number >= 0",
+					len(loads)+1, in.CellLine(c), header[c], csvfile.Quote(cells[c]))
+			}
+			l[i] = x
+		}
+		loads = append(loads, l)
+	}
+}
+
+var errNoRow = errors.New("no row; a header and one row per step are needed")
 
 // Name is the label given to NewReplay, "replay" for a file.
 func (r *Replay) Name() string { return r.label }

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
+
+	"github.com/meshbench/meshbench/lab/internal/appendfile"
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 )
 
 // syncRows is the number of rows after which an Appender makes the file last.
@@ -19,90 +20,82 @@ const syncRows = 20
 // which the next Appender cuts off. A computer that loses power may lose the
 // rows since the last sync, at most 20.
 type Appender struct {
-	file    *os.File
-	path    string
-	table   *Table // empty; checks rows and holds the one being written
-	columns []column
-	line    []byte
-	size    int64 // of the file's whole lines
-	rows    int
-	next    int
-	dropped string
+	file  *appendfile.File
+	path  string
+	table *Table // checks rows and holds the one being written
+	line  []byte
+	rows  int
+	next  int
 }
 
 // OpenAppender opens a trace file to add rows to, making it and its folder when
-// there is none. It refuses a file of another mesh, schema or head, naming the
-// difference, and a file that another Appender has open (on systems with
-// flock). What it does not refuse is read whole and checked as by Read.
+// there is none. It refuses a file of another space, schema or head, naming the
+// difference, a file that another Appender has open (on systems with flock), and
+// what is not a regular file. What it does not refuse is read whole and checked
+// as by Read. A file of format version 1 goes on in that version.
 func OpenAppender(path string, meta Meta) (*Appender, error) {
 	if err := meta.Validate(); err != nil {
 		return nil, err
 	}
-	meta = meta.defaults()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("trace: %s: %w", path, err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
+	a := &Appender{path: path, table: New(meta)}
+	var refused error
+	file, err := appendfile.Open(path, func(r io.Reader) (size int64, err error) {
+		size, err = a.resume(r)
+		refused = err
+		return size, err
+	})
+	switch {
+	case refused != nil:
+		return nil, in(path, refused)
+	case err != nil:
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	a := &Appender{file: f, path: path, table: New(meta), columns: columns(meta.Mesh)}
-	if err := a.resume(); err != nil {
-		f.Close()
-		return nil, err
+	a.file = file
+	if file.Size() > 0 {
+		return a, nil
+	}
+	if err := file.Append(appendHead(nil, a.table.meta)); err != nil {
+		file.Close()
+		return nil, in(path, err)
 	}
 	return a, nil
 }
 
-// resume takes over what the file holds and leaves it at its end.
-func (a *Appender) resume() error {
-	if err := lock(a.file); err != nil {
-		return fmt.Errorf("trace: %s is being written by another process: %w", a.path, err)
+// resume reads what the file holds, and returns the size of its whole rows: 0
+// for a new file, and for one whose maker was killed while writing the head.
+func (a *Appender) resume(file io.Reader) (size int64, err error) {
+	head := appendHead(nil, a.table.meta)
+	begin := make([]byte, len(head))
+	n, err := io.ReadFull(file, begin)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return 0, err
 	}
-	data, err := io.ReadAll(a.file)
+	if n < len(head) && bytes.HasPrefix(head, begin[:n]) {
+		return 0, nil
+	}
+	r := csvfile.NewReader(io.MultiReader(bytes.NewReader(begin[:n]), file))
+	r.Whole = true
+	h, err := readHead(r)
 	if err != nil {
-		return fmt.Errorf("trace: %w", err)
+		return 0, err
 	}
-	// A new file, or one whose maker was killed while writing the head.
-	if want := appendHead(nil, a.table.meta); len(data) < len(want) && bytes.HasPrefix(want, data) {
-		if _, err := a.file.WriteAt(want, 0); err != nil {
-			return fmt.Errorf("trace: %w", err)
-		}
-		data = want
+	if difference := h.other(a.table.meta); difference != "" {
+		return 0, fmt.Errorf("it is another trace: %s; give a new file to collect into", difference)
 	}
-	whole := data[:bytes.LastIndexByte(data, '\n')+1]
-	have, header, _, err := parseHead(string(head(whole)))
-	if err != nil {
-		return fmt.Errorf("trace: %s: %w", a.path, err)
+	if !slices.Equal(h.header, columnNames(a.table.columns)) {
+		return 0, fmt.Errorf("it has other columns than this program writes; give a new file to collect into")
 	}
-	if difference := sameTrace(have, a.table.meta); difference != "" {
-		return fmt.Errorf("trace: %s is another trace: %s; give a new file to collect into", a.path, difference)
+	t := a.table.like()
+	if err := t.readRows(r, h.header, 0); err != nil {
+		return 0, err
 	}
-	if !slices.Equal(header, Columns(a.table.meta.Mesh)) {
-		return fmt.Errorf("trace: %s has other columns than this program writes; give a new file to collect into", a.path)
-	}
-	if !emptyBody(whole) {
-		t, err := decode(a.path, whole, ReadOptions{})
-		if err != nil {
-			return err
-		}
-		a.rows, a.next = t.Len(), t.Next()
-	}
-	if a.dropped = string(data[len(whole):]); a.dropped != "" {
-		if err := a.file.Truncate(int64(len(whole))); err != nil {
-			return fmt.Errorf("trace: cutting off the torn last line: %w", err)
-		}
-	}
-	a.size, err = a.file.Seek(int64(len(whole)), io.SeekStart)
-	if err != nil {
-		return fmt.Errorf("trace: %w", err)
-	}
-	return nil
+	a.rows, a.next = t.Len(), t.Next()
+	return r.Offset(), nil
 }
 
 // Dropped is the torn last line that OpenAppender cut off, "" when there was
 // none.
-func (a *Appender) Dropped() string { return a.dropped }
+func (a *Appender) Dropped() string { return a.file.Dropped() }
 
 // Rows is the number of rows in the file.
 func (a *Appender) Rows() int { return a.rows }
@@ -117,39 +110,28 @@ func (a *Appender) Append(row Row) error {
 	if row.Step < a.next {
 		return fmt.Errorf("trace: %s: step %d is already there; the next is %d", a.path, row.Step, a.next)
 	}
-	a.table = New(a.table.meta)
+	a.table.cut(0)
 	if err := a.table.Append(row); err != nil {
 		return err
 	}
-	a.line = appendRow(a.line[:0], a.table, 0, a.columns)
-	if _, err := a.file.Write(a.line); err != nil {
-		// A full disk leaves part of the line; take it back. When that fails
-		// too, the next Appender drops it.
-		a.file.Truncate(a.size)
-		a.file.Seek(a.size, io.SeekStart)
+	a.line = appendRow(a.line[:0], a.table, 0)
+	if err := a.file.Append(a.line); err != nil {
 		return fmt.Errorf("trace: step %d: %w", row.Step, err)
 	}
-	a.size += int64(len(a.line))
 	a.rows++
 	a.next = row.Step + 1
 	if a.rows%syncRows == 0 {
-		return a.sync()
-	}
-	return nil
-}
-
-func (a *Appender) sync() error {
-	if err := a.file.Sync(); err != nil {
-		return fmt.Errorf("trace: %w", err)
+		if err := a.file.Sync(); err != nil {
+			return fmt.Errorf("trace: %w", err)
+		}
 	}
 	return nil
 }
 
 // Close makes the file last and closes it.
 func (a *Appender) Close() error {
-	err := a.sync()
-	if e := a.file.Close(); err == nil && e != nil {
-		err = fmt.Errorf("trace: %w", e)
+	if err := a.file.Close(); err != nil {
+		return fmt.Errorf("trace: %w", err)
 	}
-	return err
+	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestAppender(t *testing.T) {
-	meta, rows := syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 60, 1)
+	meta, rows := syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 60, 1)
 	path := filepath.Join(t.TempDir(), "trace.csv")
 	for from := 0; from < len(rows); from += 20 {
 		a, err := OpenAppender(path, meta)
@@ -53,7 +53,7 @@ func TestAppender(t *testing.T) {
 
 // However the last line is torn, whole rows stay and the tear is cut off.
 func TestAppenderDropsTornLine(t *testing.T) {
-	meta, rows := syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 3, 1)
+	meta, rows := syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 3, 1)
 	var file bytes.Buffer
 	table(t, meta, rows).WriteTo(&file)
 	whole := bytes.LastIndexByte(bytes.TrimSuffix(file.Bytes(), []byte("\n")), '\n') + 1
@@ -87,7 +87,7 @@ func TestAppenderDropsTornLine(t *testing.T) {
 
 // A file that ends within its head is begun again.
 func TestAppenderCompletesHead(t *testing.T) {
-	meta := syntheticMeta(mesh.Mesh{})
+	meta := syntheticMeta(grid(2, 2))
 	want := string(appendHead(nil, meta.defaults()))
 	for size := 0; size <= len(want); size += 7 {
 		path := filepath.Join(t.TempDir(), "new", "trace.csv")
@@ -105,7 +105,7 @@ func TestAppenderCompletesHead(t *testing.T) {
 }
 
 func TestAppenderRefuses(t *testing.T) {
-	meta := syntheticMeta(mesh.Mesh{})
+	meta := syntheticMeta(grid(2, 2))
 	good := twoRows(t)
 	for _, c := range []struct {
 		name  string
@@ -113,7 +113,9 @@ func TestAppenderRefuses(t *testing.T) {
 		meta  func(m *Meta)
 		words string
 	}{
-		{"another mesh", good, func(m *Meta) { m.Mesh = mesh.New(2, 3) }, `nodes is "node1, node2", not "node1, node2, node3"`},
+		{"another mesh", good, func(m *Meta) { m.Space = grid(2, 3) }, "it is of scenario synthetic, service1,service2 on node1,node2; p11 p12 p21 p22 b1 b2, not scenario synthetic, service1,service2 on node1,node2,node3;"},
+		{"other levels", good, func(m *Meta) { m.Space = mesh.Grid(m.Space.Mesh(), 3) }, "knobs have other points"},
+		{"another scenario", good, func(m *Meta) { m.Scenario = "b" }, `scenario is "synthetic", not "b"`},
 		{"another seed", good, func(m *Meta) { m.Seed = 8 }, `seed is "7", not "8"`},
 		{"another time scale", good, func(m *Meta) { m.TimeScale = 1 }, "time scale"},
 		{"a further entry", good, func(m *Meta) { m.Extra["x"] = "y" }, `no "x"`},
@@ -149,15 +151,15 @@ func TestAppenderRefuses(t *testing.T) {
 
 func TestAppenderLocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trace.csv")
-	a, err := OpenAppender(path, Meta{})
+	a, err := OpenAppender(path, Meta{Space: grid(2, 2)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenAppender(path, Meta{}); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := OpenAppender(path, Meta{Space: grid(2, 2)}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("opened twice: %v", err)
 	}
 	a.Close()
-	if a, err = OpenAppender(path, Meta{}); err != nil {
+	if a, err = OpenAppender(path, Meta{Space: grid(2, 2)}); err != nil {
 		t.Fatal(err)
 	}
 	a.Close()
@@ -190,7 +192,7 @@ func TestKilledAppender(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the process said %q", told.String())
 		}
-		a, err := OpenAppender(path, syntheticMeta(mesh.Mesh{}))
+		a, err := OpenAppender(path, syntheticMeta(grid(2, 2)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,8 +213,8 @@ func TestKilledAppender(t *testing.T) {
 }
 
 func appendForever(path string) {
-	row := synthetic(mesh.Mesh{}, 2, 1)[1]
-	a, err := OpenAppender(path, syntheticMeta(mesh.Mesh{}))
+	row := synthetic(grid(2, 2), 2, 1)[1]
+	a, err := OpenAppender(path, syntheticMeta(grid(2, 2)))
 	for err == nil {
 		row.Step = a.Next()
 		if err = a.Append(row); err == nil {

@@ -6,12 +6,27 @@ import (
 	"strings"
 )
 
-// cell of the audit's table of loads: 5 requests/s by .05 of blocking.
+// cell of the audit's table of loads: a quarter of the service's highest load
+// by .05 of blocking.
 type loadCell struct{ load, block int }
 
 func (a *auditor) cellOf(r, i int) loadCell {
-	return loadCell{int(math.Round(a.load[r*a.m+i] / 5)), int(math.Round(a.block[r*a.m+i] * 20))}
+	return loadCell{a.quarter(r, i), int(math.Round(a.blocking(r, i) * 20))}
 }
+
+// loadQuarters is how many parts the highest load is cut into.
+const loadQuarters = 4
+
+// quarter is the load of service i in row r, in quarters of its highest.
+func (a *auditor) quarter(r, i int) int {
+	if a.highest[i] == 0 {
+		return 0
+	}
+	return int(math.Round(loadQuarters * (a.load[r*a.m+i] / a.highest[i])))
+}
+
+// blocking is the share of service i's requests that row r's action blocks.
+func (a *auditor) blocking(r, i int) float64 { return a.meta.Space.BlockOf(a.actionOf(r), i) }
 
 // loadSum compares counts of requests with what was expected of them.
 type loadSum struct {
@@ -41,7 +56,7 @@ func worst(groups map[loadCell]loadSum) (loadSum, bool) {
 }
 
 func (a *auditor) offered(r, i int) float64 {
-	if g := a.generated[r*a.m+i]; !math.IsNaN(g) {
+	if g := a.generated[r*a.m+i]; !missing(g) {
 		return g
 	}
 	return a.load[r*a.m+i]
@@ -78,10 +93,10 @@ func (a *auditor) carriedLoad() *Finding {
 		var spread scatter
 		for _, r := range a.rows {
 			got := a.carried[r*a.m+i] * a.meta.StepSeconds
-			if math.IsNaN(got) {
+			if missing(got) {
 				continue
 			}
-			block := a.block[r*a.m+i]
+			block := a.blocking(r, i)
 			want := a.offered(r, i) * (1 - block) * a.meta.StepSeconds
 			key := a.cellOf(r, i)
 			s := groups[key]
@@ -89,7 +104,7 @@ func (a *auditor) carriedLoad() *Finding {
 			total.got, total.want = total.got+got, total.want+want
 			spread.add(got, want)
 		}
-		name := a.meta.Mesh.CarriedName(i)
+		name := a.Mesh().CarriedName(i)
 		cell, off := worst(groups)
 		if !off && !spread.off() {
 			continue
@@ -100,12 +115,16 @@ func (a *auditor) carriedLoad() *Finding {
 			continue
 		}
 		steps := float64(cell.steps)
-		figures[name+"_ratio"] = total.got / total.want
 		figures[name+"_load"], figures[name+"_block"], figures[name+"_steps"] = cell.load/steps, cell.block/steps, steps
 		figures[name+"_mean"] = cell.got / steps / a.meta.StepSeconds
 		figures[name+"_expected"] = cell.want / steps / a.meta.StepSeconds
-		parts = append(parts, fmt.Sprintf("%s is %.3g of l(1-b) over all; furthest off at l = %.3g, b = %.2g: mean %.1f requests/s in %d steps where %.1f are expected",
-			name, total.got/total.want, cell.load/steps, cell.block/steps, figures[name+"_mean"], cell.steps, figures[name+"_expected"]))
+		over := "is not l(1-b)"
+		if total.want > 0 {
+			figures[name+"_ratio"] = total.got / total.want
+			over = fmt.Sprintf("is %.3g of l(1-b) over all", total.got/total.want)
+		}
+		parts = append(parts, fmt.Sprintf("%s %s; furthest off at l = %.3g, b = %.2g: mean %.1f requests/s in %d steps where %.1f are expected",
+			name, over, cell.load/steps, cell.block/steps, figures[name+"_mean"], cell.steps, figures[name+"_expected"]))
 	}
 	if parts == nil {
 		return nil
@@ -121,11 +140,11 @@ func (a *auditor) generatedLoad() *Finding {
 		var spread scatter
 		for _, r := range a.rows {
 			got := a.generated[r*a.m+i] * a.meta.StepSeconds
-			if math.IsNaN(got) {
+			if missing(got) {
 				continue
 			}
 			want := a.load[r*a.m+i] * a.meta.StepSeconds
-			key := loadCell{load: a.cellOf(r, i).load}
+			key := loadCell{load: a.quarter(r, i)}
 			s := groups[key]
 			groups[key] = loadSum{steps: s.steps + 1, got: s.got + got, want: s.want + want}
 			spread.add(got, want)
@@ -134,7 +153,7 @@ func (a *auditor) generatedLoad() *Finding {
 		if !off && !spread.off() {
 			continue
 		}
-		name := a.meta.Mesh.LoadName(i)
+		name := a.Mesh().LoadName(i)
 		figures[name+"_scatter"] = spread.mean()
 		text := fmt.Sprintf("%s as generated scatters with %.3g times the variance of Poisson arrivals", name, spread.mean())
 		if off {

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -19,11 +20,10 @@ func (a *auditor) notRandom() *Finding {
 	if len(a.rows) < 50 { // too few to tell
 		return nil
 	}
-	t := a.Subset(a.rows)
-	number, distinct := t.actions()
+	number, distinct := a.actions(a.rows)
 	if distinct == 1 {
 		return &Finding{NotRandom, "there is one action only", fmt.Sprintf("All %d steps have the action %s.",
-			t.Len(), a.meta.Mesh.FormatAction(t.Row(0).Action)), map[string]float64{"actions": 1}}
+			len(a.rows), a.meta.Space.Format(a.actionOf(a.rows[0]))), map[string]float64{"actions": 1}}
 	}
 	repeated := 0
 	for r := 1; r < len(number); r++ {
@@ -31,14 +31,14 @@ func (a *auditor) notRandom() *Finding {
 			repeated++
 		}
 	}
-	lag, component := t.lag()
-	even, space := t.evenness(number, distinct)
-	ordered := math.Abs(lag)*math.Sqrt(float64(t.Len())) > significant
+	lag, component := a.lag()
+	even, space := a.evenness(number, distinct)
+	ordered := math.Abs(lag)*math.Sqrt(float64(len(a.rows))) > significant
 	gridded := even < -significant
 	if !ordered && !gridded {
 		return nil
 	}
-	cells, fewest, most := t.cells(number)
+	cells, fewest, most := a.cells(number)
 	figures := map[string]float64{
 		"actions": float64(distinct), "cells": float64(cells), "fewest_per_cell": float64(fewest), "most_per_cell": float64(most),
 		"repeated": float64(repeated), "lag_correlation": lag,
@@ -46,48 +46,55 @@ func (a *auditor) notRandom() *Finding {
 	var parts []string
 	if ordered {
 		parts = append(parts, fmt.Sprintf("%d of %d steps have the action of the step before, and %s correlates with its last value by %.4f",
-			repeated, t.Len()-1, component, lag))
-		if t.sorted(component) {
+			repeated, len(a.rows)-1, component, lag))
+		if slices.IsSorted(a.values(component)) {
 			figures["sorted"] = 1
 			parts = append(parts, "the trace is sorted by "+component)
 		}
 	}
 	if gridded {
-		figures["space"], figures["evenness_z"] = float64(space), even
-		parts = append(parts, fmt.Sprintf("%d of %d actions come more evenly than by chance (%.0f standard deviations)", distinct, space, -even))
+		figures["space"], figures["evenness_z"] = space, even
+		parts = append(parts, fmt.Sprintf("%d of %.0f actions come more evenly than by chance (%.0f standard deviations)", distinct, space, -even))
 	}
-	parts = append(parts, fmt.Sprintf("%d cells of loads (in fives) and action have %d to %d steps each", cells, fewest, most))
+	parts = append(parts, fmt.Sprintf("%d cells of loads (in quarters of the highest) and action have %d to %d steps each", cells, fewest, most))
 	return &Finding{NotRandom, "actions follow a grid or an order, they are not random", strings.Join(parts, "; ") + ".", figures}
 }
 
-// freeNames are the action's columns among the features.
-func (t *Table) freeNames() []string { return t.meta.Mesh.FeatureNames()[t.m:] }
+// values are a column's, in the rows that are tested.
+func (a *auditor) values(name string) []float64 {
+	c, err := a.find(name)
+	if err != nil {
+		panic(err.Error())
+	}
+	v := make([]float64, len(a.rows))
+	for k, r := range a.rows {
+		v[k] = *c.cell(a.Table, r)
+	}
+	return v
+}
 
-// lag is the lag-1 autocorrelation of the component of the action that has the
-// largest.
-func (t *Table) lag() (correlation float64, name string) {
-	for _, component := range t.freeNames() {
-		v, err := t.Column(component)
-		if err != nil {
-			panic("trace: " + err.Error())
+// lag is the lag-1 autocorrelation of the value of the action that has the
+// largest. Knobs that move by steps follow their last value by design.
+func (a *auditor) lag() (correlation float64, name string) {
+	for _, knob := range a.meta.Space.Knobs() {
+		if knob.Step > 0 {
+			continue
 		}
-		if c := stat.Correlation(v[1:], v[:len(v)-1], nil); math.Abs(c) > math.Abs(correlation) {
-			correlation, name = c, component
+		for _, column := range knob.Columns[:knob.Free] {
+			v := a.values(column)
+			if c := stat.Correlation(v[1:], v[:len(v)-1], nil); math.Abs(c) > math.Abs(correlation) {
+				correlation, name = c, column
+			}
 		}
 	}
 	return correlation, name
 }
 
-func (t *Table) sorted(name string) bool {
-	v, err := t.Column(name)
-	return err == nil && slices.IsSorted(v)
-}
-
 // evenness is Pearson's statistic of the number of steps by action, in standard
 // deviations from its mean under equal chances: very negative for a grid. It is
 // 0 for actions that are on no grid.
-func (t *Table) evenness(number []int, distinct int) (z float64, space int) {
-	size := t.spaceSize()
+func (a *auditor) evenness(number []int, distinct int) (z, space float64) {
+	size := a.spaceSize()
 	if size == 0 || size < float64(distinct) {
 		return 0, 0
 	}
@@ -101,52 +108,58 @@ func (t *Table) evenness(number []int, distinct int) (z float64, space int) {
 	}
 	n := float64(len(number))
 	pearson := sum*size/n - n
-	return (pearson - (size - 1)) / math.Sqrt(2*(size-1)*(n-1)/n), int(size)
+	return (pearson - (size - 1)) / math.Sqrt(2*(size-1)*(n-1)/n), size
 }
 
-// maxLevels bounds the grids that are tried: steps of .05.
-const maxLevels = 21
+// A point that is drawn this often on average is hardly missed.
+const perPoint = 5
 
-// spaceSize is the number of actions of the coarsest grid that holds all
-// actions of the trace, 0 when there is none.
-func (t *Table) spaceSize() float64 {
-	for levels := 2; levels <= maxLevels; levels++ {
-		if !t.onGrid(float64(levels - 1)) {
-			continue
-		}
-		// Ways to share levels-1 units among n nodes: binomial(levels-1+n-1, n-1).
-		points := 1.0
-		for j := 1; j < t.n; j++ {
-			points = points * float64(levels-1+j) / float64(j)
-		}
-		return math.Pow(math.Round(points)*float64(levels), float64(t.m))
-	}
-	return 0
-}
-
-func (t *Table) onGrid(units float64) bool {
-	for _, slab := range [][]float64{t.route, t.block} {
-		for _, v := range slab {
-			if math.Abs(v*units-math.Round(v*units)) > 1e-6*units {
-				return false
+// spaceSize is the number of actions that the trace's were drawn from: the
+// product of the points that each knob was set to, or of all that it has where
+// there are too many for all to be seen. It is 0 where a knob was set to values
+// of no grid.
+func (a *auditor) spaceSize() float64 {
+	size := 1.0
+	for h := range a.meta.Space.Knobs() {
+		knob := &a.meta.Space.Knobs()[h]
+		seen := map[string]bool{}
+		onGrid := true
+		var key []byte
+		for _, r := range a.rows {
+			values := knob.Values(a.actionOf(r))
+			key = key[:0]
+			for _, v := range values {
+				key = binary.LittleEndian.AppendUint64(key, math.Float64bits(rounded(v)))
+			}
+			if !seen[string(key)] {
+				seen[string(key)] = true
+				onGrid = onGrid && knob.Index(values) >= 0
 			}
 		}
+		switch {
+		case len(seen)*perPoint <= len(a.rows):
+			size *= float64(len(seen))
+		case onGrid:
+			size *= float64(len(knob.Points))
+		default:
+			return 0
+		}
 	}
-	return true
+	return size
 }
 
-// cells counts the steps by action and loads, these to the nearest 5
-// requests/s.
-func (t *Table) cells(number []int) (cells, fewest, most int) {
+// cells counts the steps by action and loads, these in quarters of the highest.
+func (a *auditor) cells(number []int) (cells, fewest, most int) {
 	count := map[string]int{}
-	for r, k := range number {
-		key := fmt.Appendf(nil, "%d", k)
-		for _, l := range part(t.load, r, t.m) {
-			key = fmt.Appendf(key, " %d", int(math.Round(l/5)))
+	var key []byte
+	for at, k := range number {
+		key = binary.AppendVarint(key[:0], int64(k))
+		for i := range a.m {
+			key = binary.AppendVarint(key, int64(a.quarter(a.rows[at], i)))
 		}
 		count[string(key)]++
 	}
-	fewest = t.Len()
+	fewest = len(number)
 	for _, c := range count {
 		fewest, most = min(fewest, c), max(most, c)
 	}
@@ -172,7 +185,7 @@ const (
 // part.
 func (a *auditor) referenceDrift() *Finding {
 	t := a.Subset(a.reference)
-	if _, distinct := t.actions(); distinct > 1 || !t.oneLoad() {
+	if _, distinct := a.actions(a.reference); distinct > 1 || !t.oneLoad() {
 		return &Finding{ReferenceDrift, "the reference cell is not one cell",
 			fmt.Sprintf("Steps divisible by %d should repeat one load and action; %d of them do not agree.", a.meta.Reference, t.Len()),
 			map[string]float64{"steps": float64(t.Len())}}
@@ -183,9 +196,9 @@ func (a *auditor) referenceDrift() *Finding {
 	}
 	var names []string
 	for i := range a.m {
-		names = append(names, a.meta.Mesh.DelayName(i))
+		names = append(names, a.Mesh().DelayName(i))
 	}
-	names = append(names, a.NodeDelayNames()...)
+	names = append(names, a.DelayNames()...)
 	figures := map[string]float64{}
 	var parts []string
 	for _, name := range names {
@@ -230,7 +243,7 @@ func (t *Table) oneLoad() bool {
 func split(v []float64, blocks int) [][]float64 {
 	groups := make([][]float64, blocks)
 	for k, x := range v {
-		if !math.IsNaN(x) {
+		if !missing(x) {
 			b := k * blocks / len(v)
 			groups[b] = append(groups[b], x)
 		}

@@ -70,10 +70,10 @@ func checkPublishedFigures(t *testing.T, findings []Finding) {
 
 func TestAuditOfSoundTraces(t *testing.T) {
 	for _, c := range []struct {
-		m     mesh.Mesh
+		m     *mesh.Space
 		steps int
 	}{
-		{mesh.Mesh{}, 60}, {mesh.Mesh{}, 6000}, {mesh.New(3, 3), 3000}, {mesh.New(1, 2), 2000}, {mesh.New(2, 4), 2000}, {mesh.New(2, 1), 1000},
+		{grid(2, 2), 60}, {grid(2, 2), 6000}, {grid(3, 3), 3000}, {grid(1, 2), 2000}, {grid(2, 4), 2000}, {grid(2, 1), 1000}, {grid(1, 1), 500}, {grid(4, 2), 1000}, {graph(t), 3000},
 	} {
 		for seed := range uint64(4) {
 			tab := table(t, syntheticMeta(c.m), synthetic(c.m, c.steps, seed))
@@ -86,10 +86,10 @@ func TestAuditOfSoundTraces(t *testing.T) {
 
 // Every fault by itself is found, and nothing else with it.
 func TestAuditOfSingleFaults(t *testing.T) {
-	zeros := func(_ mesh.Mesh, rows []Row) []Row {
+	zeros := func(_ *mesh.Space, rows []Row) []Row {
 		for _, row := range rows {
-			for k := range row.Measurement.Node {
-				if d := &row.Measurement.Node[k]; d.Count == 0 {
+			for k := range row.Measurement.Endpoint {
+				if d := &row.Measurement.Endpoint[k]; d.Count == 0 {
 					*d = mesh.Delay{}
 				}
 			}
@@ -97,70 +97,69 @@ func TestAuditOfSingleFaults(t *testing.T) {
 		return rows
 	}
 	// The labels move on by one service.
-	swap := func(m mesh.Mesh, rows []Row) []Row {
+	swap := func(m *mesh.Space, rows []Row) []Row {
 		for _, row := range rows {
-			right := row.Action.Clone().Route
+			n := m.Mesh().M() * m.Mesh().N()
+			right := row.Action.Clone()[:n]
 			for k := range right {
-				row.Action.Route[k] = right[(k+m.N())%len(right)]
+				row.Action[k] = right[(k+m.Mesh().N())%n]
 			}
 		}
 		return rows
 	}
-	cap := func(_ mesh.Mesh, rows []Row) []Row {
+	cap := func(_ *mesh.Space, rows []Row) []Row {
 		for _, row := range rows {
 			row.Measurement.Carried[0] = min(row.Measurement.Carried[0], 8)
 		}
 		return rows
 	}
-	sorted := func(m mesh.Mesh, rows []Row) []Row {
+	sorted := func(m *mesh.Space, rows []Row) []Row {
 		rows = slices.DeleteFunc(rows, func(r Row) bool { return r.Step%reference == 0 })
-		slices.SortStableFunc(rows, func(a, b Row) int { return slices.Compare(a.Action.Route, b.Action.Route) })
+		slices.SortStableFunc(rows, func(a, b Row) int { return slices.Compare(a.Action, b.Action) })
 		return renumber(rows)
 	}
 	// Each action as often as any other, in random order.
-	shuffledGrid := func(m mesh.Mesh, _ []Row) []Row {
-		space := mesh.NewSpace(m, 3)
+	shuffledGrid := func(m *mesh.Space, _ []Row) []Row {
+		space := mesh.Grid(m.Mesh(), 3)
 		rows := synthetic(m, 2*space.Len()+2*space.Len()/reference, 3)
 		rows = slices.DeleteFunc(rows, func(r Row) bool { return r.Step%reference == 0 })
 		order := rand.New(rand.NewPCG(1, 1)).Perm(len(rows))
 		for t, row := range rows {
-			a := space.At(order[t] % space.Len())
-			copy(row.Action.Route, a.Route)
-			copy(row.Action.Block, a.Block)
-			rows[t].Measurement = mesh.NewMeasurement(m)
+			copy(row.Action, space.At(order[t]%space.Len()))
+			rows[t].Measurement = mesh.NewMeasurement(m.Layout())
 		}
 		return renumber(rows)
 	}
-	single := func(_ mesh.Mesh, rows []Row) []Row {
+	single := func(m *mesh.Space, rows []Row) []Row {
 		for t := range rows {
 			rows[t].Action = rows[0].Action
 			x := rows[t].Measurement
 			for i := range x.Carried {
-				x.Carried[i] = x.Generated[i] * (1 - rows[0].Action.Block[i])
+				x.Carried[i] = x.Generated[i] * (1 - m.BlockOf(rows[0].Action, i))
 			}
 		}
 		return rows
 	}
-	drift := func(_ mesh.Mesh, rows []Row) []Row {
+	drift := func(_ *mesh.Space, rows []Row) []Row {
 		for t, row := range rows {
 			row.Measurement.Service[0].Mean *= 1 + float64(t)/float64(len(rows))
 		}
 		return rows
 	}
-	wander := func(_ mesh.Mesh, rows []Row) []Row {
+	wander := func(_ *mesh.Space, rows []Row) []Row {
 		rows[200].Load[0] = 15
 		rows[200].Measurement.Generated[0] = 15
 		return rows
 	}
-	marked := func(_ mesh.Mesh, rows []Row) []Row {
+	marked := func(_ *mesh.Space, rows []Row) []Row {
 		rows[17].Measurement.Mark = "node2 did not answer"
 		// What a marked step measured does not count.
 		rows[17].Measurement.Carried[0] = 1000
 		return rows
 	}
-	gap := func(_ mesh.Mesh, rows []Row) []Row { return slices.Delete(rows, 501, 503) }
-	twice := func(_ mesh.Mesh, rows []Row) []Row { return slices.Insert(rows, 502, rows[501]) }
-	slow := func(m mesh.Mesh, rows []Row) []Row {
+	gap := func(_ *mesh.Space, rows []Row) []Row { return slices.Delete(rows, 501, 503) }
+	twice := func(_ *mesh.Space, rows []Row) []Row { return slices.Insert(rows, 502, rows[501]) }
+	slow := func(m *mesh.Space, rows []Row) []Row {
 		for _, row := range rows {
 			for i := range row.Load {
 				row.Load[i] *= 1.1
@@ -168,20 +167,20 @@ func TestAuditOfSingleFaults(t *testing.T) {
 		}
 		return rows
 	}
-	bursts := func(_ mesh.Mesh, rows []Row) []Row {
+	bursts := func(m *mesh.Space, rows []Row) []Row {
 		for t, row := range rows {
 			x := row.Measurement
 			shift := min(x.Generated[0], .6*row.Load[0]) * float64(1-t%2*2)
 			x.Generated[0] += shift
-			x.Carried[0] += shift * (1 - row.Action.Block[0])
+			x.Carried[0] += shift * (1 - m.BlockOf(row.Action, 0))
 			x.Carried[0] = max(0, x.Carried[0])
 		}
 		return rows
 	}
-	leak := func(_ mesh.Mesh, rows []Row) []Row {
+	leak := func(_ *mesh.Space, rows []Row) []Row {
 		for t, row := range rows {
 			if t%2 == 0 {
-				row.Measurement.Node[0] = mesh.Delay{Count: 1, Mean: .02, P50: .02, P95: .02, P99: .02}
+				row.Measurement.Endpoint[0] = mesh.Delay{Count: 1, Mean: .02, P50: .02, P95: .02, P99: .02}
 			}
 		}
 		return rows
@@ -189,7 +188,7 @@ func TestAuditOfSingleFaults(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		want  string
-		fault func(m mesh.Mesh, rows []Row) []Row
+		fault func(m *mesh.Space, rows []Row) []Row
 		words string
 	}{
 		{"zeros for missing delays", ZeroDelays, zeros, "where the weight is 0"},
@@ -207,8 +206,8 @@ func TestAuditOfSingleFaults(t *testing.T) {
 		{"a bursty generator", GeneratedLoad, bursts, "scatters"},
 		{"delays on a node without weight", UnroutedDelays, leak, "service1 has a delay"},
 	} {
-		for _, m := range []mesh.Mesh{{}, mesh.New(3, 3)} {
-			t.Run(fmt.Sprintf("%s/%d services", c.name, m.M()), func(t *testing.T) {
+		for _, m := range []*mesh.Space{grid(2, 2), grid(3, 3)} {
+			t.Run(fmt.Sprintf("%s/%d services", c.name, m.Mesh().M()), func(t *testing.T) {
 				rows := c.fault(m, synthetic(m, 3000, 2))
 				meta := syntheticMeta(m)
 				if c.want == NotRandom { // these have no reference cell

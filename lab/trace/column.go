@@ -3,8 +3,8 @@ package trace
 import (
 	"fmt"
 	"math"
-	"strings"
 
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -16,18 +16,21 @@ const (
 	count                // requests per step
 	fraction             // of requests, in [0, 1]
 	seconds
+	setting    // of a knob that is no fraction; the knob's kind says more
 	percentage // in the published trace only
 )
 
 func (k kind) holds(v float64) bool {
-	limit := math.MaxFloat64
+	least, most := 0.0, math.MaxFloat64
 	switch k {
 	case fraction:
-		limit = 1
+		most = 1
 	case percentage:
-		limit = 100
+		most = 100
+	case setting:
+		least = -math.MaxFloat64
 	}
-	return v >= 0 && v <= limit
+	return v >= least && v <= most
 }
 
 func (k kind) accepted() string {
@@ -36,9 +39,13 @@ func (k kind) accepted() string {
 		"a finite number >= 0 of requests",
 		"a fraction in [0, 1]",
 		"a finite number >= 0 in seconds",
+		"a finite number",
 		"a percentage in [0, 100]",
 	}[k]
 }
+
+// missing tells whether nothing was measured.
+func missing(v float64) bool { return math.IsNaN(v) }
 
 // column is one numeric column of a trace file.
 type column struct {
@@ -48,11 +55,15 @@ type column struct {
 	cell     func(t *Table, r int) *float64
 }
 
-func (c column) accepted() string {
+func (c *column) accepted() string {
 	if c.required {
 		return c.kind.accepted()
 	}
 	return c.kind.accepted() + ", or empty where it is missing"
+}
+
+func (c *column) holds(v float64) bool {
+	return c.kind.holds(v) || missing(v) && !c.required
 }
 
 // delayParts are the columns of one mesh.Delay: the suffix of the column's name
@@ -69,13 +80,13 @@ var delayParts = []struct {
 	{"_p99", seconds, func(d *mesh.Delay) *float64 { return &d.P99 }},
 }
 
-// columns lists the numeric columns of a trace of mesh m in the file's order.
-func columns(m mesh.Mesh) []column {
+// columns lists the numeric columns of a trace in the file's order.
+func columns(s *mesh.Space) []column {
 	var list []column
-	M, N := m.M(), m.N()
+	m := s.Mesh()
 	perService := func(name func(i int) string, k kind, required bool, slab func(t *Table) []float64) {
-		for i := range M {
-			list = append(list, column{name(i), k, required, func(t *Table, r int) *float64 { return &slab(t)[r*M+i] }})
+		for i := range m.M() {
+			list = append(list, column{name(i), k, required, func(t *Table, r int) *float64 { return &slab(t)[r*t.m+i] }})
 		}
 	}
 	numbered := func(prefix string) func(i int) string {
@@ -86,36 +97,38 @@ func columns(m mesh.Mesh) []column {
 	perService(m.CarriedName, rate, false, func(t *Table) []float64 { return t.carried })
 	perService(numbered("blocked"), count, false, func(t *Table) []float64 { return t.blocked })
 	perService(numbered("failed"), count, false, func(t *Table) []float64 { return t.failed })
-	for i := range M {
-		for j := range N {
-			k := i*N + j
-			list = append(list, column{m.RouteName(i, j), fraction, true, func(t *Table, r int) *float64 { return &t.route[r*M*N+k] }})
+	for _, knob := range s.Knobs() {
+		k := setting
+		if knob.Kind == mesh.Route || knob.Kind == mesh.Block {
+			k = fraction
+		}
+		for j, name := range knob.Columns {
+			at := knob.First + j
+			list = append(list, column{name, k, true, func(t *Table, r int) *float64 { return &t.action[r*t.w+at] }})
 		}
 	}
-	perService(m.BlockName, fraction, true, func(t *Table) []float64 { return t.block })
-	for i := range M {
+	for i := range m.M() {
 		for _, p := range delayParts {
 			list = append(list, column{m.DelayName(i) + p.suffix, p.kind, false,
-				func(t *Table, r int) *float64 { return p.cell(&t.service[r*M+i]) }})
+				func(t *Table, r int) *float64 { return p.cell(&t.service[r*t.m+i]) }})
 		}
 	}
-	for i := range M {
-		for j := range N {
-			k := i*N + j
-			for _, p := range delayParts {
-				list = append(list, column{m.NodeDelayName(i, j) + p.suffix, p.kind, false,
-					func(t *Table, r int) *float64 { return p.cell(&t.node[r*M*N+k]) }})
-			}
+	for e, name := range s.Layout().DelayNames() {
+		for _, p := range delayParts {
+			list = append(list, column{name + p.suffix, p.kind, false,
+				func(t *Table, r int) *float64 { return p.cell(&t.endpoint[r*t.e+e]) }})
 		}
 	}
 	return list
 }
 
-// Columns lists the columns of a trace of mesh m in the file's order: step,
-// start, the numeric columns, mark.
-func Columns(m mesh.Mesh) []string {
+// Columns lists the columns of a trace file in its order: step, start, the
+// numeric columns, mark.
+func Columns(s *mesh.Space) []string { return columnNames(columns(s)) }
+
+func columnNames(list []column) []string {
 	names := []string{"step", "start"}
-	for _, c := range columns(m) {
+	for _, c := range list {
 		names = append(names, c.name)
 	}
 	return append(names, "mark")
@@ -123,15 +136,14 @@ func Columns(m mesh.Mesh) []string {
 
 // find returns the named numeric column of t.
 func (t *Table) find(name string) (column, error) {
-	list := columns(t.meta.Mesh)
-	names := make([]string, len(list))
-	for k, c := range list {
+	names := make([]string, len(t.columns))
+	for k, c := range t.columns {
 		if c.name == name {
 			return c, nil
 		}
 		names[k] = c.name
 	}
-	return column{}, fmt.Errorf("trace: no numeric column %q%s; columns: %s", name, suggest(name, names), strings.Join(names, ", "))
+	return column{}, fmt.Errorf("trace: no numeric column %s%s; columns: %s", csvfile.Quote(name), csvfile.Suggest(name, names), csvfile.List(names))
 }
 
 // Column returns a copy of a numeric column, NaN where a value is missing. The
@@ -146,40 +158,4 @@ func (t *Table) Column(name string) ([]float64, error) {
 		v[r] = *c.cell(t, r)
 	}
 	return v, nil
-}
-
-// suggest is " (did you mean "x"?)" for the name closest to a misspelt one, ""
-// when none is close.
-func suggest(name string, names []string) string {
-	best, distance := "", 3
-	for _, n := range names {
-		if d := edits(strings.ToLower(name), strings.ToLower(n)); d < distance && d < len(n) {
-			best, distance = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
-}
-
-// edits is the Levenshtein distance of two names.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

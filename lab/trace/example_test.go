@@ -20,18 +20,19 @@ func Example() {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "own.csv")
 
-	collector, err := trace.OpenAppender(path, trace.Meta{Testbed: "local", Load: "random", Actions: "random", Seed: 1})
+	space := mesh.Grid(mesh.New(2, 2), 6)
+	collector, err := trace.OpenAppender(path, trace.Meta{Space: space, Testbed: "local", Load: "random", Actions: "random", Seed: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
-	x := mesh.NewMeasurement(mesh.Mesh{})
+	x := mesh.NewMeasurement(space.Layout())
 	x.Carried[0], x.Carried[1] = 5, 8
-	x.Node[0] = mesh.Delay{Count: 25, Mean: .021, P50: .019, P95: .04, P99: .05}
-	x.Node[3] = mesh.Delay{Count: 40, Mean: .093, P50: .088, P95: .15, P99: .2}
+	x.Endpoint[0] = mesh.Delay{Count: 25, Mean: .021, P50: .019, P95: .04, P99: .05}
+	x.Endpoint[3] = mesh.Delay{Count: 40, Mean: .093, P50: .088, P95: .15, P99: .2}
 	err = collector.Append(trace.Row{
 		Step:        collector.Next(),
 		Load:        mesh.Load{5, 10},
-		Action:      mesh.Action{Route: []float64{1, 0, 0, 1}, Block: []float64{0, .2}},
+		Action:      mesh.Action{1, 0, 0, 1, 0, .2},
 		Measurement: x,
 	})
 	if err != nil {
@@ -49,8 +50,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("inputs", t.Mesh().FeatureNames(), t.Features().RawRowView(0))
-	fmt.Println("targets", t.NodeDelayNames(), targets.RawRowView(0))
+	fmt.Println("inputs", t.Space().FeatureNames(), t.Features().RawRowView(0))
+	fmt.Println("targets", t.DelayNames(), targets.RawRowView(0))
 	fmt.Println("findings", len(trace.Audit(t)))
 	// Output:
 	// inputs [l1 l2 p11 p21 b1 b2] [5 10 1 0 0 0.2]
@@ -60,15 +61,15 @@ func Example() {
 
 // Zeros that stand for missing delays are a finding, with figures.
 func ExampleAudit() {
-	t := trace.New(trace.Meta{})
+	t := trace.New(trace.Meta{Space: mesh.Grid(mesh.New(2, 2), 6)})
 	for step := range 3 {
-		x := mesh.NewMeasurement(t.Mesh())
-		x.Node[0] = mesh.Delay{Count: math.NaN(), Mean: .021, P50: math.NaN(), P95: math.NaN(), P99: math.NaN()}
-		x.Node[1].Mean = 0
+		x := mesh.NewMeasurement(t.Space().Layout())
+		x.Endpoint[0] = mesh.Delay{Count: math.NaN(), Mean: .021, P50: math.NaN(), P95: math.NaN(), P99: math.NaN()}
+		x.Endpoint[1].Mean = 0
 		err := t.Append(trace.Row{
 			Step:        step,
 			Load:        mesh.Load{5, 0},
-			Action:      mesh.Action{Route: []float64{1, 0, 1, 0}, Block: []float64{0, 0}},
+			Action:      mesh.Action{1, 0, 1, 0, 0, 0},
 			Measurement: x,
 		})
 		if err != nil {
@@ -87,10 +88,10 @@ func ExampleAudit() {
 }
 
 func ExampleTable_Split() {
-	t := trace.New(trace.Meta{})
-	space := mesh.NewSpace(t.Mesh(), 0)
+	t := trace.New(trace.Meta{Space: mesh.Grid(mesh.New(2, 2), 6)})
+	space := t.Space()
 	for step := range 100 {
-		row := trace.Row{Step: step, Load: mesh.Load{5, 5}, Action: space.At(step % 10), Measurement: mesh.NewMeasurement(t.Mesh())}
+		row := trace.Row{Step: step, Load: mesh.Load{5, 5}, Action: space.At(step % 10), Measurement: mesh.NewMeasurement(t.Space().Layout())}
 		if err := t.Append(row); err != nil {
 			log.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func (t *Table) Frame() dataframe.DataFrame {
 		}
 	}
 	list := []series.Series{series.New(t.step, series.Int, "step"), series.New(start, series.String, "start")}
-	for _, c := range columns(t.meta.Mesh) {
+	for _, c := range t.columns {
 		v := make([]float64, t.Len())
 		for r := range v {
 			v[r] = *c.cell(t, r)

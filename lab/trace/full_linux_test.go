@@ -8,14 +8,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-
-	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // A disk that is full in the middle of a line: what was written of it is taken
 // back, and the step can be appended again later.
 func TestAppenderOnFullDisk(t *testing.T) {
-	meta, rows := syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 3, 1)
+	meta, rows := syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 3, 1)
 	path := filepath.Join(t.TempDir(), "trace.csv")
 	a, err := OpenAppender(path, meta)
 	if err != nil {

@@ -1,28 +1,30 @@
 package trace
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-)
 
-// The head of a trace file is lines that begin with #: the format's version,
-// then one "key: value" each.
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
+	"github.com/meshbench/meshbench/lab/mesh"
+)
 
 const (
 	formatName    = "meshbench trace"
-	formatVersion = 1
-	units         = "l lg cl in requests/s; n blocked failed in requests per step; d in seconds; p b as fractions; empty is missing"
+	formatVersion = 2
+	commonUnits   = "l lg cl in requests/s; n blocked failed in requests per step; d in seconds; p b as fractions; empty is missing"
 )
 
 // Keys of the head.
 const (
-	keyServices  = "services"
+	keyServices  = "services" // services and nodes in version 1 only
 	keyNodes     = "nodes"
+	keyScenario  = "scenario"
+	keySpace     = "space"
 	keyStep      = "step seconds"
 	keyScale     = "time scale"
 	keyTestbed   = "testbed"
@@ -33,20 +35,29 @@ const (
 	keyUnits     = "units"
 )
 
-var keys = []string{keyServices, keyNodes, keyStep, keyScale, keyTestbed, keyLoad, keyActions, keySeed, keyReference, keyUnits}
+var keys = []string{keyServices, keyNodes, keyScenario, keySpace, keyStep, keyScale, keyTestbed, keyLoad, keyActions, keySeed, keyReference, keyUnits}
 
-// Validate reports what a trace file could not carry: an invalid mesh, a name
-// with a comma, a value with a line break, a length or scale that is not
-// positive.
+// Validate reports what a trace file could not carry: no space, one that a file
+// does not give back or that has two columns of one name, a value with a line
+// break, a length or scale that is not positive.
 func (m Meta) Validate() error {
-	m = m.defaults()
-	if err := m.Mesh.Validate(); err != nil {
-		return fmt.Errorf("trace: %w", err)
+	if m.Space == nil {
+		return fmt.Errorf("trace: no space; a trace is of a mesh and its knobs")
 	}
-	for _, name := range append(slices.Clone(m.Mesh.Services), m.Mesh.Nodes...) {
-		if strings.ContainsAny(name, ",\r\n") || strings.TrimSpace(name) != name {
-			return fmt.Errorf("trace: name %q; a name in a trace has no comma, line break or outer space", name)
-		}
+	m = m.defaults()
+	text, err := json.Marshal(m.Space)
+	if err != nil {
+		return fmt.Errorf("trace: the space as JSON: %w", err)
+	}
+	var back mesh.Space
+	if err := json.Unmarshal(text, &back); err != nil {
+		return fmt.Errorf("trace: the space as JSON: %w", err)
+	}
+	if !back.Same(m.Space) {
+		return fmt.Errorf("trace: %s reads back from a file as %s; accepted: names in UTF-8", spaceText(m.Space), spaceText(&back))
+	}
+	if err := csvfile.Twice(Columns(m.Space)); err != nil {
+		return fmt.Errorf("trace: of %s: %w", spaceText(m.Space), err)
 	}
 	if !(m.StepSeconds > 0) || math.IsInf(m.StepSeconds, 1) {
 		return fmt.Errorf("trace: %s is %v; accepted: a finite number > 0", keyStep, m.StepSeconds)
@@ -57,10 +68,10 @@ func (m Meta) Validate() error {
 	if m.Reference < 0 {
 		return fmt.Errorf("trace: %s is %d; accepted: a number of steps, 0 for never", keyReference, m.Reference)
 	}
-	for _, pair := range m.pairs() {
+	for _, pair := range m.pairs(formatVersion) {
 		if strings.ContainsAny(pair[0], ":\r\n") || strings.ContainsAny(pair[1], "\r\n") ||
 			strings.TrimSpace(pair[0]) != pair[0] || strings.TrimSpace(pair[1]) != pair[1] || pair[0] == "" {
-			return fmt.Errorf("trace: head entry %q: %q; accepted: one line, no colon in the key, no outer space", pair[0], pair[1])
+			return fmt.Errorf("trace: head entry %s: %s; accepted: one line, no colon in the key, no outer space", csvfile.Quote(pair[0]), csvfile.Quote(pair[1]))
 		}
 	}
 	for key := range m.Extra {
@@ -71,11 +82,32 @@ func (m Meta) Validate() error {
 	return nil
 }
 
+// spaceText is a space in an error.
+func spaceText(s *mesh.Space) string { return csvfile.Cut(s.String(), 300) }
+
+// what says what a trace is of, in an error.
+func (m Meta) what() string {
+	if m.Scenario == "" {
+		return spaceText(m.Space)
+	}
+	return fmt.Sprintf("scenario %s, %s", csvfile.Short(m.Scenario), spaceText(m.Space))
+}
+
 // pairs lists the entries of the head in the file's order; m has its defaults.
-func (m Meta) pairs() [][2]string {
-	list := [][2]string{
-		{keyServices, strings.Join(m.Mesh.Services, ", ")},
-		{keyNodes, strings.Join(m.Mesh.Nodes, ", ")},
+func (m Meta) pairs(version int) [][2]string {
+	var list [][2]string
+	if version == 1 {
+		list = append(list,
+			[2]string{keyServices, strings.Join(m.Space.Mesh().ServiceNames(), ", ")},
+			[2]string{keyNodes, strings.Join(m.Space.Mesh().NodeNames(), ", ")})
+	} else {
+		space, err := json.Marshal(m.Space)
+		if err != nil {
+			panic("trace: " + err.Error()) // Validate reports it
+		}
+		list = append(list, [2]string{keyScenario, m.Scenario}, [2]string{keySpace, string(space)})
+	}
+	list = append(list, [][2]string{
 		{keyStep, formatNumber(m.StepSeconds)},
 		{keyScale, formatNumber(m.TimeScale)},
 		{keyTestbed, m.Testbed},
@@ -83,11 +115,24 @@ func (m Meta) pairs() [][2]string {
 		{keyActions, m.Actions},
 		{keySeed, strconv.FormatUint(m.Seed, 10)},
 		{keyReference, strconv.Itoa(m.Reference)},
-	}
+	}...)
 	for _, key := range slices.Sorted(maps.Keys(m.Extra)) {
 		list = append(list, [2]string{key, m.Extra[key]})
 	}
-	return append(list, [2]string{keyUnits, units})
+	return append(list, [2]string{keyUnits, m.units()})
+}
+
+// units says what columns are measured in.
+func (m Meta) units() string {
+	text := commonUnits
+	seen := map[mesh.Kind]bool{}
+	for _, k := range m.Space.Knobs() {
+		if k.Info.Unit != "" && !seen[k.Kind] {
+			text += fmt.Sprintf("; %s in %s", k.Info.Prefix, k.Info.Unit)
+		}
+		seen[k.Kind] = true
+	}
+	return text
 }
 
 func formatNumber(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
@@ -95,62 +140,88 @@ func formatNumber(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64)
 // appendHead writes the head and the line of column names.
 func appendHead(dst []byte, m Meta) []byte {
 	dst = fmt.Appendf(dst, "# %s %d\n", formatName, formatVersion)
-	for _, pair := range m.pairs() {
+	for _, pair := range m.pairs(formatVersion) {
 		dst = append(dst, strings.TrimRight("# "+pair[0]+": "+pair[1], " ")...)
 		dst = append(dst, '\n')
 	}
-	dst = append(dst, strings.Join(Columns(m.Mesh), ",")...)
+	for k, name := range Columns(m.Space) {
+		if k > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, csvfile.Field(name)...)
+	}
 	return append(dst, '\n')
 }
 
-// parseHead reads the leading # lines of a file and the column names after
-// them. It returns the number of lines that it read.
-func parseHead(text string) (meta Meta, header []string, lines int, err error) {
-	values := map[string]string{}
-	for {
-		line, rest, _ := strings.Cut(text, "\n")
-		line = strings.TrimSuffix(line, "\r")
-		lines++
-		comment, isHead := strings.CutPrefix(line, "#")
-		if lines == 1 {
-			if err := checkVersion(line); err != nil {
-				return meta, nil, lines, err
-			}
-		} else if !isHead {
-			if line == "" {
-				return meta, nil, lines, fmt.Errorf("line %d: the names of the columns are missing", lines)
-			}
-			header = strings.Split(line, ",")
-			break
-		} else if key, value, ok := strings.Cut(comment, ":"); ok {
-			key = strings.TrimSpace(key)
-			if _, twice := values[key]; twice {
-				return meta, nil, lines, fmt.Errorf("line %d: head entry %q is there twice", lines, key)
-			}
-			values[key] = strings.TrimSpace(value)
-		}
-		text = rest
-	}
-	meta, err = metaOf(values)
-	return meta, header, lines, err
+// fileHead is the head of a file: what its leading lines say, and the names of
+// its columns.
+type fileHead struct {
+	version int
+	meta    Meta
+	header  []string
+	line    int // of the header
 }
 
-func checkVersion(line string) error {
-	version, ok := strings.CutPrefix(line, "# "+formatName+" ")
-	if !ok {
-		return fmt.Errorf("line 1 is %.40q; a trace begins with \"# %s %d\" (the published trace is read by ImportKTH)", line, formatName, formatVersion)
+// readHead reads the leading # lines of a file and the column names after them.
+func readHead(in *csvfile.Reader) (h fileHead, err error) {
+	values := map[string]string{}
+	for first := true; ; first = false {
+		line, ok, err := in.Comment()
+		if err != nil {
+			return h, err
+		}
+		if first {
+			if h.version, err = checkVersion(in, line, ok); err != nil {
+				return h, err
+			}
+		}
+		if !ok {
+			break
+		}
+		key, value, found := strings.Cut(line, ":")
+		if key = strings.TrimSpace(key); first || !found {
+			continue
+		}
+		if _, twice := values[key]; twice {
+			return h, fmt.Errorf("line %d: head entry %s is there twice", in.Line(), csvfile.Quote(key))
+		}
+		values[key] = strings.TrimSpace(value)
+	}
+	header, err := in.Read()
+	if err != nil {
+		return h, noEOF(err, fmt.Errorf("line %d: the names of the columns are missing", in.Next()))
+	}
+	h.header, h.line = slices.Clone(header), in.Line()
+	h.meta, err = metaOf(values, h.version)
+	return h, err
+}
+
+// checkVersion reads the first line of a file.
+func checkVersion(in *csvfile.Reader, comment string, ok bool) (int, error) {
+	version, ok2 := strings.CutPrefix(comment, " "+formatName+" ")
+	if !ok || !ok2 {
+		line := "#" + comment
+		if !ok {
+			cells, err := in.Read()
+			if err != nil && len(cells) == 0 {
+				return 0, noEOF(err, fmt.Errorf("the file is empty; line 1 of a trace is \"# %s %d\"", formatName, formatVersion))
+			}
+			line = strings.Join(cells, ",")
+		}
+		return 0, fmt.Errorf("line %d is %s; a trace begins with \"# %s %d\" (the published trace is read by ImportKTH)",
+			in.Line(), csvfile.Quote(line), formatName, formatVersion)
 	}
 	v, err := strconv.Atoi(version)
 	if err != nil || v < 1 {
-		return fmt.Errorf("line 1: version %q; accepted: %d", version, formatVersion)
+		return 0, fmt.Errorf("line 1: version %s; accepted: 1 to %d", csvfile.Quote(version), formatVersion)
 	}
 	if v > formatVersion {
-		return fmt.Errorf("line 1: version %d is newer than this program, which reads version %d", v, formatVersion)
+		return 0, fmt.Errorf("line 1: version %d is newer than this program, which reads versions 1 to %d", v, formatVersion)
 	}
-	return nil
+	return v, nil
 }
 
-func metaOf(values map[string]string) (Meta, error) {
+func metaOf(values map[string]string, version int) (Meta, error) {
 	var m Meta
 	var err error
 	take := func(key, accepted string, parse func(string) error) {
@@ -161,8 +232,8 @@ func metaOf(values map[string]string) (Meta, error) {
 		}
 		if !ok {
 			err = fmt.Errorf("the head has no entry %q", key)
-		} else if parse(value) != nil {
-			err = fmt.Errorf("head entry %q is %q; accepted: %s", key, value, accepted)
+		} else if e := parse(value); e != nil {
+			err = fmt.Errorf("head entry %q is %s; accepted: %s", key, csvfile.Quote(value), accepted)
 		}
 	}
 	text := func(dst *string) func(string) error {
@@ -180,8 +251,23 @@ func metaOf(values map[string]string) (Meta, error) {
 			return e
 		}
 	}
-	take(keyServices, "names separated by commas", names(&m.Mesh.Services))
-	take(keyNodes, "names separated by commas", names(&m.Mesh.Nodes))
+	if version == 1 {
+		var services, nodes []string
+		take(keyServices, "names separated by commas", names(&services))
+		take(keyNodes, "names separated by commas", names(&nodes))
+		if err == nil {
+			m.Space, err = mesh.NewSpace(mesh.Single(services, nodes), mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Block})
+		}
+	} else {
+		take(keyScenario, "", text(&m.Scenario))
+		take(keySpace, "a mesh and its knobs as JSON", func(s string) error {
+			m.Space = new(mesh.Space)
+			if e := json.Unmarshal([]byte(s), m.Space); e != nil {
+				err = fmt.Errorf("head entry %q: %s", keySpace, csvfile.Cut(strings.ReplaceAll(e.Error(), "\n", "; "), 300))
+			}
+			return nil
+		})
+	}
 	take(keyStep, "a finite number > 0", positive(&m.StepSeconds))
 	take(keyScale, "a finite number > 0", positive(&m.TimeScale))
 	take(keyTestbed, "", text(&m.Testbed))
@@ -197,82 +283,39 @@ func metaOf(values map[string]string) (Meta, error) {
 	if len(values) > 0 {
 		m.Extra = values
 	}
-	if err == nil {
-		err = m.Validate()
+	if err != nil {
+		return m, err
 	}
-	return m, err
+	return m, m.Validate()
 }
 
-// timeLayout keeps milliseconds; times are written in UTC.
-const timeLayout = "2006-01-02T15:04:05.000Z07:00"
-
-// resolution is that of times in a file, in seconds: far below what can be
-// measured over a network, and half the digits of a float64.
-const resolution = 1e-7
-
-// appendRow writes row r of t as one line.
-func appendRow(dst []byte, t *Table, r int, list []column) []byte {
-	dst = strconv.AppendInt(dst, int64(t.step[r]), 10)
-	dst = append(dst, ',')
-	if !t.start[r].IsZero() {
-		dst = t.start[r].UTC().AppendFormat(dst, timeLayout)
+// other reports in what another trace, whose head is to be m, differs from the
+// file, "" when in nothing. Version 1 does not say which scenario a trace is of,
+// nor the knobs' points.
+func (h fileHead) other(m Meta) string {
+	m = m.defaults()
+	have := map[string]string{}
+	for _, p := range h.meta.defaults().pairs(h.version) {
+		have[p[0]] = p[1]
 	}
-	for _, c := range list {
-		dst = append(dst, ',')
-		v := *c.cell(t, r)
-		if math.IsNaN(v) {
-			continue
-		}
-		if c.kind == seconds {
-			v = math.Round(v/resolution) / (1 / resolution)
-			dst = strconv.AppendFloat(dst, v, 'f', -1, 64)
-		} else {
-			dst = strconv.AppendFloat(dst, v, 'g', -1, 64)
-		}
+	if !h.meta.Space.Same(m.Space) {
+		return fmt.Sprintf("it is of %s, not %s", h.meta.what(), m.what())
 	}
-	dst = append(dst, ',')
-	dst = append(dst, quote(t.mark[r])...)
-	return append(dst, '\n')
-}
-
-// quote makes a mark one CSV field on one line.
-func quote(s string) string {
-	if s == "" {
-		return ""
-	}
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
-	if strings.ContainsAny(s, `,"`) {
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-	}
-	return s
-}
-
-func parseTime(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	return time.Parse(time.RFC3339Nano, s)
-}
-
-// sameTrace reports in what the heads of two traces differ, "" when in nothing.
-func sameTrace(have, want Meta) string {
-	a, b := have.defaults().pairs(), want.defaults().pairs()
-	ma := map[string]string{}
-	for _, p := range a {
-		ma[p[0]] = p[1]
-	}
-	for _, p := range b {
-		v, ok := ma[p[0]]
+	for _, p := range m.pairs(h.version) {
+		v, ok := have[p[0]]
 		if !ok {
-			return fmt.Sprintf("it has no %q, to be %q", p[0], p[1])
+			return fmt.Sprintf("it has no %s, to be %s", csvfile.Quote(p[0]), csvfile.Quote(p[1]))
+		}
+		if v != p[1] && p[0] == keySpace {
+			return "its knobs have other points, or move in another way"
 		}
 		if v != p[1] {
-			return fmt.Sprintf("its %s is %q, not %q", p[0], v, p[1])
+			return fmt.Sprintf("its %s is %s, not %s", p[0], csvfile.Quote(v), csvfile.Quote(p[1]))
 		}
-		delete(ma, p[0])
+		delete(have, p[0])
 	}
-	for _, key := range slices.Sorted(maps.Keys(ma)) {
-		return fmt.Sprintf("its %s is %q, which is not expected", key, ma[key])
+	for _, key := range slices.Sorted(maps.Keys(have)) {
+		return fmt.Sprintf("its %s is %s, which is not expected", csvfile.Short(key), csvfile.Quote(have[key]))
 	}
 	return ""
 }

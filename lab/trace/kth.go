@@ -1,16 +1,19 @@
 package trace
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -56,64 +59,94 @@ type KTHOptions struct {
 // generated (4.8, 5, 5.2, ...); what was configured is not in it, so Load and
 // Generated are the same. Rows are numbered from 0 in the file's order.
 //
-// A file with another hash is refused, the error naming both hashes.
+// The space is that of the paper's scenario: mesh.New(2, 2), routed and blocked
+// at six levels. A file with another hash is refused, the error naming both
+// hashes.
 func ImportKTH(path string, o KTHOptions) (*Table, error) {
-	data, err := os.ReadFile(path)
+	f, size, err := regular.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	sum := sha256.Sum256(data)
-	found, expected := hex.EncodeToString(sum[:]), strings.ToLower(o.SHA256)
+	defer f.Close()
+	sum := sha256.New()
+	t, wrong := decodeKTH(io.TeeReader(f, sum), size, o.Reading)
+	if _, err := io.Copy(sum, f); err != nil { // what an error left
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	found, expected := hex.EncodeToString(sum.Sum(nil)), strings.ToLower(o.SHA256)
 	if expected == "" {
 		expected = KTHSHA256
 	}
 	if found != expected {
-		return nil, fmt.Errorf("trace: %s is not the published trace: its SHA-256 is %s, expected %s", path, found, expected)
+		return nil, fmt.Errorf("trace: %s is not the published trace: its SHA-256 is %s, expected %s", path, found, csvfile.Cut(expected, 64))
 	}
-	line, _, _ := bytes.Cut(data, []byte("\n"))
-	header := strings.Split(strings.TrimSuffix(string(line), "\r"), ",")
-	if err := checkHeader(header, kthColumns); err != nil {
-		return nil, fmt.Errorf("trace: %s: line 1: %w", path, err)
+	if wrong != nil {
+		return nil, in(path, wrong)
 	}
-	f, err := readCells(path, data, header, 1, 1)
-	if err != nil {
-		return nil, err
-	}
-	return f.kth(o.Reading, found)
+	t.meta.Extra["sha256"] = found
+	return t, nil
 }
 
-func (f *cells) kth(reading KTHReading, sha string) (*Table, error) {
+func decodeKTH(r io.Reader, size int64, reading KTHReading) (*Table, error) {
+	in := csvfile.NewReader(r)
+	header, err := in.Read()
+	if err != nil {
+		return nil, noEOF(err, fmt.Errorf("line 1: the names of the columns are missing"))
+	}
+	header = slices.Clone(header)
+	if err := csvfile.Check(header, kthColumns); err != nil {
+		return nil, fmt.Errorf("line %d: %w", in.Line(), err)
+	}
 	t := New(Meta{
+		Space:       mesh.Grid(mesh.New(2, 2), 6),
+		Scenario:    "paper",
 		StepSeconds: kthSeconds,
 		Testbed:     "published",
 		Load:        "random",
 		Actions:     "grid",
-		Extra:       map[string]string{"reading": reading.String(), "sha256": sha},
+		Extra:       map[string]string{"reading": reading.String()},
 	})
-	for r := range f.rows {
-		row := Row{
-			Step:        r,
-			Load:        make(mesh.Load, 2),
-			Action:      mesh.Action{Route: make([]float64, 4), Block: make([]float64, 2)},
-			Measurement: mesh.NewMeasurement(t.meta.Mesh),
+	begin := in.Offset()
+	rows := &rows{in: in, header: header}
+	for {
+		more, err := rows.next()
+		if err != nil {
+			return nil, err
 		}
-		if err := f.kthRow(r, reading, &row); err != nil {
+		if !more {
+			break
+		}
+		if rows.n == sampleRows {
+			t.reserve(int(float64(size) / float64(in.Offset()-begin) * sampleRows))
+		}
+		row := Row{
+			Step:        rows.n - 1,
+			Load:        make(mesh.Load, 2),
+			Action:      make(mesh.Action, 6),
+			Measurement: mesh.NewMeasurement(t.meta.Space.Layout()),
+		}
+		if err := rows.kth(reading, &row); err != nil {
 			return nil, err
 		}
 		t.push(row)
 	}
+	if t.Len() == 0 {
+		return nil, fmt.Errorf("0 rows; at least 1 is needed")
+	}
 	return t, nil
 }
 
-func (f *cells) kthRow(r int, reading KTHReading, row *Row) error {
+// kth turns the last row of the published trace into one of a table.
+func (r *rows) kth(reading KTHReading, row *Row) error {
 	var err error
 	get := func(column string, k kind) float64 {
 		if err != nil {
 			return math.NaN()
 		}
-		v, ok := parse(f.column[column][r], k)
+		c := slices.Index(r.header, column)
+		v, ok := number(r.cells[c], k)
 		if !ok {
-			err = f.errorf(r, column, k.accepted())
+			err = r.errorf(c, k.accepted())
 		}
 		return v
 	}
@@ -124,16 +157,19 @@ func (f *cells) kthRow(r int, reading KTHReading, row *Row) error {
 			label = []string{"p21", "p11"}[i]
 		}
 		percent := get(label, percentage)
-		row.Action.Route[2*i] = percent / 100
-		row.Action.Route[2*i+1] = (100 - percent) / 100
-		row.Action.Block[i] = get("b"+s, fraction)
+		row.Action[2*i] = percent / 100
+		row.Action[2*i+1] = (100 - percent) / 100
+		row.Action[4+i] = get("b"+s, fraction)
 		row.Load[i] = get("l"+s, rate)
 		x.Generated[i] = row.Load[i]
 		x.Carried[i] = get("cl"+s, rate)
 		x.Blocked[i] = get("drop"+s, rate) * kthSeconds
+		if err == nil && math.IsInf(x.Blocked[i], 1) {
+			err = r.errorf(slices.Index(r.header, "drop"+s), rate.accepted())
+		}
 		x.Service[i].Count = math.NaN()
 		for j, n := range []string{"1", "2"} {
-			d := &x.Node[2*i+j]
+			d := &x.Endpoint[2*i+j]
 			d.Mean = get("d"+s+n, seconds)
 			d.Count = math.NaN()
 			if reading == Corrected && d.Mean == 0 {
@@ -177,14 +213,4 @@ func FindKTH() (string, error) {
 		return "", fmt.Errorf("trace: %w: KTH_TRACE is not set, and there is no %s", ErrNoKTH, path)
 	}
 	return path, nil
-}
-
-// SHA256 returns the hash of a file in hexadecimal, as sha256sum prints it.
-func SHA256(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("trace: %w", err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
 }

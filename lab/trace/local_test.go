@@ -59,7 +59,7 @@ func TestLocalCarriedLoad(t *testing.T) {
 		counts := map[float64][]float64{}                   // generated in a step, by load
 		for r := range table.Len() {
 			row := table.Row(r)
-			c := cell{row.Load[i], row.Action.Block[i]}
+			c := cell{row.Load[i], table.Space().BlockOf(row.Action, i)}
 			got[c] += row.Measurement.Carried[i] * table.Meta().StepSeconds
 			want[c] += c.load * (1 - c.block) * table.Meta().StepSeconds
 			counts[c.load] = append(counts[c.load], row.Measurement.Generated[i]*table.Meta().StepSeconds)

@@ -7,28 +7,27 @@ import (
 )
 
 // Features returns the inputs of the system model (paper, Eq. 5), one row per
-// step, columns in the order of mesh.FeatureNames. It returns nil for an empty
-// trace.
+// step, columns in the order of mesh.Space.FeatureNames. It returns nil for an
+// empty trace.
 func (t *Table) Features() *mat.Dense {
 	if t.Len() == 0 {
 		return nil
 	}
-	width := len(t.meta.Mesh.FeatureNames())
+	width := len(t.meta.Space.FeatureNames())
 	data := make([]float64, 0, t.Len()*width)
 	for r := range t.Len() {
-		row := t.Row(r)
-		data = t.meta.Mesh.Features(data, row.Load, row.Action)
+		data = t.meta.Space.Features(data, t.loadOf(r), t.actionOf(r))
 	}
 	return mat.NewDense(t.Len(), width, data)
 }
 
 // Targets returns the named columns (see Columns), one row per step, NaN where
-// a value is missing; without names the mean delays d_ij of all services on
-// all nodes, row by row. It returns nil for an empty trace; the error for an
+// a value is missing; without names the mean delays of all endpoints, in the
+// order of DelayNames. It returns nil for an empty trace; the error for an
 // unknown name lists the columns.
 func (t *Table) Targets(names ...string) (*mat.Dense, error) {
 	if len(names) == 0 {
-		names = t.NodeDelayNames()
+		names = t.DelayNames()
 	}
 	list := make([]column, len(names))
 	for k, name := range names {
@@ -50,17 +49,9 @@ func (t *Table) Targets(names ...string) (*mat.Dense, error) {
 	return y, nil
 }
 
-// NodeDelayNames lists the columns of the mean delays d_ij row by row: d11,
-// d12, d21, d22 for the paper's mesh.
-func (t *Table) NodeDelayNames() []string {
-	var names []string
-	for i := range t.m {
-		for j := range t.n {
-			names = append(names, t.meta.Mesh.NodeDelayName(i, j))
-		}
-	}
-	return names
-}
+// DelayNames lists the columns of the endpoints' mean delays: d11, d12, d21, d22
+// for the paper's mesh.
+func (t *Table) DelayNames() []string { return t.meta.Space.Layout().DelayNames() }
 
 // ColumnSummary describes one numeric column.
 type ColumnSummary struct {
@@ -72,12 +63,12 @@ type ColumnSummary struct {
 // Summary describes every numeric column, in the file's order.
 func (t *Table) Summary() []ColumnSummary {
 	var list []ColumnSummary
-	for _, c := range columns(t.meta.Mesh) {
+	for _, c := range t.columns {
 		s := ColumnSummary{Name: c.name, Min: math.Inf(1), Max: math.Inf(-1)}
 		sum := 0.0
 		for r := range t.Len() {
 			v := *c.cell(t, r)
-			if math.IsNaN(v) {
+			if missing(v) {
 				s.Missing++
 				continue
 			}

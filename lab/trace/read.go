@@ -1,207 +1,218 @@
 package trace
 
 import (
-	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"math"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
+	"time"
 
-	"github.com/go-gota/gota/dataframe"
-	"github.com/go-gota/gota/series"
-
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // ReadOptions says what Read requires of a trace.
 type ReadOptions struct {
-	MinRows int        // default 1
-	Mesh    *mesh.Mesh // the mesh that it must be of; default any
+	MinRows int         // default 1
+	Space   *mesh.Space // whose mesh and knobs it must be of, whatever their points; default any
 }
 
 // Read reads a trace file. It is strict: the first thing that is wrong is
-// reported with file, row, column, value and what is accepted, and no table is
-// returned. Rows count from 1; step numbers must not fall. Columns may stand in
-// any order; there must be none missing and none more.
+// reported with file, row, line, column, value and what is accepted, and no
+// table is returned. Rows count from 1; step numbers must not fall. Columns may
+// stand in any order; there must be none missing and none more. A pipe or device
+// is refused.
 func Read(path string, o ReadOptions) (*Table, error) {
-	data, err := os.ReadFile(path)
+	f, size, err := regular.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	return decode(path, data, o)
-}
-
-func decode(path string, data []byte, o ReadOptions) (*Table, error) {
-	meta, header, headLines, err := parseHead(string(head(data)))
+	defer f.Close()
+	t, err := decode(f, size, o)
 	if err != nil {
-		return nil, fmt.Errorf("trace: %s: %w", path, err)
-	}
-	if o.Mesh != nil && o.Mesh.String() != meta.Mesh.String() {
-		return nil, fmt.Errorf("trace: %s is of mesh %s; needed: %s", path, meta.Mesh, o.Mesh)
-	}
-	if err := checkHeader(header, Columns(meta.Mesh)); err != nil {
-		return nil, fmt.Errorf("trace: %s: line %d: %w", path, headLines, err)
-	}
-	f, err := readCells(path, data, header, headLines, max(o.MinRows, 1))
-	if err != nil {
-		return nil, err
-	}
-	return f.table(meta)
-}
-
-// head is the leading # lines and the line after them.
-func head(data []byte) []byte {
-	end := 0
-	for end < len(data) {
-		comment := data[end] == '#'
-		if k := bytes.IndexByte(data[end:], '\n'); k < 0 {
-			end = len(data)
-		} else {
-			end += k + 1
-		}
-		if !comment {
-			break
-		}
-	}
-	return data[:end]
-}
-
-// checkHeader reports a column that is missing, unknown or there twice.
-func checkHeader(have, want []string) error {
-	for k, name := range have {
-		if slices.Contains(have[:k], name) {
-			return fmt.Errorf("column %q is there twice", name)
-		}
-	}
-	var missing []string
-	for _, name := range want {
-		if !slices.Contains(have, name) {
-			missing = append(missing, name)
-		}
-	}
-	for _, name := range have {
-		if !slices.Contains(want, name) {
-			// A misspelt column is best explained by the one that it stands for.
-			hint := suggest(name, missing)
-			return fmt.Errorf("unknown column %q%s; accepted: %s", name, hint, strings.Join(want, ", "))
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("column %q is missing; needed: %s", missing[0], strings.Join(want, ", "))
-	}
-	return nil
-}
-
-// cells is the body of a CSV file as text, column by column.
-type cells struct {
-	path      string
-	rows      int
-	headLines int // lines before row 1
-	column    map[string][]string
-}
-
-// readCells reads the body of a CSV file by gota, as text: gota's own
-// detection of types would turn a misspelt number into a column of strings and
-// "NA" into a missing value, without a word.
-func readCells(path string, data []byte, header []string, headLines, minRows int) (*cells, error) {
-	f := &cells{path: path, headLines: headLines, column: map[string][]string{}}
-	df := dataframe.ReadCSV(bytes.NewReader(data),
-		dataframe.WithComments('#'),
-		dataframe.DetectTypes(false),
-		dataframe.DefaultType(series.String),
-		dataframe.NaNValues(nil))
-	if df.Err != nil && !emptyBody(data) {
-		return nil, fmt.Errorf("trace: %s: %w; accepted: %d cells a row", path, df.Err, len(header))
-	}
-	if df.Err == nil {
-		f.rows = df.Nrow()
-	}
-	if f.rows < minRows {
-		return nil, fmt.Errorf("trace: %s has %d rows; at least %d are needed", path, f.rows, minRows)
-	}
-	for _, name := range header {
-		if f.rows > 0 {
-			f.column[name] = df.Col(name).Records()
-		}
-	}
-	return f, nil
-}
-
-// emptyBody reports whether no row follows the column names, which gota takes
-// for an error.
-func emptyBody(data []byte) bool {
-	return len(bytes.TrimSpace(data[len(head(data)):])) == 0
-}
-
-// errorf is an error about one cell.
-func (f *cells) errorf(r int, column, accepted string) error {
-	return fmt.Errorf("trace: %s: row %d (line %d): column %s is %q; accepted: %s",
-		f.path, r+1, f.headLines+r+1, column, f.column[column][r], accepted)
-}
-
-// parse reads a cell that is not empty. Spellings of NaN and infinity are not
-// numbers.
-func parse(s string, k kind) (float64, bool) {
-	v, err := strconv.ParseFloat(s, 64)
-	return v, err == nil && k.holds(v)
-}
-
-// table turns the text into typed columns.
-func (f *cells) table(meta Meta) (*Table, error) {
-	t := New(meta)
-	t.grow(f.rows)
-	// Row by row, so that the first error is the first in the file.
-	list := columns(meta.Mesh)
-	text := make([][]string, len(list))
-	for k, c := range list {
-		text[k] = f.column[c.name]
-	}
-	for r := range f.rows {
-		step, err := strconv.Atoi(f.column["step"][r])
-		if err != nil || step < 0 {
-			return nil, f.errorf(r, "step", "a whole number >= 0")
-		}
-		if r > 0 && step < t.step[r-1] {
-			return nil, f.errorf(r, "step", fmt.Sprintf("a whole number >= %d, the step before", t.step[r-1]))
-		}
-		t.step[r] = step
-		if t.start[r], err = parseTime(f.column["start"][r]); err != nil {
-			return nil, f.errorf(r, "start", "a time such as 2026-01-31T12:00:00.000Z, or empty where it is missing")
-		}
-		t.mark[r] = f.column["mark"][r]
-		for k, c := range list {
-			cell := c.cell(t, r)
-			if text[k][r] == "" && !c.required {
-				*cell = math.NaN()
-				continue
-			}
-			v, ok := parse(text[k][r], c.kind)
-			if !ok {
-				return nil, f.errorf(r, c.name, c.accepted())
-			}
-			*cell = v
-		}
-		if err := t.Row(r).Action.Validate(meta.Mesh); err != nil {
-			return nil, fmt.Errorf("trace: %s: row %d (line %d): %w", f.path, r+1, f.headLines+r+1, err)
-		}
+		return nil, in(path, err)
 	}
 	return t, nil
 }
 
-// grow makes room for n more rows of zeros.
-func (t *Table) grow(n int) {
-	t.step = append(t.step, make([]int, n)...)
-	t.start = slices.Grow(t.start, n)[:len(t.step)]
-	t.mark = slices.Grow(t.mark, n)[:len(t.step)]
-	m, mn := n*t.m, n*t.m*t.n
-	for _, slab := range []struct {
-		column *[]float64
-		n      int
-	}{{&t.load, m}, {&t.route, mn}, {&t.block, m}, {&t.generated, m}, {&t.carried, m}, {&t.blocked, m}, {&t.failed, m}} {
-		*slab.column = append(*slab.column, make([]float64, slab.n)...)
+// fileError is an error about a file.
+type fileError struct {
+	path string
+	err  error
+}
+
+func in(path string, err error) error { return &fileError{path, err} }
+
+func (e *fileError) Error() string {
+	return "trace: " + e.path + ": " + strings.TrimPrefix(e.err.Error(), "trace: ")
+}
+
+func (e *fileError) Unwrap() error { return e.err }
+
+// noEOF is err, or what the end of the file means here.
+func noEOF(err, end error) error {
+	if err == io.EOF {
+		return end
 	}
-	t.service = append(t.service, make([]mesh.Delay, m)...)
-	t.node = append(t.node, make([]mesh.Delay, mn)...)
+	return err
+}
+
+// decode reads a trace of about size bytes, 0 when that is not known.
+func decode(r io.Reader, size int64, o ReadOptions) (*Table, error) {
+	in := csvfile.NewReader(r)
+	h, err := readHead(in)
+	if err != nil {
+		return nil, err
+	}
+	if o.Space != nil && !o.Space.Same(h.meta.Space) {
+		return nil, fmt.Errorf("it is of %s; needed: %s", h.meta.what(), spaceText(o.Space))
+	}
+	if err := csvfile.Check(h.header, Columns(h.meta.Space)); err != nil {
+		return nil, fmt.Errorf("line %d: %w", h.line, err)
+	}
+	t := New(h.meta)
+	if err := t.readRows(in, h.header, size); err != nil {
+		return nil, err
+	}
+	if least := max(o.MinRows, 1); t.Len() < least {
+		return nil, fmt.Errorf("%d rows; at least %d are needed", t.Len(), least)
+	}
+	return t, nil
+}
+
+// rows reads the rows after a header.
+type rows struct {
+	in     *csvfile.Reader
+	header []string
+	n      int      // rows read
+	cells  []string // of the last
+}
+
+// next reads a row. It is false after the last.
+func (r *rows) next() (bool, error) {
+	cells, err := r.in.Read()
+	if err == io.EOF {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("row %d: %w", r.n+1, err)
+	}
+	r.cells, r.n = cells, r.n+1
+	return true, nil
+}
+
+// at says which row the reader is at, in an error.
+func (r *rows) at(line int) string { return fmt.Sprintf("row %d (line %d)", r.n, line) }
+
+// errorf is an error about cell k of the row.
+func (r *rows) errorf(k int, accepted string) error {
+	return fmt.Errorf("%s: column %s is %s; accepted: %s", r.at(r.in.CellLine(k)), csvfile.Short(r.header[k]), csvfile.Quote(r.cells[k]), accepted)
+}
+
+// number reads cell k, which is not empty. Spellings of NaN and infinity are not
+// numbers.
+func number(s string, k kind) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil && k.holds(v)
+}
+
+// sampleRows is how many rows tell how long rows are.
+const sampleRows = 100
+
+// readRows appends the rows of a file of about size bytes.
+func (t *Table) readRows(in *csvfile.Reader, header []string, size int64) error {
+	place := map[string]int{}
+	for k, name := range header {
+		place[name] = k
+	}
+	step, start, mark := place["step"], place["start"], place["mark"]
+	cell := make([]int, len(t.columns))
+	for k, c := range t.columns {
+		cell[k] = place[c.name]
+	}
+	begin := in.Offset()
+	for r := (&rows{in: in, header: header}); ; {
+		more, err := r.next()
+		if err != nil || !more {
+			return err
+		}
+		// Room for all that is left, so that columns are not copied as they grow.
+		if r.n == sampleRows && size > in.Offset() {
+			t.reserve(int(float64(size-in.Offset())/float64(in.Offset()-begin)*sampleRows*1.01) + sampleRows)
+		}
+		at := t.Len()
+		t.grow()
+		if t.step[at], err = strconv.Atoi(r.cells[step]); err != nil || t.step[at] < 0 {
+			return r.errorf(step, "a whole number >= 0")
+		}
+		if at > 0 && t.step[at] < t.step[at-1] {
+			return r.errorf(step, fmt.Sprintf("a whole number >= %d, the step before", t.step[at-1]))
+		}
+		if t.start[at], err = parseTime(r.cells[start]); err != nil {
+			return r.errorf(start, "a time such as 2026-01-31T12:00:00.000Z, or empty where it is missing")
+		}
+		t.mark[at] = oneLine(strings.Clone(r.cells[mark]))
+		for k := range t.columns {
+			c := &t.columns[k]
+			s := r.cells[cell[k]]
+			if s == "" && !c.required {
+				*c.cell(t, at) = math.NaN()
+				continue
+			}
+			v, ok := number(s, c.kind)
+			if !ok {
+				return r.errorf(cell[k], c.accepted())
+			}
+			*c.cell(t, at) = v
+		}
+		if err := t.meta.Space.Validate(t.actionOf(at)); err != nil {
+			return fmt.Errorf("%s: %w", r.at(in.Line()), err)
+		}
+	}
+}
+
+// grow adds a row of zeros.
+func (t *Table) grow() {
+	t.step, t.start, t.mark = append(t.step, 0), append(t.start, time.Time{}), append(t.mark, "")
+	for _, slab := range t.slabs() {
+		for range slab.width {
+			*slab.column = append(*slab.column, 0)
+		}
+	}
+	for range t.m {
+		t.service = append(t.service, mesh.Delay{})
+	}
+	for range t.e {
+		t.endpoint = append(t.endpoint, mesh.Delay{})
+	}
+}
+
+func parseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if y := at.UTC().Year(); err == nil && (y < 0 || y > 9999) {
+		err = errors.New("year")
+	}
+	return at, err
+}
+
+// SHA256 returns the hash of a file in hexadecimal, as sha256sum prints it.
+func SHA256(path string) (string, error) {
+	f, _, err := regular.Read(path)
+	if err != nil {
+		return "", fmt.Errorf("trace: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("trace: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -1,10 +1,10 @@
 package trace
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 )
 
 // Split says how a trace is divided into rows to learn from and rows to test
@@ -36,7 +36,7 @@ func (t *Table) SplitRows(o Split) (train, test []int) {
 		group[r] = r
 	}
 	if o.ByAction {
-		group, groups = t.actions()
+		group, groups = t.actions(group)
 	}
 	learn := make([]bool, groups)
 	random := rand.New(rand.NewPCG(o.Seed, 0x5b1f7))
@@ -53,24 +53,29 @@ func (t *Table) SplitRows(o Split) (train, test []int) {
 	return train, test
 }
 
-// actions numbers the distinct actions of the trace in the order in which they
+// actions numbers the distinct actions of some rows in the order in which they
 // first come: the number of each row's action, and how many there are.
-func (t *Table) actions() (number []int, distinct int) {
+func (t *Table) actions(rows []int) (number []int, distinct int) {
 	seen := map[string]int{}
-	number = make([]int, t.Len())
+	number = make([]int, len(rows))
 	var key []byte
-	for r := range number {
+	for at, r := range rows {
 		key = key[:0]
-		for _, v := range slices.Concat(part(t.route, r, t.m*t.n), part(t.block, r, t.m)) {
-			// A millionth is the tolerance of an action's weights.
-			key = fmt.Appendf(key, "%d ", int(math.Round(v*1e6)))
+		for _, v := range t.actionOf(r) {
+			key = binary.LittleEndian.AppendUint64(key, math.Float64bits(rounded(v)))
 		}
 		k, ok := seen[string(key)]
 		if !ok {
 			k = len(seen)
 			seen[string(key)] = k
 		}
-		number[r] = k
+		number[at] = k
 	}
 	return number, len(seen)
+}
+
+// rounded makes values equal that differ by less than a millionth, the tolerance
+// of an action's weights.
+func rounded(v float64) float64 {
+	return math.Round(v*1e6) + 0 // which makes 0 of -0
 }

@@ -1,17 +1,10 @@
-// Package trace holds what a testbed measured, one row per control step: the
-// table in memory, its CSV file (read strictly, written atomically, appended
-// to row by row), the import of the trace published with the paper, splits
-// into training and test rows, matrices for learning, and an audit that tells
-// whether a trace can be trusted.
-//
-// Missing is missing: NaN in memory, an empty cell in a file, never 0.
 package trace
 
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -19,8 +12,9 @@ import (
 
 // Meta says where a trace comes from. It is the head of a trace file.
 type Meta struct {
-	Mesh        mesh.Mesh
-	StepSeconds float64           // measured length of a step in unscaled seconds; default 5 (paper, Section III)
+	Space       *mesh.Space       // the mesh and its knobs; there is no default
+	Scenario    string            // name of the scenario; "" for unknown
+	StepSeconds float64           // measured length of a step in unscaled seconds; default 5, that of control.Timing
 	TimeScale   float64           // by which the testbed divided its times; the rows are unscaled; default 1
 	Testbed     string            // "local", "virtual", "istio", "published"; "" for unknown
 	Load        string            // load pattern, for instance "random"
@@ -37,12 +31,6 @@ func (m Meta) defaults() Meta {
 	}
 	if m.TimeScale == 0 {
 		m.TimeScale = 1
-	}
-	if len(m.Mesh.Services) == 0 {
-		m.Mesh.Services = slices.Clone(m.Mesh.ServiceNames())
-	}
-	if len(m.Mesh.Nodes) == 0 {
-		m.Mesh.Nodes = slices.Clone(m.Mesh.NodeNames())
 	}
 	m.Extra = maps.Clone(m.Extra)
 	return m
@@ -61,32 +49,46 @@ type Row struct {
 // of them.
 type Table struct {
 	meta      Meta
-	m, n      int
+	m         int      // services
+	e         int      // endpoints
+	w         int      // values of an action
+	columns   []column // shared by all tables of one space
 	step      []int
 	start     []time.Time
 	mark      []string
 	load      []float64 // rows x m, and so on
-	route     []float64 // rows x m*n
-	block     []float64
 	generated []float64
 	carried   []float64
 	blocked   []float64
 	failed    []float64
+	action    []float64 // rows x w
 	service   []mesh.Delay
-	node      []mesh.Delay // rows x m*n
+	endpoint  []mesh.Delay // rows x e
 }
 
-// New returns an empty table.
+// New returns an empty table. It panics when meta has no space.
 func New(meta Meta) *Table {
+	if meta.Space == nil {
+		panic("trace: New without a space; a trace is of a mesh and its knobs")
+	}
 	meta = meta.defaults()
-	return &Table{meta: meta, m: meta.Mesh.M(), n: meta.Mesh.N()}
+	s := meta.Space
+	return &Table{meta: meta, m: s.Mesh().M(), e: len(s.Layout().Endpoints), w: s.Width(), columns: columns(s)}
+}
+
+// like is an empty table of t's kind.
+func (t *Table) like() *Table {
+	return &Table{meta: t.meta, m: t.m, e: t.e, w: t.w, columns: t.columns}
 }
 
 // Meta tells where the trace comes from.
 func (t *Table) Meta() Meta { return t.meta }
 
+// Space is the mesh that was measured, and the knobs that its actions set.
+func (t *Table) Space() *mesh.Space { return t.meta.Space }
+
 // Mesh is the mesh that was measured.
-func (t *Table) Mesh() mesh.Mesh { return t.meta.Mesh }
+func (t *Table) Mesh() mesh.Mesh { return t.meta.Space.Mesh() }
 
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.step) }
@@ -102,26 +104,25 @@ func (t *Table) Next() int {
 // Row returns row r, a view that must not be changed. It panics when r is out
 // of range.
 func (t *Table) Row(r int) Row {
-	m, mn := t.m, t.m*t.n
 	return Row{
-		Step:  t.step[r],
-		Start: t.start[r],
-		Load:  mesh.Load(part(t.load, r, m)),
-		Action: mesh.Action{
-			Route: part(t.route, r, mn),
-			Block: part(t.block, r, m),
-		},
+		Step:   t.step[r],
+		Start:  t.start[r],
+		Load:   t.loadOf(r),
+		Action: t.actionOf(r),
 		Measurement: mesh.Measurement{
-			Generated: part(t.generated, r, m),
-			Carried:   part(t.carried, r, m),
-			Blocked:   part(t.blocked, r, m),
-			Failed:    part(t.failed, r, m),
-			Service:   part(t.service, r, m),
-			Node:      part(t.node, r, mn),
+			Generated: part(t.generated, r, t.m),
+			Carried:   part(t.carried, r, t.m),
+			Blocked:   part(t.blocked, r, t.m),
+			Failed:    part(t.failed, r, t.m),
+			Service:   part(t.service, r, t.m),
+			Endpoint:  part(t.endpoint, r, t.e),
 			Mark:      t.mark[r],
 		},
 	}
 }
+
+func (t *Table) loadOf(r int) mesh.Load     { return mesh.Load(part(t.load, r, t.m)) }
+func (t *Table) actionOf(r int) mesh.Action { return mesh.Action(part(t.action, r, t.w)) }
 
 // part is row r of a column of the given width; appending to it cannot reach
 // the next row.
@@ -129,35 +130,10 @@ func part[T any](column []T, r, width int) []T {
 	return column[r*width : (r+1)*width : (r+1)*width]
 }
 
-// Append adds a copy of row to the table. It returns an error, and adds
-// nothing, when the row does not fit the mesh or holds a value that a file
-// would not be accepted with.
+// Append adds a copy of row to the table; a mark is brought on one line. It
+// returns an error, and adds nothing, when the row does not fit the space or
+// holds a value that a file would not be accepted with.
 func (t *Table) Append(row Row) error {
-	if err := t.check(row); err != nil {
-		return err
-	}
-	t.push(row)
-	return nil
-}
-
-func (t *Table) push(row Row) {
-	x := row.Measurement
-	t.step = append(t.step, row.Step)
-	t.start = append(t.start, row.Start)
-	t.mark = append(t.mark, x.Mark)
-	t.load = append(t.load, row.Load...)
-	t.route = append(t.route, row.Action.Route...)
-	t.block = append(t.block, row.Action.Block...)
-	t.generated = append(t.generated, x.Generated...)
-	t.carried = append(t.carried, x.Carried...)
-	t.blocked = append(t.blocked, x.Blocked...)
-	t.failed = append(t.failed, x.Failed...)
-	t.service = append(t.service, x.Service...)
-	t.node = append(t.node, x.Node...)
-}
-
-// check reports what is wrong with a row from outside.
-func (t *Table) check(row Row) error {
 	x := row.Measurement
 	for _, part := range []struct {
 		what      string
@@ -169,35 +145,90 @@ func (t *Table) check(row Row) error {
 		{"blocked counts", len(x.Blocked), t.m},
 		{"failed counts", len(x.Failed), t.m},
 		{"service delays", len(x.Service), t.m},
-		{"node delays", len(x.Node), t.m * t.n},
+		{"endpoint delays", len(x.Endpoint), t.e},
 	} {
 		if part.got != part.want {
-			return fmt.Errorf("trace: step %d: %d %s; %s takes %d", row.Step, part.got, part.what, t.meta.Mesh, part.want)
+			return fmt.Errorf("trace: step %d: %d %s; %s takes %d", row.Step, part.got, part.what, t.Mesh(), part.want)
 		}
 	}
 	if row.Step < 0 {
 		return fmt.Errorf("trace: step %d is negative", row.Step)
 	}
-	if err := row.Action.Validate(t.meta.Mesh); err != nil {
+	if y := row.Start.UTC().Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("trace: step %d: start in year %d; accepted: 0 to 9999", row.Step, y)
+	}
+	if err := t.meta.Space.Validate(row.Action); err != nil {
 		return fmt.Errorf("trace: step %d: %w", row.Step, err)
 	}
-	one := New(t.meta)
-	one.push(row)
-	for _, c := range columns(t.meta.Mesh) {
-		v := *c.cell(one, 0)
-		if math.IsNaN(v) && !c.required {
-			continue
-		}
-		if !c.kind.holds(v) {
+	// The cells are checked where they are kept.
+	r := t.Len()
+	t.push(row)
+	t.mark[r] = oneLine(x.Mark)
+	for k := range t.columns {
+		c := &t.columns[k]
+		if v := *c.cell(t, r); !c.holds(v) {
+			t.cut(r)
 			return fmt.Errorf("trace: step %d: %s is %v; accepted: %s", row.Step, c.name, v, c.accepted())
 		}
 	}
 	return nil
 }
 
+// oneLine joins the lines of a mark.
+func oneLine(mark string) string {
+	if !strings.ContainsAny(mark, "\r\n") {
+		return mark
+	}
+	return strings.Join(strings.FieldsFunc(mark, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}
+
+func (t *Table) push(row Row) {
+	x := row.Measurement
+	t.step = append(t.step, row.Step)
+	t.start = append(t.start, row.Start)
+	t.mark = append(t.mark, x.Mark)
+	t.load = append(t.load, row.Load...)
+	t.generated = append(t.generated, x.Generated...)
+	t.carried = append(t.carried, x.Carried...)
+	t.blocked = append(t.blocked, x.Blocked...)
+	t.failed = append(t.failed, x.Failed...)
+	t.action = append(t.action, row.Action...)
+	t.service = append(t.service, x.Service...)
+	t.endpoint = append(t.endpoint, x.Endpoint...)
+}
+
+// cut leaves the first n rows, or makes them n by rows of zeros where there is
+// the room.
+func (t *Table) cut(n int) {
+	t.step, t.start, t.mark = t.step[:n], t.start[:n], t.mark[:n]
+	for _, slab := range t.slabs() {
+		*slab.column = (*slab.column)[:n*slab.width]
+	}
+	t.service, t.endpoint = t.service[:n*t.m], t.endpoint[:n*t.e]
+}
+
+// reserve makes room for n more rows.
+func (t *Table) reserve(n int) {
+	t.step, t.start, t.mark = slices.Grow(t.step, n), slices.Grow(t.start, n), slices.Grow(t.mark, n)
+	for _, slab := range t.slabs() {
+		*slab.column = slices.Grow(*slab.column, n*slab.width)
+	}
+	t.service, t.endpoint = slices.Grow(t.service, n*t.m), slices.Grow(t.endpoint, n*t.e)
+}
+
+type slab struct {
+	column *[]float64
+	width  int
+}
+
+func (t *Table) slabs() [6]slab {
+	return [...]slab{{&t.load, t.m}, {&t.generated, t.m}, {&t.carried, t.m}, {&t.blocked, t.m}, {&t.failed, t.m}, {&t.action, t.w}}
+}
+
 // Subset returns a table of the given rows in the given order.
 func (t *Table) Subset(rows []int) *Table {
-	s := New(t.meta)
+	s := t.like()
+	s.reserve(len(rows))
 	for _, r := range rows {
 		s.push(t.Row(r))
 	}
@@ -209,7 +240,7 @@ func (t *Table) Subset(rows []int) *Table {
 func (t *Table) Loads() []mesh.Load {
 	loads := make([]mesh.Load, t.Len())
 	for r := range loads {
-		loads[r] = slices.Clone(t.Row(r).Load)
+		loads[r] = slices.Clone(t.loadOf(r))
 	}
 	return loads
 }

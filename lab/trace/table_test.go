@@ -12,7 +12,7 @@ import (
 )
 
 func TestSplit(t *testing.T) {
-	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 2000, 1))
+	tab := table(t, syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 2000, 1))
 	for _, c := range []struct {
 		split Split
 		want  int // rows to learn from
@@ -40,7 +40,7 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%+v: the seed does not decide", c.split)
 		}
 		learned := map[int]bool{}
-		space := mesh.NewSpace(mesh.Mesh{}, 11) // holds the reference cell's .5 too
+		space := mesh.Grid(tab.Mesh(), 11) // holds the reference cell's .5 too
 		a, b := tab.Split(c.split)
 		for r := range a.Len() {
 			k, _ := space.Index(a.Row(r).Action)
@@ -65,7 +65,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestMatrices(t *testing.T) {
-	for _, m := range []mesh.Mesh{{}, mesh.New(3, 3)} {
+	for _, m := range []*mesh.Space{grid(2, 2), grid(3, 3), graph(t)} {
 		rows := synthetic(m, 50, 1)
 		tab := table(t, syntheticMeta(m), rows)
 		x := tab.Features()
@@ -86,7 +86,7 @@ func TestMatrices(t *testing.T) {
 		}
 		missing := 0
 		for r := range tab.Len() {
-			for k, d := range tab.Row(r).Measurement.Node {
+			for k, d := range tab.Row(r).Measurement.Endpoint {
 				if got := y.At(r, k); got != d.Mean && !(math.IsNaN(got) && math.IsNaN(d.Mean)) {
 					t.Fatalf("row %d: target %d is %v, want %v", r, k, got, d.Mean)
 				}
@@ -105,19 +105,19 @@ func TestMatrices(t *testing.T) {
 		if _, err := tab.Targets("d1_n", "delay1"); err == nil || !strings.Contains(err.Error(), `"delay1"`) {
 			t.Errorf("an unknown target: %v", err)
 		}
-		if _, err := tab.Targets("D11"); err == nil || !strings.Contains(err.Error(), `did you mean "d11"`) {
+		if _, err := tab.Targets("CL1"); err == nil || !strings.Contains(err.Error(), `did you mean "cl1"`) {
 			t.Errorf("a misspelt target: %v", err)
 		}
 	}
-	if New(Meta{}).Features() != nil {
+	if New(Meta{Space: grid(1, 1)}).Features() != nil {
 		t.Error("features of no row")
 	}
 }
 
 func TestSummaryAndFrame(t *testing.T) {
-	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 300, 1))
+	tab := table(t, syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 300, 1))
 	frame := tab.Frame()
-	if !slices.Equal(frame.Names(), Columns(mesh.Mesh{})) || frame.Nrow() != 300 {
+	if !slices.Equal(frame.Names(), Columns(grid(2, 2))) || frame.Nrow() != 300 {
 		t.Errorf("frame of %d rows with columns %v", frame.Nrow(), frame.Names())
 	}
 	for _, s := range tab.Summary() {
@@ -144,7 +144,7 @@ func TestSummaryAndFrame(t *testing.T) {
 
 // A row is a view: writing past its end must not reach the next row.
 func TestRowsDoNotOverlap(t *testing.T) {
-	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 3, 1))
+	tab := table(t, syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 3, 1))
 	want := tab.Row(1).Load[0]
 	_ = append(tab.Row(0).Load, want+1)
 	if tab.Row(1).Load[0] != want {
@@ -154,12 +154,12 @@ func TestRowsDoNotOverlap(t *testing.T) {
 
 // Loads of a table and of its file replay alike.
 func TestLoadsReplay(t *testing.T) {
-	tab := table(t, syntheticMeta(mesh.Mesh{}), synthetic(mesh.Mesh{}, 20, 1))
+	tab := table(t, syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 20, 1))
 	path := filepath.Join(t.TempDir(), "trace.csv")
 	if err := tab.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	fromFile, err := load.Parse("replay:"+path, mesh.Mesh{})
+	fromFile, err := load.ReadReplay(path, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
