@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -48,7 +49,7 @@ func (p *PerNode) learnOverlaps(ctx context.Context, t *trace.Table, y *mat.Dens
 			parallel, single := 0.0, 0.0
 			for k, stage := range l.Stages[i] {
 				slowest, _ := slowestOf(stage, calls)
-				if contains(o.stages, k) {
+				if slices.Contains(o.stages, k) {
 					parallel += slowest
 				} else {
 					single += slowest
@@ -58,7 +59,8 @@ func (p *PerNode) learnOverlaps(ctx context.Context, t *trace.Table, y *mat.Dens
 			if math.IsNaN(factor) || math.IsInf(factor, 0) {
 				continue
 			}
-			xs, ys = append(xs, o.inputs(l.Stages[i], calls)...), append(ys, min(max(factor, 1), maxOverlap))
+			in := o.inputs(l.Stages[i], calls)
+			xs, ys = append(xs, in[:]...), append(ys, min(max(factor, 1), maxOverlap))
 		}
 		if len(ys) == 0 {
 			return fmt.Errorf("model: learn the path of %s: no row of the trace has all of its delays", p.space.Mesh().Services[i].Name)
@@ -100,24 +102,15 @@ func slowestOf(stage []int, calls []float64) (first, second float64) {
 	return first, second
 }
 
-func contains(list []int, k int) bool {
-	for _, v := range list {
-		if v == k {
-			return true
-		}
-	}
-	return false
-}
-
 // inputs are the sums over the stages with calls in parallel.
-func (o *overlap) inputs(stages [][]int, calls []float64) []float64 {
+func (o *overlap) inputs(stages [][]int, calls []float64) [2]float64 {
 	var first, second float64
 	for _, k := range o.stages {
 		a, b := slowestOf(stages[k], calls)
 		first += a
 		second += b
 	}
-	return []float64{first, second / first}
+	return [2]float64{first, second / first}
 }
 
 // factor is that of service i under the action that was set.
@@ -137,10 +130,8 @@ func (o *overlap) factor(f *outlook, i int) float64 {
 			f.calls[c] = sum / requests
 		}
 	}
-	in := o.inputs(l.Stages[i], f.calls)
-	if math.IsNaN(in[0]) || math.IsNaN(in[1]) {
+	if f.two = o.inputs(l.Stages[i], f.calls); math.IsNaN(f.two[0]) || math.IsNaN(f.two[1]) {
 		return 1 // no request goes there
 	}
-	var out [1]float64
-	return o.forest.Predict(out[:], in)[0]
+	return o.forest.Predict(f.one[:], f.two[:])[0]
 }

@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -35,6 +34,8 @@ type PerNode struct {
 	hosts   []host           // per node
 	delays  []*nodeDelay     // of each microservice on each of its nodes, node by node
 	at      []int            // of each endpoint in delays
+	slot    []int            // of each endpoint among its node's microservices
+	order   []uint8          // points x endpoints: which sample of each endpoint a step has
 	overlap []*overlap       // per service; nil where it makes no calls in parallel
 }
 
@@ -47,6 +48,9 @@ type host struct {
 	microservices []int       // ascending
 	mix           [][]float64 // inputs x microservices; nil for what is carried itself
 }
+
+// maxInputs bounds the number of values that a node's delays are learned from.
+const maxInputs = 2
 
 // inputs is the number of values that the node's delays are learned from.
 func (h *host) inputs() int {
@@ -81,17 +85,17 @@ type nodeDelay struct {
 	lo, hi float64        // smallest and largest log d
 
 	mu     sync.Mutex
-	clouds map[string]*cloud // by the lattice point of the inputs
-	most   int               // clouds that are kept
+	clouds map[lattice]*cloud
+	most   int // clouds that are kept
 }
 
 const (
 	// points is the size of the samples that stand for distributions. Prime, so
-	// that its multiples by powers of lattice run through all points.
+	// that its multiples by powers of generator run through all points.
 	points = 127
-	// lattice makes pairs, and triples, of samples cover their square evenly: a
+	// generator makes pairs, and triples, of samples cover their square evenly: a
 	// rank-1 lattice rule (Korobov), near the golden section of points.
-	lattice = 78
+	generator = 78
 	// Distributions are computed for carried loads that are multiples of the
 	// inputs' standard deviation over grain, and moved from there by the slopes.
 	grain = 16
@@ -101,6 +105,10 @@ const (
 	// minDelay keeps logarithms finite, s.
 	minDelay = 1e-6
 )
+
+// lattice is a point of the inputs that a distribution is computed for, in units
+// of scale / grain.
+type lattice [maxInputs]int64
 
 // cloudMemory bounds what a model keeps of distributions, bytes; a cloud takes
 // about cloudBytes.
@@ -133,6 +141,14 @@ func newPerNode(space *mesh.Space, seconds float64) *PerNode {
 	for _, e := range p.layout.Endpoints {
 		u := p.layout.Calls[e.Call].Microservice
 		p.at = append(p.at, slices.IndexFunc(p.delays, func(d *nodeDelay) bool { return d.microservice == u && d.node == e.Node }))
+		p.slot = append(p.slot, slices.Index(p.hosts[e.Node].microservices, u))
+	}
+	for s := range points {
+		at := s
+		for e := range p.at {
+			p.order = append(p.order, uint8((at+7*e)%points))
+			at = at * generator % points
+		}
 	}
 	for _, d := range p.delays {
 		d.most = cloudMemory / cloudBytes / len(p.delays)
@@ -298,7 +314,7 @@ func (d *nodeDelay) prepare() {
 		v := d.forest.Target(r)[0]
 		d.lo, d.hi = min(d.lo, v), max(d.hi, v)
 	}
-	d.clouds = map[string]*cloud{}
+	d.clouds = map[lattice]*cloud{}
 	d.scale = make([]float64, m)
 	for s := range d.scale {
 		for r := range rows {
@@ -380,8 +396,7 @@ func (p *PerNode) rates(dst [][]float64, carried []float64, a mesh.Action) [][]f
 		call := &p.layout.Calls[c]
 		for k, share := range p.space.RouteOf(a, c) {
 			j := call.Nodes[k]
-			u, _ := slices.BinarySearch(p.hosts[j].microservices, call.Microservice)
-			dst[j][u] += carried[call.Service] * share
+			dst[j][p.slot[call.First+k]] += carried[call.Service] * share
 		}
 	}
 	return dst
@@ -392,6 +407,7 @@ func (p *PerNode) rates(dst [][]float64, carried []float64, a mesh.Action) [][]f
 // against the carried loads.
 type cloud struct {
 	delay, count [points]float64
+	sum          float64 // of delay
 	meanCount    float64
 	centre       []float64 // carried loads, requests/s
 	slope        []float64 // m x 2, per request/s
@@ -405,29 +421,28 @@ type part struct {
 	share  float64 // of the requests that are the call's
 }
 
-// at samples the delay at the given carried loads (requests/s). key is a
-// buffer.
-func (d *nodeDelay) at(rates []float64, key []byte) part {
-	key = key[:0]
+// at samples the delay at the given carried loads (requests/s).
+func (d *nodeDelay) at(rates []float64) part {
+	var key lattice
 	for s, v := range rates {
-		key = binary.AppendVarint(key, int64(math.Round(v*grain/d.scale[s])))
+		key[s] = int64(math.Round(v * grain / d.scale[s]))
 	}
 	d.mu.Lock()
-	c := d.clouds[string(key)]
+	c := d.clouds[key]
 	d.mu.Unlock()
 	if c == nil {
 		centre := make([]float64, len(rates))
-		for s, v := range rates {
-			centre[s] = math.Round(v*grain/d.scale[s]) * d.scale[s] / grain
+		for s := range centre {
+			centre[s] = float64(key[s]) * d.scale[s] / grain
 		}
 		w := workbenches.Get().(*workbench)
 		c = w.cloud(d, centre)
 		workbenches.Put(w)
 		d.mu.Lock()
 		if len(d.clouds) >= d.most {
-			d.clouds = map[string]*cloud{}
+			d.clouds = map[lattice]*cloud{}
 		}
-		d.clouds[string(key)] = c
+		d.clouds[key] = c
 		d.mu.Unlock()
 	}
 	p := part{cloud: c}
@@ -441,13 +456,7 @@ func (d *nodeDelay) at(rates []float64, key []byte) part {
 }
 
 // mean is the mean delay, s.
-func (p part) mean() float64 {
-	sum := 0.0
-	for _, d := range p.delay {
-		sum += d
-	}
-	return sum * p.factor / points
-}
+func (p *part) mean() float64 { return p.sum * p.factor / points }
 
 var workbenches = sync.Pool{New: func() any { return new(workbench) }}
 
@@ -537,6 +546,7 @@ func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
 			sum += w.near[k].weight
 		}
 		c.delay[s], c.count[s] = math.Exp(w.near[k].log), w.near[k].count
+		c.sum += c.delay[s]
 		c.meanCount += w.near[k].count / points
 	}
 	return c
@@ -580,11 +590,9 @@ func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
 		return nil, err
 	}
 	m, l := p.space.Mesh().M(), p.layout
-	o := &outlook{p: p, load: s.Load, mean: make([]float64, m), parts: make([]part, len(l.Endpoints)), factor: make([]float64, m),
-		servers: make([]part, len(p.delays)), answered: make([]float64, m), calls: make([]float64, len(l.Calls))}
-	for range m {
-		o.carried = append(o.carried, map[float64]float64{})
-	}
+	o := &outlook{p: p, load: s.Load, carried: make([]blocked, m), mean: make([]float64, m), parts: make([]part, len(l.Endpoints)),
+		factor: make([]float64, m), let: make([]float64, m), servers: make([]server, len(p.delays)), sums: make([]float64, m),
+		answered: make([]float64, m), calls: make([]float64, len(l.Calls))}
 	for j := range p.hosts {
 		o.in = append(o.in, make([]float64, p.hosts[j].inputs()))
 	}
@@ -596,39 +604,65 @@ func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
 type outlook struct {
 	p       *PerNode
 	load    mesh.Load
-	carried []map[float64]float64 // per service: C_i by blocking rate
-	rates   [][]float64           // of each node's microservices, requests/s
-	in      [][]float64           // per node: what its delays follow from
-	key     []byte
+	carried []blocked   // per service
+	rates   [][]float64 // of each node's microservices, requests/s
+	in      [][]float64 // per node: what its delays follow from
+	servers []server    // of each of the model's delays
+	turn    int         // counts the actions that were set
 
 	// Of the action that was set last:
-	mean    []float64 // C_i
-	servers []part    // of each of the model's delays, without a cloud where no request goes
-	parts   []part    // of each endpoint, likewise
-	factor  []float64 // per service: of the slowest of calls in parallel
+	mean   []float64 // C_i
+	parts  []part    // of each endpoint, without a cloud where no request goes
+	factor []float64 // per service: of the slowest of calls in parallel
+	let    []float64 // per service: answered requests of its first call, the mean
 
-	answered, calls []float64 // buffers
+	sums, answered, calls []float64 // buffers
+	two                   [2]float64
+	one                   [1]float64
 }
+
+// blocked keeps what is carried at the blocking rates that were asked about.
+type blocked struct {
+	rates, carried []float64
+}
+
+// server is a delay at what its node carried when an action last sent it
+// requests.
+type server struct {
+	part
+	in   [maxInputs]float64
+	turn int
+}
+
+// carriedLoad is C_i at a blocking rate.
+func (o *outlook) carriedLoad(i int, block float64) float64 {
+	known := &o.carried[i]
+	for k, b := range known.rates {
+		if b == block {
+			return known.carried[k]
+		}
+	}
+	c := o.p.carriedAt(i, o.load[i], block)
+	if len(known.rates) < maxKnown {
+		known.rates, known.carried = append(known.rates, block), append(known.carried, c)
+	}
+	return c
+}
+
+// maxKnown bounds the blocking rates whose effect is kept.
+const maxKnown = 32
 
 // Set turns to action a.
 func (o *outlook) Set(a mesh.Action) error {
 	p := o.p
 	for i := range o.mean {
-		block := p.space.BlockOf(a, i)
-		c, ok := o.carried[i][block]
-		if !ok {
-			c = p.carriedAt(i, o.load[i], block)
-			o.carried[i][block] = c
-		}
-		o.mean[i] = c
+		o.mean[i] = o.carriedLoad(i, p.space.BlockOf(a, i))
 	}
 	o.rates = p.rates(o.rates, o.mean, a)
 	for j := range p.hosts {
 		p.hosts[j].encode(o.in[j], o.rates[j])
 	}
-	for k := range o.servers {
-		o.servers[k].cloud = nil
-	}
+	o.turn++
 	l := p.layout
 	for c := range l.Calls {
 		call := &l.Calls[c]
@@ -638,20 +672,24 @@ func (o *outlook) Set(a mesh.Action) error {
 				o.parts[e].cloud = nil
 				continue
 			}
-			server := &o.servers[p.at[e]]
-			if server.cloud == nil {
-				*server = p.delays[p.at[e]].at(o.in[call.Nodes[k]], o.key)
-			}
-			o.parts[e] = *server
+			j := call.Nodes[k]
+			o.parts[e] = o.server(p.at[e], o.in[j])
 			o.parts[e].share = 1
-			if total := o.total(e); total > 0 {
+			if total := o.rates[j][p.slot[e]]; total > 0 {
 				// A microservice of several services: each has its share of the
 				// requests.
 				o.parts[e].share = o.mean[call.Service] * share / total
 			}
 		}
 	}
-	for i := range o.factor {
+	for i := range o.mean {
+		o.let[i] = 0
+		first, end := l.Of(l.Stages[i][0][0])
+		for e := first; e < end; e++ {
+			if q := &o.parts[e]; q.cloud != nil {
+				o.let[i] += (q.meanCount + q.more) * q.share
+			}
+		}
 		o.factor[i] = 1
 		if p.overlap[i] != nil {
 			o.factor[i] = p.overlap[i].factor(o, i)
@@ -660,11 +698,19 @@ func (o *outlook) Set(a mesh.Action) error {
 	return nil
 }
 
-// total is what endpoint e's node carries of its microservice, requests/s.
-func (o *outlook) total(e int) float64 {
-	at := o.p.layout.Endpoints[e]
-	u, _ := slices.BinarySearch(o.p.hosts[at.Node].microservices, o.p.layout.Calls[at.Call].Microservice)
-	return o.rates[at.Node][u]
+// server is delay k at what its node carries.
+func (o *outlook) server(k int, in []float64) part {
+	s := &o.servers[k]
+	if s.turn == o.turn {
+		return s.part
+	}
+	s.turn = o.turn
+	var now [maxInputs]float64
+	copy(now[:], in)
+	if s.cloud == nil || s.in != now {
+		s.in, s.part = now, o.p.delays[k].at(in)
+	}
+	return s.part
 }
 
 // Draws is the number of points that stand for a step.
@@ -674,9 +720,9 @@ func (o *outlook) Draws() int { return points }
 // that was set.
 func (o *outlook) Draw(s int, x *mesh.Measurement) {
 	l := o.p.layout
-	at := s
+	order := o.p.order[s*len(o.parts) : (s+1)*len(o.parts)]
 	for i, mean := range o.mean {
-		var count, centre float64 // of the first call: what is let through
+		count := 0.0 // of the first call: what is let through
 		path, missing := 0.0, false
 		for k, stage := range l.Stages[i] {
 			slowest := 0.0
@@ -684,21 +730,19 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 				requests, sum := 0.0, 0.0
 				first, end := l.Of(c)
 				for e := first; e < end; e++ {
-					k := (at + 7*e) % points
-					at = at * lattice % points
 					q := &o.parts[e]
 					if q.cloud == nil {
 						x.Endpoint[e].Mean = math.NaN()
 						continue
 					}
+					k := order[e]
 					n, d := max(q.count[k]+q.more, 0)*q.share, q.delay[k]*q.factor
 					requests += n
 					sum += n * d
 					x.Endpoint[e].Mean = d
-					if c == l.Stages[i][0][0] {
-						count += n
-						centre += (q.meanCount + q.more) * q.share
-					}
+				}
+				if k == 0 && b == 0 {
+					count = requests
 				}
 				mean := sum / requests // 0/0 is missing
 				if missing = missing || math.IsNaN(mean); b == 0 || mean > slowest {
@@ -720,28 +764,26 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 		x.Service[i].Mean = path
 		x.Carried[i] = 0
 		if mean > 0 {
-			x.Carried[i] = max(mean+(count-centre)/o.p.seconds, 0)
+			x.Carried[i] = max(mean+(count-o.let[i])/o.p.seconds, 0)
 		}
 	}
 }
 
 // Mean writes the expected measurement under the action that was set.
 func (o *outlook) Mean(x *mesh.Measurement) {
-	sums := make([]float64, len(o.mean))
-	for i := range o.answered {
-		o.answered[i] = 0
-	}
+	clear(o.sums)
+	clear(o.answered)
 	for s := range points {
 		o.Draw(s, x)
-		for i := range sums {
+		for i := range o.sums {
 			if d := x.Service[i].Mean; !math.IsNaN(d) {
-				sums[i] += d
+				o.sums[i] += d
 				o.answered[i]++
 			}
 		}
 	}
-	for i := range sums {
-		x.Service[i].Mean = sums[i] / o.answered[i] // 0/0 is missing
+	for i := range o.sums {
+		x.Service[i].Mean = o.sums[i] / o.answered[i] // 0/0 is missing
 		x.Carried[i] = o.mean[i]
 	}
 	for e := range o.parts {
@@ -776,7 +818,8 @@ func (p *PerNode) PredictMatrix(x mat.Matrix) *mat.Dense {
 		for e := range endpoints {
 			row[e] = got.Endpoint[e].Mean
 			if math.IsNaN(row[e]) { // that of the first request which would reach it
-				row[e] = p.delays[p.at[e]].at(o.in[p.layout.Endpoints[e].Node], nil).mean()
+				q := p.delays[p.at[e]].at(o.in[p.layout.Endpoints[e].Node])
+				row[e] = q.mean()
 			}
 		}
 		for i := range m {
