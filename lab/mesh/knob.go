@@ -174,6 +174,10 @@ func (k *KnobAt) complete(given [][]float64) (err error) {
 		if err := k.check(p); err != nil {
 			return fmt.Errorf("point %v: %w", p, err)
 		}
+		// Index tells no others apart, whatever the kind accepts.
+		if slices.ContainsFunc(p, func(v float64) bool { return !(v >= 0 && v < maxValue) }) {
+			return fmt.Errorf("point %v; accepted: values from 0 to below %g", p, float64(maxValue))
+		}
 		key := pointKey(p)
 		if _, twice := k.points[key]; twice {
 			return fmt.Errorf("point %v is there twice", p)
@@ -219,6 +223,9 @@ func commonPrefix(names []string) string {
 	return p
 }
 
+// maxValue bounds the values of points: pointKey has so many bits.
+const maxValue = 1e8
+
 // pointKey makes points within the tolerance equal.
 func pointKey(p []float64) string {
 	b := make([]byte, 0, 8*len(p))
@@ -236,7 +243,7 @@ func (k *KnobAt) Index(values []float64) int {
 		return -1
 	}
 	for _, v := range values {
-		if !(v >= 0 && v < 1e8) {
+		if !(v >= 0 && v < maxValue) {
 			return -1
 		}
 	}

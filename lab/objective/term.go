@@ -3,6 +3,7 @@ package objective
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,11 +56,7 @@ func (f *Factor) UnmarshalText(b []byte) error {
 		return fmt.Errorf("factor %q; accepted: a quantity and a service, such as %q", b, "carried shop")
 	}
 	*f = Factor{Of: Quantity(words[0])}
-	known := false
-	for _, q := range quantities {
-		known = known || q == f.Of
-	}
-	if !known {
+	if !slices.Contains(quantities, f.Of) {
 		return fmt.Errorf("factor %q: unknown quantity %q; accepted: %v", b, words[0], quantities)
 	}
 	if f.Of.bounded() {
@@ -156,6 +153,12 @@ func bind(terms []Term, services []string, targets []Target) ([]term, error) {
 			}
 			if at < 0 {
 				return nil, fmt.Errorf("term %d: unknown service %q; the objective sees %s", n+1, f.Service, strings.Join(services, ", "))
+			}
+			if !slices.Contains(quantities, f.Of) {
+				return nil, fmt.Errorf("term %d: unknown quantity %q; accepted: %v", n+1, f.Of, quantities)
+			}
+			if !(f.Bound >= 0) || math.IsInf(f.Bound, 1) {
+				return nil, fmt.Errorf("term %d: bound %v of %s; accepted: a finite number >= 0 in requests/s", n+1, f.Bound, f.Of)
 			}
 			b.factors = append(b.factors, factor{f.Of, at, f.Bound, targets[at].Goal})
 		}

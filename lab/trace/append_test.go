@@ -224,3 +224,45 @@ func appendForever(path string) {
 	fmt.Println(err)
 	os.Exit(1)
 }
+
+// A row of another program whose mark has several lines, cut within that mark.
+func TestAppenderDropsTornMark(t *testing.T) {
+	meta, rows := syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 3, 1)
+	var file bytes.Buffer
+	table(t, meta, rows).WriteTo(&file)
+	whole := file.Len()
+	last := strings.TrimSuffix(file.String()[bytes.LastIndexByte(file.Bytes()[:whole-1], '\n')+1:], "\n")
+	torn := "3" + last[1:] + "\"node1,\n\"\"the first\"\", fai"
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	for size := range len(torn) {
+		if err := os.WriteFile(path, []byte(file.String()+torn[:size]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		a, err := OpenAppender(path, meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Dropped() != torn[:size] || a.Next() != 3 {
+			t.Fatalf("torn at %d: dropped %q, next step %d", size, a.Dropped(), a.Next())
+		}
+		a.Close()
+		if got, _ := os.ReadFile(path); !bytes.Equal(got, file.Bytes()) {
+			t.Fatalf("torn at %d: the file differs", size)
+		}
+	}
+}
+
+// What stands after a stray quote is never taken for a torn end.
+func TestAppenderKeepsRowsAfterStrayQuote(t *testing.T) {
+	var file bytes.Buffer
+	table(t, syntheticMeta(grid(2, 2)), synthetic(grid(2, 2), 5, 1)).WriteTo(&file)
+	text := edit(t, file.String(), 2, "mark", `"`)
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	os.WriteFile(path, []byte(text), 0o644)
+	if _, err := OpenAppender(path, syntheticMeta(grid(2, 2))); err == nil || !strings.Contains(err.Error(), "a quoted cell has no end") {
+		t.Error(err)
+	}
+	if got, _ := os.ReadFile(path); string(got) != text {
+		t.Error("the file was changed")
+	}
+}

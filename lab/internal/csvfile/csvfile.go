@@ -270,18 +270,21 @@ func (r *Reader) record() (ended bool, err error) {
 	}
 }
 
-// manyLines reports whether a cell without an end has a line that is as long a
-// record as all others: then a stray quote, not the end of the file, tore it.
+// telling is the number of cells from which a line of text hardly has as many
+// commas by chance.
+const telling = 8
+
+// manyLines reports whether a cell without an end has a whole line with as many
+// cells as a record: then a stray quote, not the end of the file, tore it.
 func (r *Reader) manyLines() bool {
 	start := 0
 	if n := len(r.ends); n > 0 {
 		start = r.ends[n-1]
 	}
-	_, rest, _ := strings.Cut(string(r.text[start:]), "\n")
-	for rest != "" {
+	_, rest, ended := strings.Cut(string(r.text[start:]), "\n")
+	for ended && r.Cells >= telling {
 		var line string
-		line, rest, _ = strings.Cut(rest, "\n")
-		if r.Cells > 1 && strings.Count(line, ",") == r.Cells-1 {
+		if line, rest, ended = strings.Cut(rest, "\n"); ended && strings.Count(line, ",") == r.Cells-1 {
 			return true
 		}
 	}
