@@ -23,11 +23,12 @@ import (
 	"github.com/meshbench/meshbench/lab/forest"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 	"github.com/meshbench/meshbench/lab/internal/median"
-	"github.com/meshbench/meshbench/lab/load"
-	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/learner"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/ppo"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
 	"github.com/meshbench/meshbench/lab/trace"
 )
@@ -63,7 +64,8 @@ type data struct {
 	trainX, trainY, testX, testY, grid *mat.Dense
 	levels                             [][]float64
 	sample                             *mat.Dense // see resample
-	rewards                            *sim.Rewards
+	rewards                            *optimum.Rewards
+	scenario                           scenario.Scenario
 }
 
 // measured is what one side gave in one round, by case; NaN when a goal was not
@@ -175,8 +177,8 @@ func reached(rounds []measured, name string) (n int) {
 
 func prepare(ctx context.Context, s study.Source) (*data, error) {
 	train, test := s.Trace.Split(trace.Split{})
-	names := sim.Targets(s.Trace.Mesh(), sim.AsPublished)
-	d := &data{trainX: train.Features(), testX: test.Features()}
+	names := s.Trace.Space().Layout().DelayNames()
+	d := &data{scenario: s.Scenario, trainX: train.Features(), testX: test.Features()}
 	var err error
 	if d.trainY, err = train.Targets(names...); err != nil {
 		return nil, err
@@ -184,10 +186,22 @@ func prepare(ctx context.Context, s study.Source) (*data, error) {
 	if d.testY, err = test.Targets(names...); err != nil {
 		return nil, err
 	}
-	unit := []float64{0, .2, .4, .6, .8, 1}
-	d.levels = [][]float64{{5, 10, 15, 20}, {5, 10, 15, 20}, unit, unit, unit, unit}
+	cells := 1
+	for _, r := range s.Scenario.Loads {
+		d.levels = append(d.levels, r.Discrete())
+	}
+	for _, k := range s.Trace.Space().Knobs() {
+		var values []float64
+		for _, p := range k.Points {
+			values = append(values, p[0])
+		}
+		d.levels = append(d.levels, values)
+	}
+	for _, l := range d.levels {
+		cells *= len(l)
+	}
 	var rows []float64
-	for cell := range 16 * 1296 {
+	for cell := range cells {
 		row := make([]float64, len(d.levels))
 		for j, k := len(row)-1, cell; j >= 0; j-- {
 			row[j] = d.levels[j][k%len(d.levels[j])]
@@ -195,13 +209,17 @@ func prepare(ctx context.Context, s study.Source) (*data, error) {
 		}
 		rows = append(rows, row...)
 	}
-	d.grid = mat.NewDense(16*1296, len(d.levels), rows)
+	d.grid = mat.NewDense(cells, len(d.levels), rows)
 	model, err := s.Learn(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	d.sample = d.resample()
-	d.rewards, err = sim.NewRewards(model, s.Objective(objective.MO1()), sim.RewardsConfig{})
+	o, err := s.Scenario.Objective("MO1")
+	if err != nil {
+		return nil, err
+	}
+	d.rewards, err = optimum.NewRewards(model, s.Objective(o), optimum.Config{})
 	return d, err
 }
 
@@ -209,15 +227,16 @@ func prepare(ctx context.Context, s study.Source) (*data, error) {
 func (d *data) write(dir string, round int) error {
 	meta := map[string]any{"cores": runtime.NumCPU(), "round": round}
 	var rewards []float64
-	for _, l := range study.Loads(d.rewards.Model().Mesh()) {
-		t, err := d.rewards.At(l)
+	loads := d.loads()
+	for _, l := range loads {
+		t, err := d.rewards.Table(l)
 		if err != nil {
 			return err
 		}
 		rewards = append(rewards, t.Reward...)
 	}
 	for name, m := range map[string]*mat.Dense{"trainx": d.trainX, "trainy": d.trainY, "testx": d.testX, "testy": d.testY, "grid": d.grid,
-		"rewards": mat.NewDense(16, 1296, rewards), "sample": d.sample} {
+		"rewards": mat.NewDense(len(loads), d.rewards.Space().Len(), rewards), "sample": d.sample} {
 		r, c := m.Dims()
 		meta[name] = []int{r, c}
 		b := make([]byte, 0, 8*r*c)
@@ -307,19 +326,27 @@ func (d *data) ours(ctx context.Context, dir string, seed uint64) (measured, err
 	return m, err
 }
 
+// loads are those of random load.
+func (d *data) loads() []mesh.Load { return d.scenario.Loads.Grid(1 << 10) }
+
+// env is the environment in the paper's setting.
+func (d *data) env(ctx context.Context) (ppo.Env, error) {
+	return learner.NewGym(ctx, study.Problem(d.rewards, d.scenario, study.Paper(d.scenario)), learner.Observation{}, learner.PerKnob, 0)
+}
+
 // timeToANR is the time until the first of three evaluations in a row of at
 // least .98, NaN when 200,000 steps do not reach it.
 func (d *data) timeToANR(ctx context.Context, seed uint64) (float64, error) {
-	space := d.rewards.Model().Space()
-	loads := study.Loads(space.Mesh())
+	problem := study.Problem(d.rewards, d.scenario, study.Paper(d.scenario))
+	loads := d.loads()
 	begin, first, row := time.Now(), math.NaN(), 0
 	cfg := ppo.Config{Seed: seed, TotalSteps: 200_000, EvalEvery: 1024, Stop: &ppo.Convergence{Window: 3, Tolerance: -1, Target: .98},
 		Evaluate: func(_ context.Context, net *ppo.Policy, _ int) (float64, error) {
-			p, err := policy.NewLearned(net, space, sim.Observation{}, sim.PerComponent)
+			p, err := learner.NewNetwork(net, d.rewards.Space(), problem, learner.Observation{}, learner.PerKnob)
 			if err != nil {
 				return 0, err
 			}
-			score, err := study.ExactANR(d.rewards, p, loads)
+			score, _, err := policy.Score(d.rewards, p, loads)
 			if score < .98 {
 				row = 0
 			} else if row++; row == 1 {
@@ -327,7 +354,11 @@ func (d *data) timeToANR(ctx context.Context, seed uint64) (float64, error) {
 			}
 			return score, err
 		}}
-	t, err := ppo.New(cfg, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}, sim.PerComponent))
+	env, err := d.env(ctx)
+	if err != nil {
+		return 0, err
+	}
+	t, err := ppo.New(cfg, env)
 	if err != nil {
 		return 0, err
 	}

@@ -14,9 +14,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/forest"
-	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/ppo"
-	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Size is the cost of one size of a problem, measured once on each side. The
@@ -116,7 +114,11 @@ func Sizes(ctx context.Context, cfg Config) (fits, trainings []Size, err error) 
 func (d *data) ppoRate(ctx context.Context, n int, seed uint64) (float64, error) {
 	var envs []ppo.Env
 	for range n {
-		envs = append(envs, sim.NewGym(ctx, d.rewards.NewEnv(load.Random{}), sim.Observation{}, sim.PerComponent))
+		env, err := d.env(ctx)
+		if err != nil {
+			return 0, err
+		}
+		envs = append(envs, env)
 	}
 	t, err := ppo.New(ppo.Config{Seed: seed}, envs...)
 	if err != nil {

@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"fmt"
 	"image/color"
 	"math"
 	"slices"
@@ -80,7 +81,7 @@ func Mesh(m mesh.Mesh) Figure {
 		place := func(k, n int) float64 { return 100 * (float64(n-k) - .5) / float64(n) }
 		blocks := ""
 		for i := range m.M() {
-			blocks += " " + m.BlockName(i)
+			blocks += fmt.Sprintf(" b%d", i+1)
 		}
 		d.box(42, 50, 19, 40, "front node", "blocks", blocks)
 		for i, name := range m.ServiceNames() {
@@ -95,7 +96,7 @@ func Mesh(m mesh.Mesh) Figure {
 				if i > 0 {
 					label += ", "
 				}
-				label += m.RouteName(i, j)
+				label += fmt.Sprintf("p%d%d", i+1, j+1)
 			}
 			d.box(72, y, 15, 55/float64(rows), name)
 			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, label, .5, -5, vg.Length(math.Copysign(11, y-50)))

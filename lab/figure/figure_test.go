@@ -51,7 +51,7 @@ func deployed() mesh.Topology {
 	pod := func(workload, name, address string, subsets ...string) mesh.Pod {
 		return mesh.Pod{Workload: workload, Name: name, Address: address, Phase: "Running", Sidecar: true, Subsets: subsets}
 	}
-	return mesh.Topology{Namespace: "meshbench", Weights: [][]int{{80, 20}, {0, 100}}, Block: []float64{0, .4}, Pods: []mesh.Pod{
+	return mesh.Topology{Mesh: mesh.New(2, 2), Namespace: "meshbench", Weights: [][]int{{80, 20}, {0, 100}}, Block: []float64{0, .4}, Pods: []mesh.Pod{
 		pod("front", "front-68c57b855f-gmjc4", "10.244.0.2"), pod("generator", "generator-7d9c8b6f5-x2k4q", "10.244.0.3"),
 		pod("node1", "node1-5f7b9d8c6-8zq7h", "10.244.0.4", "service1/node1", "service2/node1"),
 		pod("node2", "node2-6c9f8b7d5-k5wlm", "10.244.0.5", "service1/node2", "service2/node2")}}
@@ -89,7 +89,7 @@ func TestGolden(t *testing.T) {
 		name string
 		draw func() (figure.Figure, error)
 	}{
-		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.Mesh{}), nil }},
+		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.New(2, 2)), nil }},
 		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(mesh.New(3, 4)), nil }},
 		{"topology", func() (figure.Figure, error) { return figure.Topology(deployed()) }},
 		{"topology-disturbed", func() (figure.Figure, error) { return figure.Topology(disturbed()) }},
@@ -175,7 +175,9 @@ func TestErrors(t *testing.T) {
 			t.Weights[1] = t.Weights[1][:1]
 			return figure.Topology(t)
 		}},
-		{"blocking", func() (figure.Figure, error) { return figure.Topology(mesh.Topology{Weights: deployed().Weights}) }},
+		{"blocking", func() (figure.Figure, error) {
+			return figure.Topology(mesh.Topology{Mesh: mesh.New(2, 2), Weights: deployed().Weights})
+		}},
 		{"no dots", func() (figure.Figure, error) { return figure.Dots(figure.Axes{}) }},
 		{"no targets", func() (figure.Figure, error) { return figure.PredictedVsMeasured() }},
 		{"empty target", func() (figure.Figure, error) { return figure.PredictedVsMeasured(figure.Predicted{Target: "d11"}) }},

@@ -8,9 +8,10 @@ import (
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/internal/median"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
-	"github.com/meshbench/meshbench/lab/sim"
 )
 
 // Benchmarked is what a policy scores by the model that it was found on, and by
@@ -54,23 +55,23 @@ func (r *Result) Benchmark(ctx context.Context, s Source, set Setting) ([]Benchm
 }
 
 // benchmark scores what is found on each of two models by both.
-func (s Source) benchmark(ctx context.Context, a, b *sim.Model, o objective.Objective, set Setting, seed uint64) ([]Benchmarked, error) {
-	var halves []*sim.Rewards
-	for _, m := range []*sim.Model{a, b} {
+func (s Source) benchmark(ctx context.Context, a, b model.Learned, o objective.Objective, set Setting, seed uint64) ([]Benchmarked, error) {
+	var halves []*optimum.Rewards
+	for _, m := range []model.Learned{a, b} {
 		r, err := s.Rewards(m, o)
 		if err != nil {
 			return nil, err
 		}
 		halves = append(halves, r)
 	}
-	loads := Loads(a.Mesh())
+	loads := s.Scenario.Loads.Grid(maxGrid)
 	var out []Benchmarked
 	for h, own := range halves {
 		constant, err := policy.BestConstant(own, loads)
 		if err != nil {
 			return nil, err
 		}
-		trained, err := Train(ctx, own, set, seed+uint64(h), nil)
+		trained, err := Train(ctx, own, s.Scenario, set, seed+uint64(h), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -78,15 +79,15 @@ func (s Source) benchmark(ctx context.Context, a, b *sim.Model, o objective.Obje
 		if err != nil {
 			return nil, err
 		}
-		for k, p := range []policy.Policy{policy.Greedy{Rewards: own, Label: "optimum, enumerated"}, learned, constant} {
+		for k, p := range []policy.Policy{policy.Greedy{Optimum: own, Label: "optimum, enumerated"}, learned, constant} {
 			if h == 0 {
 				out = append(out, Benchmarked{Objective: o.Name, Policy: p.Name()})
 			}
-			mine, err := ExactANR(own, p, loads)
+			mine, _, err := policy.Score(own, p, loads)
 			if err != nil {
 				return nil, err
 			}
-			theirs, err := ExactANR(halves[1-h], p, loads)
+			theirs, _, err := policy.Score(halves[1-h], p, loads)
 			if err != nil {
 				return nil, err
 			}
@@ -106,10 +107,10 @@ func (s Source) benchmark(ctx context.Context, a, b *sim.Model, o objective.Obje
 }
 
 // meanANR is that of drawing actions at random: the mean over all actions.
-func meanANR(r *sim.Rewards, loads []mesh.Load) (float64, error) {
+func meanANR(r *optimum.Rewards, loads []mesh.Load) (float64, error) {
 	sum := 0.0
 	for _, l := range loads {
-		t, err := r.At(l)
+		t, err := r.Table(l)
 		if err != nil {
 			return 0, err
 		}
@@ -120,19 +121,21 @@ func meanANR(r *sim.Rewards, loads []mesh.Load) (float64, error) {
 	return sum, nil
 }
 
-// BenchmarkTable lists what Benchmark finds for the study's first setting:
-// medians over the models and in brackets the lowest and the highest value.
+// BenchmarkTable lists what Benchmark finds for setting paper: medians over the models and in brackets the lowest and the highest value.
 func (r *Result) BenchmarkTable(ctx context.Context, s Source) (figure.Table, error) {
-	set := r.Config.Settings[0]
 	t := figure.Table{Header: []string{"trace", "objective", "policy", "ANR by its own model", "ANR by a model of the other half of the rows"}}
-	key := append(s.key(), set.describe(), r.names(), r.Config.Splits, r.Config.Seed)
+	set, err := r.Config.setting(PaperSetting)
+	if err != nil {
+		return t, err
+	}
+	key := append(append(append(s.key(), r.Config.Splits, r.Config.Seed), set.key()...), r.objectiveKeys()...)
 	found, err := Do(r.Config.Cache, "benchmark", key, func() ([]Benchmarked, error) { return r.Benchmark(ctx, s, set) })
 	if err != nil {
 		return t, err
 	}
 	for _, b := range found {
 		name := b.Policy
-		if name == "ppo" {
+		if name == set.Learner.Name() {
 			name += ", setting " + set.Name
 		}
 		t.Rows = append(t.Rows, []string{s.Name, b.Objective, name, extremes(b.Own), extremes(b.Other)})

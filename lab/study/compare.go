@@ -10,8 +10,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/forest"
-	"github.com/meshbench/meshbench/lab/objective"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
@@ -29,8 +28,8 @@ func Candidates(s Source) []Candidate {
 		change(&c.Source)
 		return c
 	}
-	joint := func(s *Source) { s.Structure, s.Forest = sim.Joint, corrected() }
-	if s.Kind == sim.AsPublished {
+	joint := func(s *Source) { s.Structure, s.Forest = model.JointInputs, corrected() }
+	if s.Kind == model.AsPublished {
 		separate := func(s *Source) { s.Separate, s.Forest = true, forest.Config{Trees: 60, MinLeaf: 8} }
 		return []Candidate{
 			{"one forest for all delays, full depth (authors' settings)", s},
@@ -42,7 +41,7 @@ func Candidates(s Source) []Candidate {
 			{"extremely randomised, leaves of 8, medians", s.extremelyRandomised(1)},
 		}
 	}
-	if s.Structure == sim.Joint { // the published trace, corrected
+	if s.Structure == model.JointInputs { // the published trace, corrected
 		return []Candidate{
 			{"joint, leaves of 5, means", s},
 			with("joint, full depth, means", func(s *Source) { s.Forest.MinLeaf = 1 }),
@@ -88,7 +87,7 @@ type Compared struct {
 	// Worst has, for each of Scores, the highest NMAE and the lowest R2 of any
 	// split.
 	Worst []Score
-	// Rewards[o] is R2 of the reward of a step under objective o of the paper,
+	// Rewards[o] is R2 of the reward of a step under objective o of the scenario,
 	// as foreseen and as measured; nil where loads are too many to foresee all
 	// of their actions.
 	Rewards []float64
@@ -101,7 +100,7 @@ type Compared struct {
 func Compare(ctx context.Context, s Source, by string, splits int, progress func(stage string, done, total int)) ([]Compared, error) {
 	list := Candidates(s)
 	out := make([]Compared, len(list))
-	sound := marked(sim.SettledRows(s.Trace, s.Settle), s.Trace.Len())
+	sound := marked(model.SettledRows(s.Trace, s.Settle), s.Trace.Len())
 	for seed := range splits {
 		learn, test := s.Trace.SplitRows(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
 		held := s.Trace.Subset(where(test, sound))
@@ -109,16 +108,16 @@ func Compare(ctx context.Context, s Source, by string, splits int, progress func
 			if progress != nil {
 				progress(fmt.Sprintf("comparing models of %s by %s", s.Name, by), seed*len(list)+k, splits*len(list))
 			}
-			rows := s.Trace.Subset(where(learn, marked(sim.SettledRows(s.Trace, c.Source.Settle), s.Trace.Len())))
-			model, err := c.Source.learn(ctx, rows, uint64(seed))
+			rows := s.Trace.Subset(where(learn, marked(model.SettledRows(s.Trace, c.Source.Settle), s.Trace.Len())))
+			m, err := c.Source.learn(ctx, rows, uint64(seed))
 			if err != nil {
 				return nil, fmt.Errorf("model %q: %w", c.Name, err)
 			}
-			scores, err := score(s, by, model, rows, held)
+			scores, err := score(s, by, m, rows, held)
 			if err != nil {
 				return nil, fmt.Errorf("model %q: %w", c.Name, err)
 			}
-			rewards, err := c.Source.foreseen(model, held)
+			rewards, err := c.Source.foreseen(m, held)
 			if err != nil {
 				return nil, fmt.Errorf("model %q: %w", c.Name, err)
 			}
@@ -169,8 +168,11 @@ func where(rows []int, mark []bool) []int {
 }
 
 // foreseen scores the rewards that the model foresees for the rows of a trace.
-func (s Source) foreseen(model *sim.Model, t *trace.Table) ([]float64, error) {
+func (s Source) foreseen(m model.Learned, t *trace.Table) ([]float64, error) {
 	const most = 64 // distinct loads
+	if m.Space().Len() > maxTruth {
+		return nil, nil
+	}
 	loads := map[string]bool{}
 	for r := range t.Len() {
 		if loads[fmt.Sprint(t.Row(r).Load)] = true; len(loads) > most {
@@ -178,24 +180,24 @@ func (s Source) foreseen(model *sim.Model, t *trace.Table) ([]float64, error) {
 		}
 	}
 	var out []float64
-	for _, o := range objective.Paper() {
+	for _, o := range s.Scenario.Defaults().Objectives {
 		o = s.Objective(o)
-		rewards, err := s.Rewards(model, o)
+		rewards, err := s.Rewards(m, o)
 		if err != nil {
 			return nil, err
 		}
-		e, err := o.Bind(model.Mesh())
+		e, err := o.Bind(m.Space())
 		if err != nil {
 			return nil, err
 		}
 		var y, hat []float64
 		for r := range t.Len() {
 			row := t.Row(r)
-			table, err := rewards.At(row.Load)
+			table, err := rewards.Table(row.Load)
 			if err != nil {
 				return nil, err
 			}
-			k, ok := model.Space().Index(row.Action)
+			k, ok := m.Space().Index(row.Action)
 			if v := e.Reward(row.Load, row.Action, row.Measurement); ok && !math.IsNaN(v) {
 				y, hat = append(y, v), append(hat, table.Reward[k])
 			}
@@ -235,17 +237,16 @@ func ScikitLearn() (Reference, error) {
 // predicting the mean.
 func (r *Result) ModelTable(ctx context.Context, s Source) (figure.Table, error) {
 	t := figure.Table{Header: []string{"model", "split by"}}
-	m := s.Trace.Mesh()
-	nodes := m.M() * m.N()
-	targets := sim.Targets(m, s.Kind)[:nodes]
+	nodes := len(s.Trace.Space().Layout().Endpoints)
+	targets := model.Targets(s.Trace.Space(), s.Kind)[:nodes]
 	for _, name := range targets {
 		t.Header = append(t.Header, "NMAE "+name)
 	}
 	for _, name := range targets {
 		t.Header = append(t.Header, "R² "+name)
 	}
-	if s.Kind == sim.Measured {
-		for _, o := range objective.Paper() {
+	if s.Kind == model.Measured {
+		for _, o := range s.Scenario.Defaults().Objectives {
 			t.Header = append(t.Header, "R² reward "+o.Name)
 		}
 	}
@@ -262,7 +263,7 @@ func (r *Result) ModelTable(ctx context.Context, s Source) (figure.Table, error)
 		if err != nil {
 			return t, err
 		}
-		if s.Kind == sim.AsPublished {
+		if s.Kind == model.AsPublished {
 			peer, err := ScikitLearn()
 			if err != nil {
 				return t, err

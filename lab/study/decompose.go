@@ -10,12 +10,12 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/internal/median"
 	"github.com/meshbench/meshbench/lab/load"
-	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
-	"github.com/meshbench/meshbench/lab/sim"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
@@ -73,25 +73,30 @@ type way struct {
 // Decompose finds where the loss of a learned policy comes from, on the virtual
 // testbed, whose true optimum can be computed: a trace is collected there as
 // the project's own was, models are learned from it, and policies in them, by
-// the study's first setting with the paper's model and by its last one with the
-// project's. Their actions are then valued by the truth.
+// setting paper with the paper's model and by setting best with the project's. Their actions are then valued by the truth.
 func (r *Result) Decompose(ctx context.Context) ([]Share, error) {
 	cfg := r.Config.Truth.defaults()
-	source, err := Virtual(ctx, cfg.Rows, cfg.Seed)
+	sc := r.Config.Scenario()
+	source, err := Virtual(ctx, sc, cfg.Rows, cfg.Seed)
 	if err != nil {
 		return nil, err
 	}
-	sets := r.Config.Settings
-	ways := []way{
-		{"the paper's model, setting " + sets[0].Name, source.Paper(), sets[0]},
-		{"own model, setting " + sets[len(sets)-1].Name, source, sets[len(sets)-1]},
+	paper, err := r.Config.setting(PaperSetting)
+	if err != nil {
+		return nil, err
 	}
-	space := mesh.NewSpace(source.Trace.Mesh(), 0)
+	best, err := r.Config.setting(BestSetting)
+	if err != nil {
+		return nil, err
+	}
+	ways := []way{
+		{"the paper's model, setting " + paper.Name, source.Paper(), paper},
+		{"own model, setting " + best.Name, source, best},
+	}
 	var out []Share
-	for _, e := range TrialPatterns(cfg.Period) {
-		loads := e.loads(source.Trace.Mesh())
-		truth, err := Do(r.Config.Cache, "truth", []any{cfg.Truth, loads, r.names()}, func() (*Truth, error) {
-			return FindTruth(ctx, cfg.Truth, space, loads, r.Config.Objectives, func(done, total int) {
+	for _, e := range TrialPatterns(sc, cfg.Period) {
+		truth, err := Do(r.Config.Cache, "truth", append(r.objectiveKeys(), cfg.Truth, sc.Hash(), e.Loads), func() (*Truth, error) {
+			return FindTruth(ctx, cfg.Truth, sc, e.Loads, r.Config.Objectives, func(done, total int) {
 				r.Config.Progress("finding the true optimum under "+e.Pattern.Name()+" load", done, total)
 			})
 		})
@@ -99,7 +104,7 @@ func (r *Result) Decompose(ctx context.Context) ([]Share, error) {
 			return nil, err
 		}
 		for _, w := range ways {
-			shares, err := Do(r.Config.Cache, "decompose", append(w.source.key(), cfg, e.Pattern.Name(), r.names(), r.Config.Seeds, r.Config.Seed, w.setting.describe()), func() ([]Share, error) {
+			shares, err := Do(r.Config.Cache, "decompose", append(append(append(w.source.key(), cfg, pattern(e.Pattern), r.Config.Seeds, r.Config.Seed), w.setting.key()...), r.objectiveKeys()...), func() ([]Share, error) {
 				return r.decompose(ctx, cfg, w, e, truth)
 			})
 			if err != nil {
@@ -111,71 +116,50 @@ func (r *Result) Decompose(ctx context.Context) ([]Share, error) {
 	return out, nil
 }
 
-// names are those of the study's objectives.
-func (r *Result) names() []string {
-	var names []string
-	for _, o := range r.Config.Objectives {
-		names = append(names, o.Name)
-	}
-	return names
-}
-
-// loads are those over which a mean is an expectation: the distinct ones of
-// random load, of another pattern those of each step.
-func (e Evaluated) loads(m mesh.Mesh) []mesh.Load {
-	if e.Pattern.Name() == "random" {
-		return Loads(m)
-	}
-	var out []mesh.Load
-	for t := range e.Steps {
-		out = append(out, e.Pattern.At(nil, 0, t))
-	}
-	return out
-}
-
 // decompose values what one way gives under one load.
 func (r *Result) decompose(ctx context.Context, cfg DecompositionConfig, w way, e Evaluated, truth *Truth) ([]Share, error) {
-	model, err := w.source.Learn(ctx, r.Config.Seed)
+	f := w.source.fitted(ctx, r.Config)
+	m, err := f.model()
 	if err != nil {
 		return nil, err
 	}
+	space := m.Space()
 	settings := []Setting{w.setting}
-	if e.Pattern.Name() != "random" {
+	if !slices.EqualFunc(e.Loads, w.source.Scenario.Loads.Grid(maxGrid), slices.Equal) { // not the loads that policies are kept by
 		seen := w.setting
 		seen.Name += ", trained on " + e.Pattern.Name()
 		seen.Load, seen.Score = e.Pattern, truth.Loads
 		settings = append(settings, seen)
 	}
-	valued := r.rewards(w.source, func() (*sim.Model, error) { return model, nil })
-	trained, err := r.train(ctx, w.source, settings, valued)
+	trained, err := r.train(ctx, f, settings)
 	if err != nil {
 		return nil, err
 	}
 	var out []Share
 	for _, o := range r.Config.Objectives {
-		rewards, err := valued[o.Name]()
+		rewards, err := f.rewards[o.Name]()
 		if err != nil {
 			return nil, err
 		}
 		s := Share{Way: w.name, Objective: o.Name, Load: e.Pattern.Name()}
-		constant, err := policy.BestConstant(rewards, Loads(model.Mesh()))
+		constant, err := policy.BestConstant(rewards, w.source.Scenario.Loads.Grid(maxGrid))
 		if err != nil {
 			return nil, err
 		}
-		policies := []policy.Policy{policy.Greedy{Rewards: rewards}, constant}
+		policies := []policy.Policy{policy.Greedy{Optimum: rewards}, constant}
 		for _, set := range settings {
 			for _, t := range trained {
 				if t.Objective != o.Name || t.Setting != set.Name {
 					continue
 				}
-				p, err := t.Trained.Policy(model.Space())
+				p, err := t.Trained.Policy(space)
 				if err != nil {
 					return nil, err
 				}
 				policies = append(policies, p)
 			}
 		}
-		scores, err := truth.Scores(ctx, model.Space(), o, policies)
+		scores, err := truth.Scores(ctx, space, o, policies)
 		if err != nil {
 			return nil, err
 		}
@@ -194,9 +178,9 @@ func (r *Result) decompose(ctx context.Context, cfg DecompositionConfig, w way, 
 		runs := make([][]float64, n+1)
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(r.Config.Workers)
-		for k, p := range append(slices.Clone(policies[2:2+n]), truth.Policy(model.Space(), o.Name)) {
+		for k, p := range append(slices.Clone(policies[2:2+n]), truth.Policy(space, o.Name)) {
 			if k < n {
-				score, err := ExactANR(rewards, p, truth.Loads)
+				score, _, err := policy.Score(rewards, p, truth.Loads)
 				if err != nil {
 					return nil, err
 				}
@@ -222,14 +206,14 @@ func (r *Result) decompose(ctx context.Context, cfg DecompositionConfig, w way, 
 
 // runs evaluates a policy on the virtual testbed, from as many seeds, and
 // returns the ANR of each run by the true optimum.
-func (t *Truth) runs(ctx context.Context, cfg DecompositionConfig, offered load.Pattern, p policy.Policy, rewards *sim.Rewards) ([]float64, error) {
-	bed, err := virtual.New(virtual.Config{})
+func (t *Truth) runs(ctx context.Context, cfg DecompositionConfig, offered load.Pattern, p policy.Policy, rewards *optimum.Rewards) ([]float64, error) {
+	bed, err := virtual.New(virtual.Config{Scenario: t.Scenario})
 	if err != nil {
 		return nil, err
 	}
 	defer bed.Close()
 	o := rewards.Objective()
-	env, err := sim.NewEnv(bed, offered, o, rewards.Model().Space())
+	env, err := control.NewEnv(bed, offered, o, control.Config{Space: rewards.Space()})
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (c Config) Small() Config {
 	var short []Setting
 	for _, s := range c.Settings {
 		s = s.Short(.1)
-		s.Load = load.Random{} // few loads to tabulate
+		s.Load = load.Random{Ranges: c.Scenario().Loads} // few loads to tabulate
 		short = append(short, s)
 	}
 	c.Settings = short

@@ -1,87 +1,142 @@
 package study
 
 import (
+	"encoding/json"
 	"fmt"
 
+	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/ppo"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/scenario"
 )
 
 // Setting is how policies are trained.
 type Setting struct {
-	Name        string
-	PPO         ppo.Config // without Seed
-	Observation sim.Observation
-	Heads       sim.Heads
-	Load        load.Pattern // what is offered during training
-	Score       []mesh.Load  // loads by whose ANR a policy is kept; default those of random load
+	Name    string
+	Learner learner.Learner
+	Load    load.Pattern // what is offered during training
+	Score   []mesh.Load  // loads by whose ANR a policy is kept; default those of random load
 }
 
+// Names of the settings that the study knows.
+const (
+	PaperSetting = "paper"
+	BestSetting  = "best"
+)
+
 // Paper is the paper's own setting (Section V): the loads as they are for
-// observation, loads of 5, 10, 15 and 20 requests/s, constant learning rate.
-func Paper() Setting {
+// observation, loads of a few values, a head for each knob, constant learning
+// rate.
+func Paper(s scenario.Scenario) Setting {
 	return Setting{
-		Name: "paper",
-		PPO:  ppo.Config{TotalSteps: 100 * 1024, EvalEvery: 1024},
-		Load: load.Random{},
+		Name:    PaperSetting,
+		Learner: learner.PPO{Config: ppo.Config{TotalSteps: 100 * 1024, EvalEvery: 1024}, Heads: learner.PerKnob},
+		Load:    load.Random{Ranges: s.Loads},
 	}
 }
 
-// Best is the setting that did best: one choice among all actions, loads from
-// the whole range beside the paper's four values, shown at knots, larger
-// batches, and an entropy bonus and a learning rate that both fall to 0.
-func Best() Setting {
-	return Setting{
-		Name: "best",
-		PPO: ppo.Config{
+// Best is the setting that does best: loads from the whole range beside those of
+// random load, shown at knots, larger batches, an entropy bonus and a learning
+// rate that both fall to 0, and in a space of few actions one choice among all
+// of them.
+func Best(s scenario.Scenario) Setting {
+	space := s.MustSpace()
+	l := learner.PPO{
+		Config: ppo.Config{
 			TotalSteps: 300 * 1024, EvalEvery: 4 * 1024,
 			Batch: 512, Steps: 4096, Epochs: 3, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .2, EntropyCoefSchedule: ppo.Linear,
 		},
-		Observation: sim.Observation{Knots: 76, Gain: 2},
-		Heads:       sim.WholeAction,
-		Load:        load.Mixed{load.Random{}, load.Uniform{Quantum: .2}},
+		Observation: learner.Observation{Knots: 76, Gain: 2},
 	}
+	if space.Len() > learner.MaxWhole {
+		l.Config.Hidden = []int{128, 128}
+		l.Config.EntropyCoef = .02
+		l.Config.LearningRate = 2e-3
+		l.Observation = learner.Observation{Knots: 16, Gain: 2}
+	}
+	return Setting{Name: BestSetting, Learner: l,
+		Load: load.Mixed{load.Random{Ranges: s.Loads}, load.Uniform{Ranges: s.Loads}}}
 }
 
 // Short returns s with the given fraction of its training steps.
 func (s Setting) Short(fraction float64) Setting {
-	s.PPO.TotalSteps = max(int(float64(s.PPO.TotalSteps)*fraction), s.PPO.EvalEvery)
+	if l, ok := s.Learner.(learner.PPO); ok {
+		l.Config.TotalSteps = max(int(float64(l.Config.TotalSteps)*fraction), l.Config.EvalEvery)
+		s.Learner = l
+	}
 	return s
 }
 
-// Loads lists the loads of the random pattern, each equally likely, so that
-// means over them are exact expectations: 16 for the paper's mesh.
-func Loads(m mesh.Mesh) []mesh.Load {
-	values := []float64{5, 10, 15, 20}
-	loads := []mesh.Load{{}}
-	for range m.M() {
-		var longer []mesh.Load
-		for _, l := range loads {
-			for _, v := range values {
-				longer = append(longer, append(append(mesh.Load{}, l...), v))
-			}
-		}
-		loads = longer
-	}
-	return loads
-}
-
-// Patterns returns the two loads of the paper's evaluation and their steps:
-// random (seen in training, 150 steps) and sinusoidal (unseen, 400 steps).
-func Patterns() []Evaluated {
-	return []Evaluated{{load.Random{}, 150}, {load.Sinusoidal{}, 400}}
-}
+// maxGrid bounds the loads over which means are exact expectations.
+const maxGrid = 64
 
 // Evaluated is a load pattern with the number of steps that are evaluated.
 type Evaluated struct {
 	Pattern load.Pattern
 	Steps   int
+	// Loads are those over which a mean is the pattern's expectation: of random
+	// load its distinct ones, else the load of each step.
+	Loads []mesh.Load
 }
 
-// describe is a setting as a hash sees it.
-func (s Setting) describe() string {
-	return fmt.Sprintf("%s %+v %+v %q %#v %v", s.Name, s.PPO, s.Observation, s.Heads, s.Load, s.Score)
+// Patterns returns the two loads of the paper's evaluation: random (seen in
+// training) and sinusoidal (unseen), for the given numbers of steps; the period
+// of the sinusoid is that of the published runs, 600.
+func Patterns(s scenario.Scenario, random, sinusoidal int) []Evaluated {
+	return []Evaluated{
+		{load.Random{Ranges: s.Loads}, random, s.Loads.Grid(maxGrid)},
+		stepwise(load.Sinusoidal{Ranges: s.Loads}, sinusoidal),
+	}
+}
+
+// PaperPatterns are Patterns of the paper's lengths, 150 and 400 steps.
+func PaperPatterns(s scenario.Scenario) []Evaluated { return Patterns(s, 150, 400) }
+
+// TrialPatterns are the loads of a trial on a testbed: the given number of steps
+// of random load, which is that of training, and of one period of a sinusoid,
+// which is not.
+func TrialPatterns(s scenario.Scenario, steps int) []Evaluated {
+	return []Evaluated{
+		{load.Random{Ranges: s.Loads}, steps, s.Loads.Grid(maxGrid)},
+		stepwise(load.Sinusoidal{Ranges: s.Loads, Period: steps}, steps),
+	}
+}
+
+// stepwise evaluates a pattern whose seed changes nothing.
+func stepwise(p load.Pattern, steps int) Evaluated {
+	e := Evaluated{Pattern: p, Steps: steps}
+	for t := range steps {
+		e.Loads = append(e.Loads, p.At(nil, 0, t))
+	}
+	return e
+}
+
+// key is what a training by the setting depends on.
+func (s Setting) key() []any {
+	return []any{s.Name, plain(s.Learner), pattern(s.Load), s.Score}
+}
+
+// plain is a value as a hash sees it: its type and its data. What cannot be
+// written down is not cached.
+func plain(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return uncached{}
+	}
+	return fmt.Sprintf("%T %s", v, b)
+}
+
+// pattern is a load pattern as a hash sees it.
+func pattern(p load.Pattern) any {
+	mixed, ok := p.(load.Mixed)
+	if !ok {
+		return plain(p)
+	}
+	var parts []any
+	for _, x := range mixed {
+		parts = append(parts, pattern(x))
+	}
+	return plain(parts)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -13,8 +14,10 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/objective"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/optimum"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 	"github.com/meshbench/meshbench/lab/trace"
@@ -22,48 +25,60 @@ import (
 
 // Source is a trace and how it is learned from.
 type Source struct {
-	Name   string // "kth-published", "kth-corrected", "local", "virtual"
-	Title  string // for people
-	Trace  *trace.Table
-	Kind   sim.Kind
-	SHA256 string // of the trace's file, or of what generated it
-	Forest forest.Config
+	Name  string // "kth-published", "kth-corrected", "local", "virtual"
+	Title string // for people
+	// Scenario is what was measured, under which load, for what.
+	Scenario scenario.Scenario
+	Trace    *trace.Table
+	Kind     model.Kind
+	SHA256   string // of the trace's file, or of what generated it
+	Forest   forest.Config
 	// Structure is which inputs the model learns from.
-	Structure sim.Structure
+	Structure model.Structure
 	// Expected values a step by its expected reward, rather than by the reward
 	// of its mean delay as the paper does.
 	Expected bool
-	// Separate and Median are sim.ModelConfig's.
+	// Separate and Median are model.Config's.
 	Separate bool
 	Median   float64
 	// Settle is the limit by which rows after an overload are not learned from,
-	// s (see sim.Settled); 0 keeps all.
+	// s (see model.Settled); 0 keeps all.
 	Settle float64
 }
 
 // key is what the model of a source depends on.
 func (s Source) key() []any {
-	return []any{s.Name, s.SHA256, s.Forest, s.Kind, s.Structure, s.Expected, s.Separate, s.Median, s.Settle}
+	return []any{s.Name, s.Scenario.Hash(), s.SHA256, s.Forest, s.Kind, s.Structure, s.Expected, s.Separate, s.Median, s.Settle}
 }
 
 // Rows are the rows that a model is learned from and scored on.
-func (s Source) Rows() *trace.Table { return sim.Settled(s.Trace, s.Settle) }
+func (s Source) Rows() *trace.Table { return model.Settled(s.Trace, s.Settle) }
 
 // measured returns s with the model of the project's own traces: per node, as
 // nodes that share nothing allow, of settled steps, and with large leaves,
 // within which rows are moved to the loads asked for. Compare is how it was
 // chosen.
 func (s Source) measured() Source {
-	s.Kind, s.Structure, s.Expected, s.Settle = sim.Measured, sim.PerNode, true, .3
+	s.Kind, s.Structure, s.Expected, s.Settle = model.Measured, model.NodeInputs, true, s.settle()
 	s.Forest = forest.Config{Trees: 60, MinLeaf: 80}
 	return s
+}
+
+// settle is the delay above which a node has fallen behind: that of four of the
+// slowest requests in its queue, s.
+func (s Source) settle() float64 {
+	slowest := 0.0
+	for _, w := range s.Scenario.Work {
+		slowest = max(slowest, w.Time)
+	}
+	return math.Round(slowest*4.17*1000) / 1000
 }
 
 // Paper returns s with the paper's model: forests of mean delays from all loads
 // and controls (Eq. 5), of all rows.
 func (s Source) Paper() Source {
-	s.Structure, s.Expected, s.Settle, s.Forest = sim.Joint, false, 0, corrected()
-	if s.Kind == sim.AsPublished {
+	s.Structure, s.Expected, s.Settle, s.Forest = model.JointInputs, false, 0, corrected()
+	if s.Kind == model.AsPublished {
 		s.Forest = authors()
 	}
 	return s
@@ -71,7 +86,7 @@ func (s Source) Paper() Source {
 
 // Objective returns o as this source counts delays and carried load.
 func (s Source) Objective(o objective.Objective) objective.Objective {
-	if s.Kind == sim.AsPublished {
+	if s.Kind == model.AsPublished {
 		return o.AsPublished()
 	}
 	return o
@@ -104,9 +119,9 @@ func Published(path string) ([]Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := Source{Name: "kth-published", Title: "published trace, as published", Trace: t, Kind: sim.AsPublished, SHA256: trace.KTHSHA256, Forest: authors()}
+		s := Source{Scenario: scenario.Paper(), Name: "kth-published", Title: "published trace, as published", Trace: t, Kind: model.AsPublished, SHA256: trace.KTHSHA256, Forest: authors()}
 		if reading == trace.Corrected {
-			s.Name, s.Title, s.Kind, s.Forest = "kth-corrected", "published trace, corrected", sim.Measured, corrected()
+			s.Name, s.Title, s.Kind, s.Forest = "kth-corrected", "published trace, corrected", model.Measured, corrected()
 		}
 		out = append(out, s)
 	}
@@ -121,35 +136,42 @@ const Local = "datasets/local.csv"
 func Own(ctx context.Context, root string) (Source, error) {
 	path := filepath.Join(root, Local)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return Virtual(ctx, 10_000, 1)
+		return Virtual(ctx, scenario.Paper(), 10_000, 1)
 	}
-	return Collected(path)
+	return Collected(path, scenario.Paper())
 }
 
 // Collected returns the trace of a testbed, named by it, as the project's own is
-// learned from.
-func Collected(path string) (Source, error) {
-	t, err := trace.Read(path, trace.ReadOptions{})
+// learned from. It must be one of the scenario.
+func Collected(path string, sc scenario.Scenario) (Source, error) {
+	space, err := sc.Space()
 	if err != nil {
 		return Source{}, err
+	}
+	t, err := trace.Read(path, trace.ReadOptions{Space: space})
+	if err != nil {
+		return Source{}, err
+	}
+	if name := t.Meta().Scenario; name != "" && name != sc.Name {
+		return Source{}, fmt.Errorf("study: %s is a trace of scenario %s, not of %s", path, name, sc.Name)
 	}
 	sum, err := trace.SHA256(path)
 	if err != nil {
 		return Source{}, err
 	}
 	name := t.Meta().Testbed
-	return Source{Name: name, Title: name + " testbed", Trace: t, SHA256: sum}.measured(), nil
+	return Source{Name: name, Title: name + " testbed", Scenario: sc, Trace: t, SHA256: sum}.measured(), nil
 }
 
-// Virtual generates a trace of the virtual testbed: random loads and random
-// actions. The same arguments give the same trace.
-func Virtual(ctx context.Context, steps int, seed uint64) (Source, error) {
-	bed, err := virtual.New(virtual.Config{})
+// Virtual generates a trace of a scenario's virtual testbed: random loads and
+// random actions. The same arguments give the same trace.
+func Virtual(ctx context.Context, sc scenario.Scenario, steps int, seed uint64) (Source, error) {
+	bed, err := virtual.New(virtual.Config{Scenario: sc})
 	if err != nil {
 		return Source{}, err
 	}
 	defer bed.Close()
-	c := testbed.Collection{Steps: steps, Seed: seed}
+	c := testbed.Collection{Scenario: sc, Steps: steps, Seed: seed}
 	meta, err := c.Meta(bed)
 	if err != nil {
 		return Source{}, err
@@ -162,8 +184,55 @@ func Virtual(ctx context.Context, steps int, seed uint64) (Source, error) {
 	if _, err := t.WriteTo(h); err != nil {
 		return Source{}, err
 	}
-	return Source{Name: "virtual", Title: "virtual testbed (discrete-event simulation)", Trace: t,
+	return Source{Name: "virtual", Title: "virtual testbed (discrete-event simulation)", Scenario: sc, Trace: t,
 		SHA256: hex.EncodeToString(h.Sum(nil))}.measured(), nil
+}
+
+// Learn fits the system model of a source to all rows of its trace.
+func (s Source) Learn(ctx context.Context, seed uint64) (model.Learned, error) {
+	return s.learn(ctx, s.Rows(), seed)
+}
+
+// LearnHalves fits two models to disjoint halves of the rows. Noise that one
+// has learned, the other has not: what is optimal under one is evaluated
+// honestly by the other.
+func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b model.Learned, err error) {
+	first, second := s.Rows().Split(trace.Split{Train: .5, Seed: seed})
+	if a, err = s.learn(ctx, first, seed); err != nil {
+		return nil, nil, err
+	}
+	b, err = s.learn(ctx, second, seed+1)
+	return a, b, err
+}
+
+// Greedy values what the policy "greedy" looks at: the mean delays of the paper's
+// model; where that is the source's own, of a model of half of the rows, for on
+// its own model greedy is the optimum.
+func (s Source) Greedy(ctx context.Context, seed uint64) (func(o objective.Objective) (*optimum.Rewards, error), error) {
+	paper, rows := s.Paper(), s.Rows()
+	if s.Structure == model.JointInputs {
+		rows, _ = s.Rows().Split(trace.Split{Train: .5, Seed: seed})
+		seed++
+		paper = s
+	} else {
+		rows = paper.Rows()
+	}
+	m, err := paper.learn(ctx, rows, seed)
+	if err != nil {
+		return nil, err
+	}
+	return func(o objective.Objective) (*optimum.Rewards, error) { return paper.Rewards(m, o) }, nil
+}
+
+// Rewards values a model of the source by objective o.
+func (s Source) Rewards(m model.Learned, o objective.Objective) (*optimum.Rewards, error) {
+	return optimum.NewRewards(m, s.Objective(o), optimum.Config{Expected: s.Expected})
+}
+
+func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (model.Learned, error) {
+	cfg := s.Forest
+	cfg.Seed = seed
+	return model.Learn(ctx, t, model.Config{Kind: s.Kind, Structure: s.Structure, Separate: s.Separate, Median: s.Median, Forest: cfg})
 }
 
 // Score is how well a model predicts one target on rows that it did not see:
@@ -185,11 +254,11 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 		var sum []Score
 		for seed := range splits {
 			train, test := s.Rows().Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
-			model, err := s.learn(ctx, train, uint64(seed))
+			m, err := s.learn(ctx, train, uint64(seed))
 			if err != nil {
 				return nil, err
 			}
-			one, err := score(s, by, model, train, test)
+			one, err := score(s, by, m, train, test)
 			if err != nil {
 				return nil, err
 			}
@@ -213,8 +282,8 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 	return out, nil
 }
 
-func score(s Source, by string, model *sim.Model, train, test *trace.Table) ([]Score, error) {
-	p, err := Predicted(model, train, test)
+func score(s Source, by string, m model.Learned, train, test *trace.Table) ([]Score, error) {
+	p, err := Predicted(m, train, test)
 	if err != nil {
 		return nil, err
 	}
@@ -241,18 +310,18 @@ type Prediction struct {
 }
 
 // Predicted predicts every target of a model on the rows of test.
-func Predicted(model *sim.Model, train, test *trace.Table) ([]Prediction, error) {
-	names := sim.Targets(model.Mesh(), model.Kind())
+func Predicted(m model.Learned, train, test *trace.Table) ([]Prediction, error) {
+	names := model.Targets(m.Space(), m.Kind())
 	x := test.Features()
-	y, err := sim.TargetValues(test, model.Kind())
+	y, err := model.TargetValues(test, m.Kind())
 	if err != nil {
 		return nil, err
 	}
-	trained, err := sim.TargetValues(train, model.Kind())
+	trained, err := model.TargetValues(train, m.Kind())
 	if err != nil {
 		return nil, err
 	}
-	hat := model.PredictMatrix(x)
+	hat := m.PredictMatrix(x)
 	rows, _ := y.Dims()
 	var out []Prediction
 	for k, name := range names {
@@ -278,4 +347,18 @@ func mean(m *mat.Dense, k int) float64 {
 		}
 	}
 	return sum / float64(n)
+}
+
+// Sources are the traces of the main study: the published one if it is here,
+// as published and corrected, and the project's own.
+func Sources(ctx context.Context, root string) ([]Source, error) {
+	list, err := Published("")
+	if err != nil {
+		return nil, err
+	}
+	own, err := Own(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	return append(list, own), nil
 }

@@ -1,13 +1,16 @@
-// Package study runs the paper's loop in the simulator, from a trace to
-// figures: fit system models, train a policy for every objective, setting and
-// seed in parallel, evaluate them beside the baselines, and keep the results.
-// Stages are cached by the hash of what they depend on, so a second run, and a
-// notebook that asks for the same, takes what is there.
+// Package study runs the whole loop in the simulator, from a trace to figures:
+// fit system models, train a policy for every objective, setting and seed in
+// parallel, evaluate them beside the baselines, and keep the results. The
+// paper's study is that of its scenario on its traces; any other scenario's is
+// the same on a trace of its virtual testbed. Stages are cached by the hash of
+// what they depend on, so a second run, and a notebook that asks for the same,
+// takes what is there.
 package study
 
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"time"
@@ -16,20 +19,25 @@ import (
 
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
-	"github.com/meshbench/meshbench/lab/sim"
-	"github.com/meshbench/meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/scenario"
 )
 
 // Config holds the settings of a study.
 type Config struct {
-	// Sources are the traces; the first one is drawn in the figures.
+	// Sources are the traces, all of one scenario; the first one is drawn in the
+	// figures.
 	Sources []Source
-	// Objectives default to the paper's three.
+	// Objectives default to the scenario's.
 	Objectives []objective.Objective
 	// Settings default to Paper and Best.
 	Settings []Setting
+	// Patterns are the loads that policies are evaluated under. Default
+	// PaperPatterns.
+	Patterns []Evaluated
 	// Seeds is the number of training seeds. If 0, it will be defaulted to 5.
 	Seeds int
 	// Splits is the number of splits for the model's scores. If 0, it will be
@@ -48,12 +56,21 @@ type Config struct {
 	Progress func(stage string, done, total int)
 }
 
+// Scenario is that of the sources.
+func (c Config) Scenario() scenario.Scenario { return c.Sources[0].Scenario }
+
 func (c Config) defaults() Config {
-	if c.Objectives == nil {
-		c.Objectives = objective.Paper()
-	}
-	if c.Settings == nil {
-		c.Settings = []Setting{Paper(), Best()}
+	if len(c.Sources) > 0 {
+		s := c.Scenario()
+		if c.Objectives == nil {
+			c.Objectives = s.Defaults().Objectives
+		}
+		if c.Settings == nil {
+			c.Settings = []Setting{Paper(s), Best(s)}
+		}
+		if c.Patterns == nil {
+			c.Patterns = PaperPatterns(s)
+		}
 	}
 	if c.Seeds == 0 {
 		c.Seeds = 5
@@ -76,12 +93,33 @@ func (c Config) defaults() Config {
 	return c
 }
 
+// setting returns the study's setting of that name.
+func (c Config) setting(name string) (Setting, error) {
+	for _, s := range c.Settings {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Setting{}, fmt.Errorf("study: it has no setting %q", name)
+}
+
 // Cell is what one policy scored under one source, objective and load: one run
 // per seed.
 type Cell struct {
-	Source, Objective, Setting, Policy, Load string
+	Source, Objective, Setting, Policy, Load string // Setting is "" for a policy that was not learned
 	Environment                              string
 	Runs                                     []anr.Run
+}
+
+// Learned reports whether the cell's policies were trained.
+func (c Cell) Learned() bool { return c.Setting != "" }
+
+// Name is the policy, with its setting where it was trained in one.
+func (c Cell) Name() string {
+	if c.Learned() {
+		return fmt.Sprintf("%s, %s setting", c.Policy, c.Setting)
+	}
+	return c.Policy
 }
 
 // ANR returns the median over runs with its bootstrap interval.
@@ -93,11 +131,15 @@ func (c Cell) ANR() anr.Interval {
 	return anr.Median(v)
 }
 
-// Training is one training's learning curve.
-type Training struct {
-	Source, Objective, Setting string
-	Seed                       uint64
-	Trained                    Trained
+// Exact reports whether ANR is against the optimum of the reference model,
+// rather than the best found.
+func (c Cell) Exact() bool {
+	for _, r := range c.Runs {
+		if !r.Exact() {
+			return false
+		}
+	}
+	return true
 }
 
 // Timing is the wall-clock time of a stage.
@@ -112,11 +154,12 @@ type Result struct {
 	Scores    []Score
 	Trainings []Training
 	Cells     []Cell
+	Truths    []TrueShare
 	Times     []Timing
 }
 
-// timed runs f and notes its time under stage.
-func (r *Result) timed(stage string, f func() error) error {
+// Timed runs f and notes its time under stage.
+func (r *Result) Timed(stage string, f func() error) error {
 	begin := time.Now()
 	err := f()
 	r.Times = append(r.Times, Timing{stage, time.Since(begin).Seconds()})
@@ -124,7 +167,7 @@ func (r *Result) timed(stage string, f func() error) error {
 }
 
 // New returns a study of which nothing has been run, with defaults filled in:
-// enough for the drawings that do not need it (see NeedsRun).
+// enough for the drawings that do not need it.
 func New(cfg Config) *Result { return &Result{Config: cfg.defaults()} }
 
 // Run runs the study.
@@ -134,6 +177,9 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, fmt.Errorf("study: no trace to learn from")
 	}
 	for _, s := range r.Config.Sources {
+		if s.Scenario.Hash() != r.Config.Scenario().Hash() {
+			return nil, fmt.Errorf("study: trace %s is of scenario %s, the first one of %s", s.Name, s.Scenario.Name, r.Config.Scenario().Name)
+		}
 		if err := r.source(ctx, s); err != nil {
 			return nil, fmt.Errorf("study of %s: %w", s.Title, err)
 		}
@@ -141,37 +187,49 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return r, nil
 }
 
-// Learn fits the system model of a source to all rows of its trace.
-func (s Source) Learn(ctx context.Context, seed uint64) (*sim.Model, error) {
-	return s.learn(ctx, s.Rows(), seed)
+// fitted is a source with its model, fitted at first need: a study whose stages
+// are all cached fits nothing.
+type fitted struct {
+	Source
+	model   func() (model.Learned, error)
+	rewards map[string]func() (*optimum.Rewards, error) // by the objective's name
 }
 
-// LearnHalves fits two models to disjoint halves of the rows. Noise that one
-// has learned, the other has not: what is optimal under one is evaluated
-// honestly by the other.
-func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b *sim.Model, err error) {
-	first, second := s.Rows().Split(trace.Split{Train: .5, Seed: seed})
-	if a, err = s.learn(ctx, first, seed); err != nil {
-		return nil, nil, err
+func (s Source) fitted(ctx context.Context, cfg Config) *fitted {
+	f := &fitted{Source: s, rewards: map[string]func() (*optimum.Rewards, error){},
+		model: sync.OnceValues(func() (model.Learned, error) { return s.Learn(ctx, cfg.Seed) })}
+	for _, o := range cfg.Objectives {
+		f.value(o)
 	}
-	b, err = s.learn(ctx, second, seed+1)
-	return a, b, err
+	return f
 }
 
-// Rewards values a model of the source by objective o.
-func (s Source) Rewards(m *sim.Model, o objective.Objective) (*sim.Rewards, error) {
-	return sim.NewRewards(m, s.Objective(o), sim.RewardsConfig{Expected: s.Expected})
+// value adds an objective to those that the model is valued by.
+func (f *fitted) value(o objective.Objective) {
+	f.rewards[o.Name] = sync.OnceValues(func() (*optimum.Rewards, error) {
+		m, err := f.model()
+		if err != nil {
+			return nil, err
+		}
+		return f.Rewards(m, o)
+	})
 }
 
-func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (*sim.Model, error) {
-	cfg := s.Forest
-	cfg.Seed = seed
-	return sim.Learn(ctx, t, sim.ModelConfig{Kind: s.Kind, Structure: s.Structure, Separate: s.Separate, Median: s.Median, Forest: cfg})
+// under is the same model valued in another way; the key of a training follows
+// from the source, so the two are never taken for each other.
+func (f *fitted) under(cfg Config, expected bool) *fitted {
+	s := f.Source
+	s.Expected = expected
+	g := &fitted{Source: s, rewards: map[string]func() (*optimum.Rewards, error){}, model: f.model}
+	for _, o := range cfg.Objectives {
+		g.value(o)
+	}
+	return g
 }
 
 func (r *Result) source(ctx context.Context, s Source) error {
 	cfg := r.Config
-	err := r.timed("scores of the model, "+s.Name, func() error {
+	err := r.Timed("scores of the model, "+s.Name, func() error {
 		cfg.Progress("scoring the model of "+s.Name, 0, 1)
 		scores, err := CachedScores(ctx, Config{Sources: []Source{s}, Splits: cfg.Splits, Cache: cfg.Cache})
 		r.Scores = append(r.Scores, scores...)
@@ -180,207 +238,218 @@ func (r *Result) source(ctx context.Context, s Source) error {
 	if err != nil {
 		return err
 	}
-	// Fitted at first need: a study whose stages are all cached fits nothing.
-	// The other model, of half of the rows, is what greedy looks at.
-	model := sync.OnceValues(func() (*sim.Model, error) { return s.Learn(ctx, cfg.Seed) })
-	other := sync.OnceValues(func() (*sim.Model, error) {
-		half, _ := s.Rows().Split(trace.Split{Train: .5, Seed: cfg.Seed})
-		return s.learn(ctx, half, cfg.Seed+1)
-	})
-
-	rewards := r.rewards(s, model)
+	f := s.fitted(ctx, cfg)
 	var trainings []Training
-	err = r.timed("fit and training, "+s.Name, func() (err error) {
-		trainings, err = r.train(ctx, s, cfg.Settings, rewards)
+	err = r.Timed("fit and training, "+s.Name, func() (err error) {
+		trainings, err = r.train(ctx, f, cfg.Settings)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	r.Trainings = append(r.Trainings, trainings...)
-	return r.timed("evaluation, "+s.Name, func() error {
-		for _, o := range cfg.Objectives {
+	greedy := sync.OnceValues(func() (func(objective.Objective) (*optimum.Rewards, error), error) { return s.Greedy(ctx, cfg.Seed) })
+	return r.Timed("evaluation, "+s.Name, func() error {
+		for k, o := range cfg.Objectives {
+			cfg.Progress("evaluating on "+s.Name, k, len(cfg.Objectives))
 			cells, err := Do(cfg.Cache, "evaluate", r.key(s, o), func() ([]Cell, error) {
-				return r.evaluate(ctx, s, o, trainings, rewards[o.Name], other)
+				g, err := greedy()
+				if err != nil {
+					return nil, err
+				}
+				return r.evaluate(ctx, f, o, trainings, g)
 			})
 			if err != nil {
 				return err
 			}
 			r.Cells = append(r.Cells, cells...)
-			cfg.Progress("evaluated "+o.Name+" on "+s.Name, 1, 1)
 		}
 		return nil
 	})
 }
 
+// key is what the evaluation of an objective on a source depends on.
 func (r *Result) key(s Source, o objective.Objective) []any {
-	key := append(s.key(), o.Name, r.Config.Seeds, r.Config.Seed)
+	key := append(s.key(), objectiveKey(o), r.Config.Seeds, r.Config.Seed)
 	for _, set := range r.Config.Settings {
-		key = append(key, set.describe())
+		key = append(key, set.key()...)
+	}
+	for _, e := range r.Config.Patterns {
+		key = append(key, pattern(e.Pattern), e.Steps)
 	}
 	return key
 }
 
-// rewards values a model of s by each of the study's objectives, at first need.
-func (r *Result) rewards(s Source, model func() (*sim.Model, error)) map[string]func() (*sim.Rewards, error) {
-	rewards := map[string]func() (*sim.Rewards, error){}
-	for _, o := range r.Config.Objectives {
-		rewards[o.Name] = sync.OnceValues(func() (*sim.Rewards, error) {
-			m, err := model()
-			if err != nil {
-				return nil, err
-			}
-			return s.Rewards(m, o)
-		})
+// objectiveKey is an objective as a hash sees it.
+func objectiveKey(o objective.Objective) any {
+	key, ok := o.Key()
+	if !ok {
+		return uncached{}
 	}
-	return rewards
+	return key
 }
 
-// train trains a policy for every objective, setting and seed.
-func (r *Result) train(ctx context.Context, s Source, sets []Setting, rewards map[string]func() (*sim.Rewards, error)) ([]Training, error) {
-	cfg := r.Config
-	settings := map[string]Setting{}
-	var trainings []Training
-	for _, o := range cfg.Objectives {
-		for _, set := range sets {
-			settings[set.Name] = set
-			for k := range cfg.Seeds {
-				trainings = append(trainings, Training{Source: s.Name, Objective: o.Name, Setting: set.Name, Seed: cfg.Seed + uint64(k)})
+// objectiveKeys are those of the study's objectives.
+func (r *Result) objectiveKeys() []any {
+	var keys []any
+	for _, o := range r.Config.Objectives {
+		keys = append(keys, objectiveKey(o))
+	}
+	return keys
+}
+
+// evaluate runs every policy under all loads, one run per seed, all policies
+// under the same loads.
+func (r *Result) evaluate(ctx context.Context, f *fitted, o objective.Objective, trainings []Training,
+	greedy func(objective.Objective) (*optimum.Rewards, error)) ([]Cell, error) {
+	rw, err := f.rewards[o.Name]()
+	if err != nil {
+		return nil, err
+	}
+	looks, err := greedy(o)
+	if err != nil {
+		return nil, err
+	}
+	baselines, err := Baselines(rw, f.Scenario, looks)
+	if err != nil {
+		return nil, err
+	}
+	type job struct {
+		cell, run int
+		seed      uint64
+		pattern   Evaluated
+		policy    func() (policy.Policy, error)
+	}
+	var cells []Cell
+	var jobs []job
+	for _, e := range r.Config.Patterns {
+		add := func(setting, name string) int {
+			cells = append(cells, Cell{Source: f.Name, Objective: o.Name, Setting: setting, Policy: name, Load: e.Pattern.Name(), Environment: "simulation"})
+			return len(cells) - 1
+		}
+		for _, set := range r.Config.Settings {
+			c := add(set.Name, set.Learner.Name())
+			for _, t := range trainings {
+				if t.Objective == o.Name && t.Setting == set.Name {
+					jobs = append(jobs, job{c, len(cells[c].Runs), t.Seed, e, func() (policy.Policy, error) { return t.Trained.Policy(rw.Space()) }})
+					cells[c].Runs = append(cells[c].Runs, anr.Run{})
+				}
+			}
+		}
+		for _, p := range baselines {
+			c := add("", p.Name())
+			for k := range r.Config.Seeds {
+				jobs = append(jobs, job{c, k, r.Config.Seed + uint64(k), e, func() (policy.Policy, error) { return p.fresh(), nil }})
+				cells[c].Runs = append(cells[c].Runs, anr.Run{})
 			}
 		}
 	}
-	var mu sync.Mutex
-	done := 0
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cfg.Workers)
-	for k := range trainings {
-		t := &trainings[k]
+	g.SetLimit(r.Config.Workers)
+	for _, j := range jobs {
 		g.Go(func() error {
-			set := settings[t.Setting]
-			got, err := trainOnce(ctx, cfg, s, t.Objective, set, t.Seed, rewards[t.Objective])
+			p, err := j.policy()
 			if err != nil {
 				return err
 			}
-			t.Trained = got
-			mu.Lock()
-			done++
-			n := done
-			mu.Unlock()
-			cfg.Progress("training on "+s.Name, n, len(trainings))
-			return nil
+			env, err := rw.NewEnv(j.pattern.Pattern)
+			if err != nil {
+				return err
+			}
+			cells[j.cell].Runs[j.run], err = anr.Evaluate(ctx, env, p, rw, anr.Config{Steps: j.pattern.Steps, Seed: 1000 + j.seed})
+			return err
 		})
 	}
-	return trainings, g.Wait()
-}
-
-// trainOnce trains a policy unless the cache has it.
-func trainOnce(ctx context.Context, cfg Config, s Source, objective string, set Setting, seed uint64, rewards func() (*sim.Rewards, error)) (Trained, error) {
-	return Do(cfg.Cache, "train", append(s.key(), objective, set.describe(), seed, cfg.Seed), func() (Trained, error) {
-		rw, err := rewards()
-		if err != nil {
-			return Trained{}, err
-		}
-		return Train(ctx, rw, set, seed, nil)
-	})
-}
-
-// CachedTrain trains one of the paper's objectives on the rewards of the first
-// source, or takes the policy that the study has trained.
-func CachedTrain(ctx context.Context, cfg Config, r *sim.Rewards, set Setting, seed uint64) (Trained, error) {
-	return trainOnce(ctx, cfg.defaults(), cfg.Sources[0], r.Objective().Name, set, seed, func() (*sim.Rewards, error) { return r, nil })
-}
-
-// proportionalTimes are the mean service times that the proportional rule goes
-// by, s: those of the local testbed's services (see lab/service).
-var proportionalTimes = []float64{.020, .070}
-
-// evaluate runs every policy under both loads, one run per seed, all policies
-// under the same loads.
-func (r *Result) evaluate(ctx context.Context, s Source, o objective.Objective, trainings []Training,
-	rewards func() (*sim.Rewards, error), other func() (*sim.Model, error)) ([]Cell, error) {
-	rw, err := rewards()
-	if err != nil {
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	unseen, err := other()
-	if err != nil {
-		return nil, err
-	}
-	seen, err := s.Rewards(unseen, o)
-	if err != nil {
-		return nil, err
-	}
-	baselines, err := Baselines(rw, seen)
-	if err != nil {
-		return nil, err
-	}
-	var cells []Cell
-	for _, e := range Patterns() {
-		run := func(p policy.Policy, seed uint64) (anr.Run, error) {
-			return anr.Evaluate(ctx, rw.NewEnv(e.Pattern), p, rw, anr.Config{Steps: e.Steps, Seed: 1000 + seed})
-		}
-		cell := func(setting, name string) Cell {
-			return Cell{Source: s.Name, Objective: o.Name, Setting: setting, Policy: name, Load: e.Pattern.Name(), Environment: "simulation"}
-		}
-		for _, set := range r.Config.Settings {
-			c := cell(set.Name, "ppo")
-			for _, t := range trainings {
-				if t.Objective != o.Name || t.Setting != set.Name {
-					continue
-				}
-				p, err := t.Trained.Policy(rw.Model().Space())
-				if err != nil {
-					return nil, err
-				}
-				got, err := run(p, t.Seed)
-				if err != nil {
-					return nil, err
-				}
-				c.Runs = append(c.Runs, got)
-			}
-			cells = append(cells, c)
-		}
-		for _, p := range baselines {
-			c := cell("", p.Name())
-			for k := range r.Config.Seeds {
-				got, err := run(p, r.Config.Seed+uint64(k))
-				if err != nil {
-					return nil, err
-				}
-				c.Runs = append(c.Runs, got)
-			}
-			cells = append(cells, c)
-		}
+	if !rw.Exact() {
+		bestFound(cells)
 	}
 	return cells, nil
 }
 
+// bestFound raises the best reward that a search found at a load to that of any
+// policy at the same load, so that no ratio to it is above 1.
+func bestFound(cells []Cell) {
+	best := map[string]float64{}
+	each := func(visit func(key string, s *anr.Step)) {
+		for c := range cells {
+			for n := range cells[c].Runs {
+				for t := range cells[c].Runs[n].Steps {
+					s := &cells[c].Runs[n].Steps[t]
+					visit(fmt.Sprint(s.Load), s)
+				}
+			}
+		}
+	}
+	each(func(key string, s *anr.Step) {
+		if !math.IsNaN(s.Reward) {
+			best[key] = max(best[key], s.Reward, s.Optimal)
+		}
+	})
+	each(func(key string, s *anr.Step) {
+		if v, ok := best[key]; ok {
+			s.Optimal = v
+		}
+	})
+}
+
+// Baseline is a policy that a learned one is shown beside.
+type Baseline struct {
+	policy.Policy
+	space *mesh.Space
+}
+
+// fresh is a policy for one goroutine.
+func (b Baseline) fresh() policy.Policy {
+	if _, draws := b.Policy.(*policy.Random); draws { // has a state of its own
+		return &policy.Random{Space: b.space}
+	}
+	return b.Policy
+}
+
 // Baselines returns the policies that a learned one is shown beside, calibrated
 // on r: random, the best constant action on random load, the proportional rule
-// with its best utilisation bound, and greedy on a model of other rows.
-func Baselines(r, unseen *sim.Rewards) ([]policy.Policy, error) {
-	space := r.Model().Space()
-	loads := Loads(space.Mesh())
+// with its best utilisation bound, and greedy by another model.
+func Baselines(r *optimum.Rewards, s scenario.Scenario, greedy *optimum.Rewards) ([]Baseline, error) {
+	space := r.Space()
+	loads := s.Loads.Grid(maxGrid)
 	constant, err := policy.BestConstant(r, loads)
 	if err != nil {
 		return nil, err
 	}
-	list := []policy.Policy{&policy.Random{Space: space}, constant}
-	if len(proportionalTimes) == space.Mesh().M() {
-		best, top := policy.Proportional{}, -1.0
-		for bound := .2; bound < 1.6; bound += .1 {
-			p := policy.Proportional{Space: space, ServiceTime: proportionalTimes, Bound: bound}
-			score, err := ExactANR(r, p, loads)
-			if err != nil {
-				return nil, err
-			}
-			if score > top {
-				best, top = p, score
-			}
-		}
-		list = append(list, best)
+	best, err := calibrate(r, s, loads)
+	if err != nil {
+		return nil, err
 	}
-	return append(list, policy.Greedy{Rewards: unseen}), nil
+	var list []Baseline
+	for _, p := range []policy.Policy{&policy.Random{Space: space}, constant, best, policy.Greedy{Optimum: greedy}} {
+		list = append(list, Baseline{p, space})
+	}
+	return list, nil
+}
+
+// calibrate returns the proportional rule with the utilisation bound that scores
+// best.
+func calibrate(r *optimum.Rewards, s scenario.Scenario, loads []mesh.Load) (policy.Proportional, error) {
+	var times []float64
+	for _, w := range s.Work {
+		times = append(times, w.Time)
+	}
+	var best policy.Proportional
+	top := math.Inf(-1)
+	for bound := .2; bound < 1.6; bound += .1 {
+		p := policy.Proportional{Space: r.Space(), Time: times, Bound: bound}
+		score, _, err := policy.Score(r, p, loads)
+		if err != nil {
+			return best, err
+		}
+		if score > top {
+			best, top = p, score
+		}
+	}
+	return best, nil
 }
 
 // Find returns the cell of a policy, and false when the study has none.
@@ -393,15 +462,15 @@ func (r *Result) Find(source, objective, setting, policy, load string) (Cell, bo
 	return Cell{}, false
 }
 
-// Optima returns the optimal rewards of an objective at the given loads.
-func Optima(r *sim.Rewards, loads []mesh.Load) ([]float64, error) {
+// Optima returns the best rewards of an objective at the given loads.
+func Optima(r *optimum.Rewards, loads []mesh.Load) ([]float64, error) {
 	var out []float64
 	for _, l := range loads {
-		t, err := r.At(l)
+		b, err := r.Best(l)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, t.Best)
+		out = append(out, b.Reward)
 	}
 	return out, nil
 }

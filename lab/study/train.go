@@ -5,92 +5,102 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/model"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/ppo"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/scenario"
 )
 
 // Trained is the outcome of one training.
 type Trained struct {
-	File      []byte           // the policy, as policy.Load reads it
-	Curve     []ppo.Evaluation // exact ANR against training steps
-	Converged int              // steps after which the curve had converged, by ppo.Convergence's defaults; 0 if it had not
-	Seconds   float64          // that the training took, with the evaluations of the curve
+	File      []byte          // the policy, as learner.Load reads it
+	Curve     []learner.Point // exact ANR against training steps
+	Converged int             // steps after which the curve had converged, by ppo.Convergence's defaults; 0 if it had not
+	Seconds   float64         // that the training took, with the evaluations of the curve
+}
+
+// Training is one training of a study.
+type Training struct {
+	Source, Objective, Setting string
+	Seed                       uint64
+	Trained                    Trained
+}
+
+// Problem is what a policy is learned for on a model's rewards.
+func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Problem {
+	loads := s.Score
+	if loads == nil {
+		loads = sc.Loads.Grid(maxGrid)
+	}
+	p := learner.Problem{
+		Env: func() (*control.Env, error) { return r.NewEnv(s.Load) },
+		Score: func(p policy.Policy) (float64, error) {
+			score, _, err := policy.Score(r, p, loads)
+			return score, err
+		},
+		Loads: sc.Loads,
+	}
+	for _, t := range sc.Targets {
+		p.Goals = append(p.Goals, t.Goal)
+	}
+	return p
 }
 
 // Train trains one policy on a model's rewards. The learning curve is the exact
 // ANR on random load, over all its loads, or over s.Score; the policy of the
-// highest point is kept. progress, which may be nil, is called with every point.
-func Train(ctx context.Context, r *sim.Rewards, s Setting, seed uint64, progress func([]ppo.Evaluation)) (Trained, error) {
+// highest point is kept. watch, which may be nil, is called with every point.
+func Train(ctx context.Context, r *optimum.Rewards, sc scenario.Scenario, s Setting, seed uint64, watch func([]learner.Point)) (Trained, error) {
 	var out Trained
 	begin := time.Now()
-	space := r.Model().Space()
-	loads := s.Score
-	if loads == nil {
-		loads = Loads(space.Mesh())
-	}
-	var best *ppo.Policy
-	top := 0.0
-	cfg := s.PPO
-	cfg.Seed = seed
-	var curve []ppo.Evaluation
-	cfg.Evaluate = func(_ context.Context, net *ppo.Policy, steps int) (float64, error) {
-		p, err := policy.NewLearned(net, space, s.Observation, s.Heads)
-		if err != nil {
-			return 0, err
+	var evaluations []ppo.Evaluation
+	p, err := s.Learner.Learn(ctx, Problem(r, sc, s), seed, func(x learner.Point) {
+		out.Curve = append(out.Curve, x)
+		evaluations = append(evaluations, ppo.Evaluation{Steps: x.Steps, Score: x.Score})
+		if out.Converged == 0 && (ppo.Convergence{}).Reached(evaluations) {
+			out.Converged = x.Steps
 		}
-		score, err := ExactANR(r, p, loads)
-		if err != nil {
-			return 0, err
+		if watch != nil {
+			watch(out.Curve)
 		}
-		if best == nil || score >= top {
-			best, top = net, score
-		}
-		curve = append(curve, ppo.Evaluation{Steps: steps, Score: score})
-		if out.Converged == 0 && (ppo.Convergence{}).Reached(curve) {
-			out.Converged = steps
-		}
-		if progress != nil {
-			progress(curve)
-		}
-		return score, nil
-	}
-	t, err := ppo.New(cfg, sim.NewGym(ctx, r.NewEnv(s.Load), s.Observation, s.Heads))
+	})
 	if err != nil {
-		return out, err
-	}
-	if err := t.Train(ctx, 0); err != nil {
 		return out, fmt.Errorf("study: train %s, setting %s, seed %d: %w", r.Objective().Name, s.Name, seed, err)
 	}
-	out.Curve = curve
-	p, err := policy.NewLearned(best, space, s.Observation, s.Heads)
-	if err != nil {
-		return out, err
+	saved, ok := p.(interface{ Save(path string) error })
+	if !ok {
+		return out, fmt.Errorf("study: a policy of learner %q cannot be saved", s.Learner.Name())
 	}
-	out.File, err = viaFile(p)
+	out.File, err = viaFile(saved.Save)
 	out.Seconds = time.Since(begin).Seconds()
 	return out, err
 }
 
-// viaFile returns what p.Save writes.
-func viaFile(p *policy.Learned) ([]byte, error) {
+// viaFile returns what save writes.
+func viaFile(save func(path string) error) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "meshbench-policy-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "policy.zip")
-	if err := p.Save(path); err != nil {
+	if err := save(path); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(path)
 }
 
 // Policy returns the trained policy for the actions of space.
-func (t Trained) Policy(space *mesh.Space) (*policy.Learned, error) {
+func (t Trained) Policy(space *mesh.Space) (*learner.Network, error) {
 	dir, err := os.MkdirTemp("", "meshbench-policy-")
 	if err != nil {
 		return nil, err
@@ -100,27 +110,89 @@ func (t Trained) Policy(space *mesh.Space) (*policy.Learned, error) {
 	if err := os.WriteFile(path, t.File, 0o600); err != nil {
 		return nil, err
 	}
-	return policy.Load(path, space)
+	return learner.Load(path, space)
 }
 
-// ExactANR is the mean over loads of a policy's reward over the optimal one,
-// both under r: no sampling error. The policy must not look at delays, which
-// are missing.
-func ExactANR(r *sim.Rewards, p policy.Policy, loads []mesh.Load) (float64, error) {
-	sum := 0.0
-	for _, l := range loads {
-		k, err := choice(r.Model().Space(), p, l)
-		if err != nil {
-			return 0, err
-		}
-		t, err := r.At(l)
-		if err != nil {
-			return 0, err
-		}
-		if !(t.Best > 0) {
-			return 0, fmt.Errorf("study: the optimal reward at load %v is %v; ANR needs it above 0", l, t.Best)
-		}
-		sum += t.Reward[k] / t.Best
+// train trains a policy for every objective, setting and seed.
+func (r *Result) train(ctx context.Context, f *fitted, sets []Setting) ([]Training, error) {
+	cfg := r.Config
+	type job struct {
+		objective objective.Objective
+		setting   Setting
 	}
-	return sum / float64(len(loads)), nil
+	var jobs []job
+	var trainings []Training
+	for _, o := range cfg.Objectives {
+		for _, set := range sets {
+			for k := range cfg.Seeds {
+				jobs = append(jobs, job{o, set})
+				trainings = append(trainings, Training{Source: f.Name, Objective: o.Name, Setting: set.Name, Seed: cfg.Seed + uint64(k)})
+			}
+		}
+	}
+	var mu sync.Mutex
+	done := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cfg.Workers)
+	for k, j := range jobs {
+		t := &trainings[k]
+		g.Go(func() error {
+			var err error
+			if t.Trained, err = f.train(ctx, cfg, j.objective, j.setting, t.Seed, nil); err != nil {
+				return err
+			}
+			mu.Lock()
+			done++
+			n := done
+			mu.Unlock()
+			cfg.Progress("training on "+f.Name, n, len(trainings))
+			return nil
+		})
+	}
+	return trainings, g.Wait()
+}
+
+// train trains a policy unless the cache has it. What it depends on is its own:
+// the source, how that is valued, and the objective.
+func (f *fitted) train(ctx context.Context, cfg Config, o objective.Objective, set Setting, seed uint64, watch func([]learner.Point)) (Trained, error) {
+	key := append(append(f.key(), objectiveKey(o), seed, cfg.Seed), set.key()...)
+	return Do(cfg.Cache, "train", key, func() (Trained, error) {
+		rw, err := f.rewards[o.Name]()
+		if err != nil {
+			return Trained{}, err
+		}
+		return Train(ctx, rw, f.Scenario, set, seed, watch)
+	})
+}
+
+// Study is one source of a study's configuration, whose stages are asked for one
+// by one, as a notebook does: its model is fitted once, and trainings are taken
+// from the cache where they are there.
+type Study struct {
+	cfg Config
+	f   *fitted
+}
+
+// Of returns the study of one of c's sources.
+func (c Config) Of(ctx context.Context, s Source) *Study {
+	c = c.defaults()
+	return &Study{c, s.fitted(ctx, c)}
+}
+
+// Model is the system model of the source.
+func (s *Study) Model() (model.Learned, error) { return s.f.model() }
+
+// Rewards values the model by one of the study's objectives.
+func (s *Study) Rewards(o objective.Objective) (*optimum.Rewards, error) {
+	if s.f.rewards[o.Name] == nil {
+		s.f.value(o)
+	}
+	return s.f.rewards[o.Name]()
+}
+
+// Train trains a policy, or takes the one that was trained for the same.
+func (s *Study) Train(ctx context.Context, o objective.Objective, set Setting, seed uint64, watch func([]learner.Point)) (Trained, error) {
+	// An own objective of the name of another is another.
+	s.f.value(o)
+	return s.f.train(ctx, s.cfg, o, set, seed, watch)
 }

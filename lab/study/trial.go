@@ -12,21 +12,25 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/figure"
-	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
-// Trial is an evaluation on a testbed: every entrant under every objective and
-// load, several times, all entrants under the same loads and requests. The zero
-// value is the full trial on the local testbed.
+// Trial is an evaluation on a testbed: every policy under every objective and
+// load, several times, all policies under the same loads and requests. Zero
+// values are those of the full trial on the local testbed.
 type Trial struct {
+	// Scenario is what the testbed runs. There is no default.
+	Scenario scenario.Scenario
 	// Start starts a testbed; default the local one at its defaults.
 	Start func(context.Context) (testbed.Testbed, error)
 	// Beds is the number of testbeds that run at a time. If 0, it will be
@@ -35,7 +39,7 @@ type Trial struct {
 	// Patterns default to 150 steps of random load and of a sinusoid of that
 	// period.
 	Patterns []Evaluated
-	// Runs of each entrant, with seeds Seed, Seed+1, ... . If 0, it will be
+	// Runs of each policy, with seeds Seed, Seed+1, ... . If 0, it will be
 	// defaulted to 5.
 	Runs int
 	Seed uint64
@@ -48,13 +52,15 @@ type Trial struct {
 
 func (t Trial) defaults() Trial {
 	if t.Start == nil {
-		t.Start = func(ctx context.Context) (testbed.Testbed, error) { return local.New(ctx, local.Config{}) }
+		t.Start = func(ctx context.Context) (testbed.Testbed, error) {
+			return local.New(ctx, local.Config{Scenario: t.Scenario})
+		}
 	}
 	if t.Beds == 0 {
 		t.Beds = 1
 	}
 	if t.Patterns == nil {
-		t.Patterns = TrialPatterns(150)
+		t.Patterns = TrialPatterns(t.Scenario, 150)
 	}
 	if t.Runs == 0 {
 		t.Runs = 5
@@ -62,30 +68,23 @@ func (t Trial) defaults() Trial {
 	return t
 }
 
-// TrialPatterns are the loads of a trial: the given number of steps of random
-// load, which is that of training, and of one period of a sinusoid, which is
-// not.
-func TrialPatterns(steps int) []Evaluated {
-	return []Evaluated{{load.Random{}, steps}, {load.Sinusoidal{Period: steps}, steps}}
-}
-
-// Event is what a trial holds under one objective.
-type Event struct {
+// Contest is what a trial compares under one objective.
+type Contest struct {
 	Objective objective.Objective
-	Reference *sim.Rewards // its optimal rewards are those of ANR
-	Entrants  []Entrant
+	Reference *optimum.Rewards // its best rewards are those of ANR
+	Policies  []Contestant
 }
 
-// Entrant is a policy in a trial.
-type Entrant struct {
+// Contestant is a policy in a trial.
+type Contestant struct {
 	Name string
 	New  func(run int) (policy.Policy, error) // for a run, counted from 0
 }
 
-// bout is one run to be made.
-type bout struct {
-	event   Event
-	entrant Entrant
+// trialRun is one run to be made.
+type trialRun struct {
+	contest Contest
+	policy  Contestant
 	load    Evaluated
 	run     int
 }
@@ -93,14 +92,14 @@ type bout struct {
 // Evaluate makes the runs that File does not have yet, and returns all of the
 // trial's. Rounds are complete one after the other, so that what an
 // interrupted trial leaves can be compared.
-func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) {
+func (t Trial) Evaluate(ctx context.Context, contests []Contest) ([]anr.Run, error) {
 	t = t.defaults()
-	var bouts []bout
+	var all []trialRun
 	for run := range t.Runs {
-		for _, e := range events {
+		for _, e := range contests {
 			for _, l := range t.Patterns {
-				for _, x := range e.Entrants {
-					bouts = append(bouts, bout{e, x, l, run})
+				for _, x := range e.Policies {
+					all = append(all, trialRun{e, x, l, run})
 				}
 			}
 		}
@@ -117,7 +116,7 @@ func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) 
 	}()
 	have := map[string]anr.Run{}
 	if t.File != "" {
-		runs, err := anr.ReadRuns(t.File, first.Mesh())
+		runs, err := anr.ReadRuns(t.File, first.Space())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -125,10 +124,10 @@ func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) 
 			have[r.Key()] = r
 		}
 	}
-	out := make([]anr.Run, len(bouts))
+	out := make([]anr.Run, len(all))
 	var open []int
-	for k, b := range bouts {
-		key := anr.Run{Environment: first.Name(), Objective: b.event.Objective.Name, Policy: b.entrant.Name, Pattern: b.load.Pattern.Name(), Seed: t.Seed + uint64(b.run)}.Key()
+	for k, b := range all {
+		key := anr.Run{Environment: first.Name(), Objective: b.contest.Objective.Name, Policy: b.policy.Name, Pattern: b.load.Pattern.Name(), Seed: t.Seed + uint64(b.run)}.Key()
 		if r, ok := have[key]; ok && len(r.Steps) == b.load.Steps {
 			out[k] = r
 		} else {
@@ -143,7 +142,7 @@ func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) 
 		beds = append(beds, b)
 	}
 	var mu sync.Mutex
-	done := len(bouts) - len(open)
+	done := len(all) - len(open)
 	next := 0
 	g, ctx := errgroup.WithContext(ctx)
 	for _, bed := range beds {
@@ -157,7 +156,7 @@ func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) 
 				k := open[next]
 				next++
 				mu.Unlock()
-				r, err := bouts[k].on(ctx, bed, t.Seed)
+				r, err := all[k].on(ctx, bed, t.Seed)
 				if err != nil {
 					return err
 				}
@@ -165,10 +164,10 @@ func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) 
 				out[k] = r
 				done++
 				if t.File != "" {
-					err = anr.AppendRun(t.File, bed.Mesh(), r)
+					err = anr.AppendRun(t.File, bed.Space(), r)
 				}
 				if err == nil && t.Progress != nil {
-					t.Progress(r, done, len(bouts))
+					t.Progress(r, done, len(all))
 				}
 				mu.Unlock()
 				if err != nil {
@@ -181,29 +180,30 @@ func (t Trial) Evaluate(ctx context.Context, events []Event) ([]anr.Run, error) 
 }
 
 // on makes the run.
-func (b bout) on(ctx context.Context, bed testbed.Testbed, seed uint64) (anr.Run, error) {
+func (b trialRun) on(ctx context.Context, bed testbed.Testbed, seed uint64) (anr.Run, error) {
 	wrap := func(err error) (anr.Run, error) {
-		return anr.Run{}, fmt.Errorf("study: %s on %s, %s, %s load, run %d: %w", b.entrant.Name, bed.Name(), b.event.Objective.Name, b.load.Pattern.Name(), b.run, err)
+		return anr.Run{}, fmt.Errorf("study: %s on %s, %s, %s load, run %d: %w", b.policy.Name, bed.Name(), b.contest.Objective.Name, b.load.Pattern.Name(), b.run, err)
 	}
-	p, err := b.entrant.New(b.run)
+	p, err := b.policy.New(b.run)
 	if err != nil {
 		return wrap(err)
 	}
-	env, err := sim.NewEnv(bed, b.load.Pattern, b.event.Objective, b.event.Reference.Model().Space())
+	env, err := control.NewEnv(bed, b.load.Pattern, b.contest.Objective, control.Config{Space: b.contest.Reference.Space()})
 	if err != nil {
 		return wrap(err)
 	}
-	r, err := anr.Evaluate(ctx, env, p, b.event.Reference, anr.Config{Steps: b.load.Steps, Seed: seed + uint64(b.run)})
+	r, err := anr.Evaluate(ctx, env, p, b.contest.Reference, anr.Config{Steps: b.load.Steps, Seed: seed + uint64(b.run)})
 	if err != nil {
 		return wrap(err)
 	}
-	r.Policy = b.entrant.Name
+	r.Policy = b.policy.Name
 	return r, nil
 }
 
 // Cells groups runs by environment, objective, policy and load, in the order
-// in which they first come.
-func Cells(source, setting string, runs []anr.Run) []Cell {
+// in which they first come; learned is the policy that was trained in the given
+// setting.
+func Cells(source, setting, learned string, runs []anr.Run) []Cell {
 	var cells []Cell
 	for _, r := range runs {
 		k := slices.IndexFunc(cells, func(c Cell) bool {
@@ -212,7 +212,7 @@ func Cells(source, setting string, runs []anr.Run) []Cell {
 		if k < 0 {
 			k = len(cells)
 			c := Cell{Source: source, Objective: r.Objective, Policy: r.Policy, Load: r.Pattern, Environment: r.Environment}
-			if r.Policy == "ppo" {
+			if r.Policy == learned {
 				c.Setting = setting
 			}
 			cells = append(cells, c)
@@ -222,57 +222,48 @@ func Cells(source, setting string, runs []anr.Run) []Cell {
 	return cells
 }
 
-// Events are the study's objectives with what a trial of source s compares:
+// Contests are the study's objectives with what a trial of source s compares:
 // the policies trained in the given setting, a training seed for each run, and
 // the baselines, calibrated on the same model: random, the best constant
-// action, the proportional rule, and greedy on mean delays under the paper's
-// model (see Source.Paper).
-func (r *Result) Events(ctx context.Context, s Source, setting string) ([]Event, error) {
-	model, err := s.Learn(ctx, r.Config.Seed)
+// action, the proportional rule, and greedy as in the simulator.
+func (r *Result) Contests(ctx context.Context, s Source, set Setting) ([]Contest, error) {
+	f := s.fitted(ctx, r.Config)
+	greedy, err := s.Greedy(ctx, r.Config.Seed)
 	if err != nil {
 		return nil, err
 	}
-	paper, err := s.Paper().Learn(ctx, r.Config.Seed)
-	if err != nil {
-		return nil, err
-	}
-	var events []Event
+	var contests []Contest
 	for _, o := range r.Config.Objectives {
-		reference, err := s.Rewards(model, o)
+		reference, err := f.rewards[o.Name]()
 		if err != nil {
 			return nil, err
 		}
-		mean, err := s.Paper().Rewards(paper, o)
+		looks, err := greedy(o)
 		if err != nil {
 			return nil, err
 		}
-		baselines, err := Baselines(reference, mean)
+		baselines, err := Baselines(reference, s.Scenario, looks)
 		if err != nil {
 			return nil, err
 		}
 		var policies []Trained
 		for _, t := range r.Trainings {
-			if t.Source == s.Name && t.Objective == o.Name && t.Setting == setting {
+			if t.Source == s.Name && t.Objective == o.Name && t.Setting == set.Name {
 				policies = append(policies, t.Trained)
 			}
 		}
 		if policies == nil {
-			return nil, fmt.Errorf("study: no policy was trained on %s for %s in setting %s", s.Name, o.Name, setting)
+			return nil, fmt.Errorf("study: no policy was trained on %s for %s in setting %s", s.Name, o.Name, set.Name)
 		}
-		e := Event{Objective: s.Objective(o), Reference: reference, Entrants: []Entrant{{"ppo", func(run int) (policy.Policy, error) {
-			return policies[run%len(policies)].Policy(model.Space())
+		c := Contest{Objective: s.Objective(o), Reference: reference, Policies: []Contestant{{set.Learner.Name(), func(run int) (policy.Policy, error) {
+			return policies[run%len(policies)].Policy(reference.Space())
 		}}}}
 		for _, b := range baselines {
-			e.Entrants = append(e.Entrants, Entrant{b.Name(), func(int) (policy.Policy, error) {
-				if _, draws := b.(*policy.Random); draws { // has a state of its own
-					return &policy.Random{Space: model.Space()}, nil
-				}
-				return b, nil
-			}})
+			c.Policies = append(c.Policies, Contestant{b.Name(), func(int) (policy.Policy, error) { return b.fresh(), nil }})
 		}
-		events = append(events, e)
+		contests = append(contests, c)
 	}
-	return events, nil
+	return contests, nil
 }
 
 // TrialFile is the file of the committed trial on the local testbed, relative
@@ -281,30 +272,41 @@ const TrialFile = "datasets/local-evaluation.csv"
 
 // Trial evaluates source s on a testbed and adds what it finds to the cells.
 func (r *Result) Trial(ctx context.Context, s Source, setting string, t Trial) ([]anr.Run, error) {
+	set, err := r.Config.setting(setting)
+	if err != nil {
+		return nil, err
+	}
+	t.Scenario = s.Scenario
 	var runs []anr.Run
-	err := r.timed("evaluation on a testbed, "+s.Name, func() error {
-		events, err := r.Events(ctx, s, setting)
+	err = r.Timed("evaluation on a testbed, "+s.Name, func() error {
+		contests, err := r.Contests(ctx, s, set)
 		if err != nil {
 			return err
 		}
-		runs, err = t.Evaluate(ctx, events)
+		runs, err = t.Evaluate(ctx, contests)
 		return err
 	})
-	r.Cells = append(r.Cells, Cells(s.Name, setting, runs)...)
+	r.Cells = append(r.Cells, Cells(s.Name, setting, set.Learner.Name(), runs)...)
 	return runs, err
 }
 
 // Short is a trial of a few minutes: one run of 30 steps of each load, two
 // testbeds at a time.
-func Short() Trial { return Trial{Beds: 2, Runs: 1, Patterns: TrialPatterns(30)} }
+func Short(s scenario.Scenario) Trial {
+	return Trial{Scenario: s, Beds: 2, Runs: 1, Patterns: TrialPatterns(s, 30)}
+}
 
 // ShortTrial is Trial with Short, or what it found before.
 func (r *Result) ShortTrial(ctx context.Context, s Source, setting string, progress func(anr.Run, int, int)) error {
-	t := Short()
+	t := Short(s.Scenario)
+	set, err := r.Config.setting(setting)
+	if err != nil {
+		return err
+	}
 	t.Progress = progress
 	var key []any
 	for _, o := range r.Config.Objectives {
-		key = append(key, r.key(s, o))
+		key = append(key, r.key(s, o)...)
 	}
 	var ran bool
 	runs, err := Do(r.Config.Cache, "trial", append(key, setting), func() ([]anr.Run, error) {
@@ -312,7 +314,7 @@ func (r *Result) ShortTrial(ctx context.Context, s Source, setting string, progr
 		return r.Trial(ctx, s, setting, t)
 	})
 	if !ran {
-		r.Cells = append(r.Cells, Cells(s.Name, setting, runs)...)
+		r.Cells = append(r.Cells, Cells(s.Name, setting, set.Learner.Name(), runs)...)
 	}
 	return err
 }
@@ -320,20 +322,24 @@ func (r *Result) ShortTrial(ctx context.Context, s Source, setting string, progr
 // KeptTrial adds the runs of the committed trial on the local testbed, where
 // there is one.
 func (r *Result) KeptTrial(root string, s Source, setting string) error {
-	runs, err := anr.ReadRuns(filepath.Join(root, TrialFile), s.Trace.Mesh())
+	set, err := r.Config.setting(setting)
+	if err != nil {
+		return err
+	}
+	runs, err := anr.ReadRuns(filepath.Join(root, TrialFile), s.Trace.Space())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	r.Cells = append(r.Cells, Cells(s.Name, setting, runs)...)
+	r.Cells = append(r.Cells, Cells(s.Name, setting, set.Learner.Name(), runs)...)
 	return err
 }
 
 // TrialTable compares the policies of the trials of a source, the largest
 // of each environment: ANR as interquartile mean over the runs with its 95 %
-// interval, and PPO's advantage over each, paired by run: the median difference
-// of ANR and the fraction of the pairs in which PPO is better.
+// interval, and the learned policy's advantage over each, paired by run: the
+// median difference of ANR and the fraction of the pairs in which it is better.
 func (r *Result) TrialTable(source string) (figure.Table, error) {
-	t := figure.Table{Header: []string{"environment", "objective", "load", "policy", "ANR", "runs x steps", "marked steps", "PPO's advantage", "PPO better"}}
+	t := figure.Table{Header: []string{"environment", "objective", "load", "policy", "ANR", "runs x steps", "marked steps", "learned policy's advantage", "learned better"}}
 	same := func(a, b Cell) bool {
 		return a.Source == b.Source && a.Environment == b.Environment && a.Objective == b.Objective && a.Load == b.Load
 	}
@@ -355,8 +361,8 @@ func (r *Result) TrialTable(source string) (figure.Table, error) {
 			}
 		}
 		row := []string{c.Environment, c.Objective, c.Load, c.Policy, anr.IQM(values).String(), fmt.Sprintf("%d x %d", len(c.Runs), len(c.Runs[0].Steps)), fmt.Sprint(marked), "", ""}
-		learned, ok := r.longest(func(x Cell) bool { return same(x, c) && x.Policy == "ppo" })
-		if ok && c.Policy != "ppo" {
+		learned, ok := r.longest(func(x Cell) bool { return same(x, c) && x.Learned() })
+		if ok && !c.Learned() {
 			d, err := anr.Compare(learned.Runs, c.Runs)
 			if err != nil {
 				return t, err
@@ -370,14 +376,14 @@ func (r *Result) TrialTable(source string) (figure.Table, error) {
 
 // Watch returns a model of half of a source's rows, with which delays are
 // predicted, and a drift chart that is calibrated on the other half.
-func (s Source) Watch(ctx context.Context, seed uint64) (*sim.Model, *anr.Drift, error) {
+func (s Source) Watch(ctx context.Context, seed uint64) (model.Learned, *anr.Drift, error) {
 	first, second := s.Rows().Split(trace.Split{Train: .5, Seed: seed})
-	model, err := s.learn(ctx, first, seed)
+	m, err := s.learn(ctx, first, seed)
 	if err != nil {
 		return nil, nil, err
 	}
 	var measured, predicted [][]float64
-	simulator := sim.NewSimulator(model)
+	simulator := control.NewSimulator(m)
 	for r := range second.Len() {
 		row := second.Row(r)
 		x, err := simulator.Measure(ctx, row.Load, row.Action)
@@ -388,7 +394,7 @@ func (s Source) Watch(ctx context.Context, seed uint64) (*sim.Model, *anr.Drift,
 		predicted = append(predicted, Delays(x))
 	}
 	d, err := anr.CalibrateDrift(measured, predicted)
-	return model, &d, err
+	return m, &d, err
 }
 
 // Delays are the mean response times d_i of a measurement, s.

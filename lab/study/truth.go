@@ -9,6 +9,7 @@ import (
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
@@ -45,8 +46,12 @@ type Truth struct {
 	// Random[o][l] is the mean of the expected rewards of all actions.
 	Random [][]float64
 
-	Config TruthConfig
+	Config   TruthConfig
+	Scenario scenario.Scenario
 }
+
+// maxTruth is the number of actions up to which all are tried.
+const maxTruth = 1 << 14
 
 // seeds of the requests on which each part of the tournament is decided.
 const (
@@ -56,11 +61,18 @@ const (
 	scoreSeed
 )
 
-// FindTruth computes the truth of objectives at the given loads, for the
-// actions of space. progress, which may be nil, is told of every load.
-func FindTruth(ctx context.Context, cfg TruthConfig, space *mesh.Space, loads []mesh.Load, objectives []objective.Objective, progress func(done, total int)) (*Truth, error) {
+// FindTruth computes the truth of objectives at the given loads, by all actions
+// of the scenario. progress, which may be nil, is told of every load.
+func FindTruth(ctx context.Context, cfg TruthConfig, sc scenario.Scenario, loads []mesh.Load, objectives []objective.Objective, progress func(done, total int)) (*Truth, error) {
 	cfg = cfg.defaults()
-	t := &Truth{Loads: loads, Config: cfg}
+	space, err := sc.Space()
+	if err != nil {
+		return nil, err
+	}
+	if space.Len() > maxTruth {
+		return nil, fmt.Errorf("study: the true optimum among %s actions takes too long; accepted: at most %d; SearchTruth looks near what is good", space.Size(), maxTruth)
+	}
+	t := &Truth{Loads: loads, Config: cfg, Scenario: sc}
 	all := make([]int, space.Len())
 	for k := range all {
 		all[k] = k
@@ -139,7 +151,7 @@ func (t *Truth) rewards(ctx context.Context, steps, seed int, space *mesh.Space,
 	for _, k := range actions {
 		list = append(list, space.At(k).Clone())
 	}
-	got, err := virtual.Rewards(ctx, virtual.TruthConfig{Steps: steps, Seed: t.Config.Seed + uint64(seed)}, []mesh.Load{load}, list, objectives)
+	got, err := virtual.Rewards(ctx, virtual.TruthConfig{Virtual: virtual.Config{Scenario: t.Scenario}, Steps: steps, Seed: t.Config.Seed + uint64(seed)}, []mesh.Load{load}, list, objectives)
 	if err != nil {
 		return nil, fmt.Errorf("study: truth at load %v: %w", load, err)
 	}
@@ -187,6 +199,9 @@ func (t *Truth) Scores(ctx context.Context, space *mesh.Space, o objective.Objec
 // choice is the number of the action that p takes at a load, response times
 // being missing.
 func choice(space *mesh.Space, p policy.Policy, load mesh.Load) (int, error) {
+	if policy.SeesDelays(p) {
+		return 0, fmt.Errorf("study: policy %s looks at response times, which are missing here", p.Name())
+	}
 	s := mesh.State{Load: load, Delay: make([]float64, space.Mesh().M())}
 	for i := range s.Delay {
 		s.Delay[i] = mesh.NoDelay().Mean
@@ -197,7 +212,7 @@ func choice(space *mesh.Space, p policy.Policy, load mesh.Load) (int, error) {
 	}
 	k, ok := space.Index(a)
 	if !ok {
-		return 0, fmt.Errorf("study: policy %s chose %s, which is not in the action space", p.Name(), space.Mesh().FormatAction(a))
+		return 0, fmt.Errorf("study: policy %s chose %s, which is not in the action space", p.Name(), space.Format(a))
 	}
 	return k, nil
 }
@@ -205,20 +220,20 @@ func choice(space *mesh.Space, p policy.Policy, load mesh.Load) (int, error) {
 // Policy takes the truly best action of an objective at each of the truth's
 // loads, and knows no other load.
 func (t *Truth) Policy(space *mesh.Space, objective string) policy.Policy {
-	return optimum{t, space, slices.Index(t.Objectives, objective)}
+	return trueOptimum{t, space, slices.Index(t.Objectives, objective)}
 }
 
-type optimum struct {
+type trueOptimum struct {
 	truth *Truth
 	space *mesh.Space
 	o     int
 }
 
-func (optimum) Name() string { return "optimum" }
+func (trueOptimum) Name() string { return "optimum" }
 
-func (optimum) Reset(uint64) {}
+func (trueOptimum) Reset(uint64) {}
 
-func (p optimum) Act(s mesh.State) (mesh.Action, error) {
+func (p trueOptimum) Act(s mesh.State) (mesh.Action, error) {
 	l := p.truth.index(s.Load)
 	if l < 0 {
 		return mesh.Action{}, fmt.Errorf("study: the truth is not known at load %v", s.Load)

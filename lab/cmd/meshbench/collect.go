@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -18,22 +16,22 @@ import (
 
 // collect is the command that collects a trace.
 func collect(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("collect", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+	flags := newOptions("collect")
 	var b bed
-	b.register(flags)
-	steps := flags.Int("steps", 6000, "steps of the whole trace")
+	b.register(flags.FlagSet)
+	steps := flags.Int("steps", 0, "steps of the whole trace (default the scenario's)")
 	seed := flags.Uint64("seed", 1, "of loads, actions and requests")
 	pattern := flags.String("load", "random", "offered load: "+strings.Join(load.Names(), ", "))
 	actions := flags.String("actions", testbed.RandomActions, "random or grid")
 	reference := flags.Int("reference", 100, "steps between two repeats of the reference cell; -1 for none")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		flags.SetOutput(os.Stderr)
-		fmt.Fprintln(os.Stderr, "usage: meshbench collect [options] FILE.csv\n\nCollects a trace, or goes on with one that was interrupted.")
-		flags.PrintDefaults()
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("collect: %w; meshbench collect -help lists the options", err)
+	sc, help, err := flags.parse(args, "collect [options] FILE.csv\n\nCollects a trace, or goes on with one that was interrupted.")
+	if help || err != nil {
+		return err
+	}
+	asked := false
+	flags.Visit(func(f *flag.Flag) { asked = asked || f.Name == "steps" })
+	if !asked {
+		*steps = sc.Collect.Steps
 	}
 	if flags.NArg() != 1 {
 		return errors.New("collect: name the trace's file, one; meshbench collect -help lists the options")
@@ -45,13 +43,13 @@ func collect(ctx context.Context, args []string) error {
 		return fmt.Errorf("collect: %w", err)
 	}
 	path := flags.Arg(0)
-	bed, err := b.start(ctx)
+	bed, err := b.start(ctx, sc)
 	if err != nil {
 		return err
 	}
 	defer bed.Close()
-	c := testbed.Collection{Steps: *steps, Actions: *actions, Seed: *seed, Reference: *reference}
-	if c.Load, err = load.Parse(*pattern, bed.Mesh()); err != nil {
+	c := testbed.Collection{Scenario: sc, Steps: *steps, Actions: *actions, Seed: *seed, Reference: *reference}
+	if c.Load, err = load.Parse(*pattern, sc.Loads); err != nil {
 		return err
 	}
 	live := nb.NewLive()
@@ -62,7 +60,7 @@ func collect(ctx context.Context, args []string) error {
 			first = row.Step
 		}
 		left := time.Duration(float64(time.Since(begin)) / float64(row.Step-first+1) * float64(*steps-row.Step-1))
-		live.Text("%s (%s left of %d steps)", testbed.Describe(bed.Mesh(), row), left.Round(time.Second), *steps)
+		live.Text("%s (%s left of %d steps)", testbed.Describe(sc.Mesh, row), left.Round(time.Second), *steps)
 	}
 	rows, err := testbed.CollectFile(ctx, bed, path, c)
 	if errors.Is(err, context.Canceled) {

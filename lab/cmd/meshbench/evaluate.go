@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,31 +11,28 @@ import (
 
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 // trialSetting is the one whose policies go to a testbed.
-var trialSetting = study.Best().Name
+const trialSetting = study.BestSetting
 
 // evaluate is the command that makes a trial on a testbed.
-func evaluate(ctx context.Context, root string, args []string) error {
-	flags := flag.NewFlagSet("evaluate", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+func evaluate(ctx context.Context, args []string) error {
+	flags := newOptions("evaluate")
 	var b bed
-	b.register(flags)
+	b.register(flags.FlagSet)
 	runs := flags.Int("runs", 5, "runs of each policy, objective and load")
 	steps := flags.Int("steps", 150, "steps of a run")
 	beds := flags.Int("beds", 1, "testbeds at a time")
-	file := flags.String("file", "", "`FILE` to keep the runs in and to go on from (default .out/evaluation-NAME.csv)")
-	learn := flags.String("trace", "", "`FILE` of the trace that policies are learned from (default the project's own)")
+	file := flags.String("file", "", "`FILE` to keep the runs in and to go on from (default .out/evaluation-SCENARIO-TESTBED.csv)")
+	learn := flags.String("trace", "", "`FILE` of the trace that policies are learned from (default the project's own, of a scenario other than paper one of its virtual testbed)")
 	drawings := flags.String("figures", "", "`FOLDER` to draw figure 7 and the table of this evaluation into (default none)")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		flags.SetOutput(os.Stderr)
-		fmt.Fprintln(os.Stderr, "usage: meshbench evaluate [options]\n\nTrains policies on a trace, where the cache has none, and evaluates them on a\ntestbed beside the baselines, all under the same loads and requests.")
-		flags.PrintDefaults()
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("evaluate: %w; meshbench evaluate -help lists the options", err)
+	sc, help, err := flags.parse(args, "evaluate [options]\n\nTrains policies on a trace, where the cache has none, and evaluates them on a\ntestbed beside the baselines, all under the same loads and requests.")
+	if help || err != nil {
+		return err
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -50,17 +45,31 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	if err := b.check(); err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
-	t := study.Trial{Start: b.start, Runs: *runs, Beds: *beds, Patterns: study.TrialPatterns(*steps), File: *file}
+	root, err := study.Root()
+	if err != nil {
+		return err
+	}
+	start := func(ctx context.Context) (testbed.Testbed, error) { return b.start(ctx, sc) }
+	t := study.Trial{Scenario: sc, Start: start, Runs: *runs, Beds: *beds, Patterns: study.TrialPatterns(sc, *steps), File: *file}
 	if t.File == "" {
-		t.File = filepath.Join(root, ".out", "evaluation-"+b.name+".csv")
+		t.File = filepath.Join(root, ".out", "evaluation-"+sc.Name+"-"+b.name+".csv")
 	}
-	own, err := source(ctx, root, *learn)
+	own, err := source(ctx, root, *learn, sc)
 	if err != nil {
 		return err
 	}
-	r, err := runStudy(ctx, study.Config{Sources: []study.Source{own}})
+	cfg := study.Config{Sources: []study.Source{own}}
+	if !isPaper(cfg) {
+		cfg.Settings = []study.Setting{study.Best(sc)}
+	}
+	cfg, end, err := prepare(cfg)
 	if err != nil {
 		return err
+	}
+	r, err := study.Run(ctx, cfg)
+	end()
+	if err != nil {
+		return interrupted(err)
 	}
 	r.Cells = nil
 	live := nb.NewLive()
@@ -84,7 +93,11 @@ func evaluate(ctx context.Context, root string, args []string) error {
 	if *drawings == "" {
 		return nil
 	}
-	wrote, err := r.Draw(ctx, *drawings, "fig7", "trial")
+	names := []string{"trial"}
+	if isPaper(r.Config) {
+		names = append(names, "fig7")
+	}
+	wrote, err := r.Draw(ctx, *drawings, names...)
 	if err != nil {
 		return err
 	}
@@ -93,11 +106,14 @@ func evaluate(ctx context.Context, root string, args []string) error {
 }
 
 // source is a trace to learn from: that of a file, or the project's own.
-func source(ctx context.Context, root, path string) (study.Source, error) {
-	if path != "" {
-		return study.Collected(path)
+func source(ctx context.Context, root, path string, sc scenario.Scenario) (study.Source, error) {
+	switch {
+	case path != "":
+		return study.Collected(path, sc)
+	case sc.Name == scenario.Paper().Name:
+		return study.Own(ctx, root)
 	}
-	return study.Own(ctx, root)
+	return study.Virtual(ctx, sc, sc.Collect.Steps, 1)
 }
 
 // onTestbed adds the testbed's results to those of the simulator: of the

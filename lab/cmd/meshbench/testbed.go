@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
 	"github.com/meshbench/meshbench/lab/testbed/local"
@@ -50,16 +51,16 @@ func (b *bed) check() error {
 }
 
 // start starts the testbed, or takes control of it.
-func (b *bed) start(ctx context.Context) (testbed.Testbed, error) {
+func (b *bed) start(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
 	switch b.name {
 	case "istio":
-		cfg := istio.Config{Kubeconfig: b.kubeconfig, Context: b.cluster, Namespace: b.space, Front: b.front, Generator: b.generator}
+		cfg := istio.Config{Scenario: s, Kubeconfig: b.kubeconfig, Context: b.cluster, Namespace: b.space, Front: b.front, Generator: b.generator}
 		if b.block == "fault" {
 			cfg.Blocking = istio.FaultBlocking
 		}
 		return istio.New(ctx, cfg)
 	case "virtual":
-		return virtual.New(virtual.Config{})
+		return virtual.New(virtual.Config{Scenario: s})
 	}
-	return local.New(ctx, local.Config{TimeScale: b.scale, Front: b.front, Dir: b.dir, Databases: strings.Fields(b.dsn)})
+	return local.New(ctx, local.Config{Scenario: s, TimeScale: b.scale, Front: b.front, Dir: b.dir, Databases: strings.Fields(b.dsn)})
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/meshbench/meshbench/lab/learner"
+	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/study"
+)
+
+func scenarioCommand(_ context.Context, args []string) error {
+	const text = "accepted: scenario list, scenario show NAME, scenario check NAME|FILE"
+	if len(args) == 0 {
+		return errors.New("scenario: " + text)
+	}
+	what, rest := args[0], args[1:]
+	o := newOptions("scenario " + what)
+	if what == "list" {
+		for _, name := range scenario.List() {
+			s, err := scenario.Open(name)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("%-16s %s\n", name, s.Title)
+		}
+		return nil
+	}
+	if what != "show" && what != "check" {
+		return fmt.Errorf("scenario: %q; %s", what, text)
+	}
+	if err := o.Parse(rest); err != nil {
+		return fmt.Errorf("scenario: %w; %s", err, text)
+	}
+	name := *o.scenario
+	switch {
+	case o.NArg() == 1:
+		name = o.Arg(0)
+	case o.NArg() > 1 || o.NFlag() == 0:
+		return fmt.Errorf("scenario %s: name one scenario or file", what)
+	}
+	if what == "show" {
+		b, err := scenario.Text(name)
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(b)
+		return err
+	}
+	s, err := scenario.Open(name)
+	if err != nil {
+		return err
+	}
+	return check(s)
+}
+
+// check says how large a scenario's problem is.
+func check(s scenario.Scenario) error {
+	space, err := s.Space()
+	if err != nil {
+		return err
+	}
+	heads := "one head for each knob"
+	if space.Len() <= learner.MaxWhole {
+		heads = "one head for all actions"
+	}
+	optimum := "by enumeration: exact"
+	if space.Len() > 1<<14 {
+		optimum = "by search: the best found"
+	}
+	values := 0.0
+	for _, r := range s.Loads {
+		values += math.Log10(float64(len(r.Discrete())))
+	}
+	set := study.Best(s)
+	l := set.Learner.(learner.PPO)
+	step := s.Timing.Step + s.Timing.Settle
+	fmt.Printf("%s: %s\n", s.Name, s.Title)
+	fmt.Printf("  mesh      %s\n", s.Mesh)
+	fmt.Printf("  actions   %s: %v points of %d knobs\n", space.Size(), space.Choices(), len(space.Knobs()))
+	fmt.Printf("  state     the loads of %d services: %.3g of random load, and any in their ranges\n", s.Mesh.M(), math.Pow(10, values))
+	fmt.Printf("  optimum   %s\n", optimum)
+	fmt.Printf("  trace     %d steps of %g s: %.1f h on a testbed in real time\n", s.Collect.Steps, step, float64(s.Collect.Steps)*step/3600)
+	fmt.Printf("  training  %d steps of PPO, %s, for each objective and seed: %.1f h on a testbed in real time\n",
+		l.Config.TotalSteps, heads, float64(l.Config.TotalSteps)*step/3600)
+	for _, o := range s.Defaults().Objectives {
+		fmt.Printf("  objective %s\n", o)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package study
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+)
+
+// anrRow is a row of results.json (see README).
+type anrRow struct {
+	Scenario    string     `json:"scenario"`
+	Trace       string     `json:"trace"`
+	Objective   string     `json:"objective"`
+	Environment string     `json:"environment"`
+	Load        string     `json:"load"`
+	Policy      string     `json:"policy"`
+	Setting     string     `json:"setting,omitempty"`
+	Seeds       int        `json:"seeds"`
+	Steps       int        `json:"steps"`
+	ANR         float64    `json:"anr"`
+	CI          [2]float64 `json:"ci"`
+	Exact       bool       `json:"exact"` // against the reference model's optimum, not the best found
+}
+
+type results struct {
+	ANR   []anrRow    `json:"anr"`
+	True  []TrueShare `json:"true,omitempty"`
+	Model []Score     `json:"model"`
+	Time  []Timing    `json:"time"`
+	Run   manifest    `json:"run"`
+}
+
+type manifest struct {
+	Versions map[string]string `json:"versions"`
+	Seed     uint64            `json:"seed"`
+	Data     map[string]string `json:"data_sha256"`
+}
+
+// WriteResults writes results.json into dir.
+func (r *Result) WriteResults(dir string) error {
+	out := results{Model: r.Scores, True: r.Truths, Time: r.Times, Run: manifest{Versions: versions(), Seed: r.Config.Seed, Data: map[string]string{}}}
+	for _, c := range r.Cells {
+		i := c.ANR()
+		if math.IsNaN(i.Value) {
+			continue
+		}
+		out.ANR = append(out.ANR, anrRow{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting,
+			len(c.Runs), len(c.Runs[0].Steps), i.Value, [2]float64{i.Lo, i.Hi}, c.Exact()})
+	}
+	for _, s := range r.Config.Sources {
+		out.Run.Data[s.Name] = s.SHA256
+	}
+	b, err := json.MarshalIndent(out, "", " ")
+	if err != nil {
+		return fmt.Errorf("study: results: %w", err)
+	}
+	if err := atomicfile.Write(filepath.Join(dir, "results.json"), append(b, '\n')); err != nil {
+		return fmt.Errorf("study: results: %w", err)
+	}
+	return nil
+}
+
+// versions are those of Go and of the modules that compute.
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version(), "cores": fmt.Sprint(runtime.GOMAXPROCS(0))}
+	if code, err := CodeHash(); err == nil {
+		v["code_sha256"] = code
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if strings.HasPrefix(m.Path, "gonum.org/") || strings.HasPrefix(m.Path, "github.com/go-gota/") {
+				v[m.Path] = m.Version
+			}
+		}
+	}
+	return v
+}
