@@ -56,7 +56,8 @@ type FrontConfig struct {
 //	GET /                        a page to ask for items by hand
 //	GET /{service}/items/{key}   429 for the blocked share, else the reply
 //	GET, PUT /control            the Setting in force; needs the token
-//	GET /probe/{call}            where the mesh routes: health of a node that it chooses, never blocked; needs the token
+//	GET /probe/{service}         where the mesh routes: health of a node that it chooses, never blocked; needs the token;
+//	                             of a service of several calls with ?microservice=NAME
 //	GET /healthz, /readyz        alive
 //	GET /metrics                 Prometheus
 //
@@ -157,7 +158,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	f.mux.HandleFunc("GET /control", f.control)
 	f.mux.HandleFunc("PUT /control", f.control)
 	if cfg.Upstreams != nil {
-		f.mux.HandleFunc("GET /probe/{call...}", f.probe)
+		f.mux.HandleFunc("GET /probe/{service}", f.probe)
 	}
 	f.mux.HandleFunc("GET /healthz", healthy)
 	f.mux.HandleFunc("GET /readyz", healthy)
@@ -254,6 +255,16 @@ func (f *Front) item(w http.ResponseWriter, r *http.Request) {
 
 func itemPath(microservice, key string) string { return "/" + microservice + "/items/" + key }
 
+// ProbePath is the path and query of the probe of call c.
+func ProbePath(l *mesh.Layout, c int) string {
+	at := l.Calls[c]
+	path := "/probe/" + url.PathEscape(l.Mesh.Services[at.Service].Name)
+	if !single(l, at.Service) {
+		path += "?microservice=" + url.QueryEscape(l.Microservices[at.Microservice])
+	}
+	return path
+}
+
 // probe asks the mesh for the health of a node that serves a call. The reply
 // shows by its headers which routing is in force, and costs the node next to
 // nothing.
@@ -262,7 +273,11 @@ func (f *Front) probe(w http.ResponseWriter, r *http.Request) {
 		refuse(w)
 		return
 	}
-	c, err := callOf(f.layout, r.PathValue("call"))
+	key := r.PathValue("service")
+	if microservice := r.URL.Query().Get("microservice"); microservice != "" {
+		key += "/" + microservice
+	}
+	c, err := callOf(f.layout, key)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return

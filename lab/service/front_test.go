@@ -74,9 +74,15 @@ func ask(h http.Handler, method, path, token, body string) *httptest.ResponseRec
 	return w
 }
 
-func set(t *testing.T, f *service.Front, m mesh.Mesh, a mesh.Action) {
+// two is the paper's mesh, and its space.
+var (
+	two      = mesh.New(2, 2)
+	twoSpace = mesh.Grid(two, 6)
+)
+
+func set(t *testing.T, f *service.Front, space *mesh.Space, a mesh.Action) {
 	t.Helper()
-	body, err := json.Marshal(service.NewSetting(m, a, true))
+	body, err := json.Marshal(service.NewSetting(space, a, true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +97,7 @@ func set(t *testing.T, f *service.Front, m mesh.Mesh, a mesh.Action) {
 // the long run, within one block of 20 decisions. Fractions 0 and 1 are exact.
 func TestFrontFractions(t *testing.T) {
 	const requests, clients = 10_000, 8
-	two, wide := mesh.Mesh{}, mesh.New(2, 3)
+	wide := mesh.New(2, 3)
 	for _, c := range []struct {
 		m       mesh.Mesh
 		service int
@@ -108,11 +114,13 @@ func TestFrontFractions(t *testing.T) {
 		t.Run(fmt.Sprintf("b=%v p=%v", c.block, c.route), func(t *testing.T) {
 			nodes, urls := upstreams(t, c.m.NodeNames()...)
 			f := newFront(t, service.FrontConfig{Mesh: c.m, Nodes: urls, Seed: 5})
-			a := mesh.Even(c.m)
-			a.Block[1-c.service] = .5 // the other service's blocking is not this one's
-			a.Block[c.service] = c.block
-			copy(a.Route[c.service*c.m.N():], c.route)
-			set(t, f, c.m, a)
+			space := mesh.Grid(c.m, 6)
+			a := space.Default()
+			block := c.m.M() * c.m.N()
+			a[block+1-c.service] = .5 // the other service's blocking is not this one's
+			a[block+c.service] = c.block
+			copy(a[c.service*c.m.N():], c.route)
+			set(t, f, space, a)
 			path := fmt.Sprintf("/%s/items/1", c.m.ServiceNames()[c.service])
 			var blocked, served atomic.Int64
 			var wg sync.WaitGroup
@@ -162,7 +170,7 @@ func TestFrontFractions(t *testing.T) {
 // The order in which requests are blocked and routed follows from the seed.
 func TestFrontSeed(t *testing.T) {
 	_, urls := upstreams(t, "node1", "node2")
-	f := newFront(t, service.FrontConfig{Nodes: urls})
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: urls})
 	order := func(seed string) string {
 		body := `{"seed": ` + seed + `, "block": {"service2": 0.4}}`
 		if w := ask(f, "PUT", "/control", token, body); w.Code != http.StatusOK {
@@ -188,9 +196,9 @@ func TestFrontSeed(t *testing.T) {
 // changed.
 func TestControlRefuses(t *testing.T) {
 	_, urls := upstreams(t, "node1", "node2")
-	f := newFront(t, service.FrontConfig{Nodes: urls})
-	kept := mesh.Action{Route: []float64{.25, .75, 1, 0}, Block: []float64{.1, .2}}
-	set(t, f, mesh.Mesh{}, kept)
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: urls})
+	set(t, f, twoSpace, mesh.Action{.25, .75, 1, 0, .1, .2})
+	kept := fmt.Sprint(f.Setting())
 	const good = `{"block": {"service1": 0.9}}`
 	for _, c := range []struct {
 		name, method, token, body string
@@ -208,11 +216,12 @@ func TestControlRefuses(t *testing.T) {
 		{"two objects", "PUT", token, good + good, 400, "more than one JSON object"},
 		{"unknown field", "PUT", token, `{"blocks": {"service1": 0.2}}`, 400, `unknown field "blocks"`},
 		{"unknown service", "PUT", token, `{"block": {"service1": 0.9, "service3": 0.2}}`, 400, `unknown service "service3"; the mesh has service1, service2`},
+		{"unknown call", "PUT", token, `{"route": {"service1/x": {"node1": 1}}}`, 400, `unknown call "service1/x"; accepted: service1, service2`},
 		{"unknown node", "PUT", token, `{"route": {"service1": {"node3": 1}}}`, 400, `unknown node "node3"`},
-		{"blocking above 1", "PUT", token, `{"block": {"service1": 0.9, "service2": 1.5}}`, 400, "b2 is 1.5, outside [0, 1]"},
-		{"blocking below 0", "PUT", token, `{"block": {"service1": -0.1}}`, 400, "b1 is -0.1"},
-		{"weights short of 1", "PUT", token, `{"block": {"service2": 0.9}, "route": {"service1": {"node1": 0.5}}}`, 400, "weights of service1 sum to 0.5, not 1"},
-		{"negative weight", "PUT", token, `{"route": {"service1": {"node1": -1, "node2": 2}}}`, 400, "p11 is -1"},
+		{"blocking above 1", "PUT", token, `{"block": {"service1": 0.9, "service2": 1.5}}`, 400, "block of service2: 1.5 is outside [0, 1]"},
+		{"blocking below 0", "PUT", token, `{"block": {"service1": -0.1}}`, 400, "block of service1: -0.1 is outside"},
+		{"weights short of 1", "PUT", token, `{"block": {"service2": 0.9}, "route": {"service1": {"node1": 0.5}}}`, 400, "route of service1: the weights [0.5 0] sum to 0.5, not 1"},
+		{"negative weight", "PUT", token, `{"route": {"service1": {"node1": -1, "node2": 2}}}`, 400, "route of service1: -1 is outside"},
 		{"oversized", "PUT", token, `{"block": {"service1": 0.9` + strings.Repeat(" ", 64<<10) + `}}`, 413, "at most 65536 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -224,8 +233,8 @@ func TestControlRefuses(t *testing.T) {
 			if strings.Count(text, "\n") != 1 {
 				t.Errorf("not one line: %q", text)
 			}
-			if a := f.Action(); fmt.Sprint(a) != fmt.Sprint(kept) {
-				t.Errorf("the action is %v, was %v", a, kept)
+			if have := fmt.Sprint(f.Setting()); have != kept {
+				t.Errorf("the setting is %v, was %v", have, kept)
 			}
 		})
 	}
@@ -234,25 +243,25 @@ func TestControlRefuses(t *testing.T) {
 // A setting changes what it names; the rest stays.
 func TestControlMerges(t *testing.T) {
 	_, urls := upstreams(t, "node1", "node2")
-	f := newFront(t, service.FrontConfig{Nodes: urls})
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: urls})
 	for _, c := range []struct {
 		body string
 		want mesh.Action
 	}{
-		{`{"block": {"service2": 0.6}}`, mesh.Action{Route: []float64{.5, .5, .5, .5}, Block: []float64{0, .6}}},
-		{`{"route": {"service1": {"node2": 1}}}`, mesh.Action{Route: []float64{0, 1, .5, .5}, Block: []float64{0, .6}}},
-		{`{"block": {"service1": 1}, "route": {"service2": {"node1": 0.2, "node2": 0.8}}}`, mesh.Action{Route: []float64{0, 1, .2, .8}, Block: []float64{1, .6}}},
-		{`{}`, mesh.Action{Route: []float64{0, 1, .2, .8}, Block: []float64{1, .6}}},
+		{`{"block": {"service2": 0.6}}`, mesh.Action{.5, .5, .5, .5, 0, .6}},
+		{`{"route": {"service1": {"node2": 1}}}`, mesh.Action{0, 1, .5, .5, 0, .6}},
+		{`{"block": {"service1": 1}, "route": {"service2": {"node1": 0.2, "node2": 0.8}}}`, mesh.Action{0, 1, .2, .8, 1, .6}},
+		{`{}`, mesh.Action{0, 1, .2, .8, 1, .6}},
 	} {
 		w := ask(f, "PUT", "/control", token, c.body)
 		var shown service.Setting
 		if err := json.Unmarshal(w.Body.Bytes(), &shown); err != nil {
 			t.Fatalf("%s: %d %s", c.body, w.Code, w.Body)
 		}
-		if a := f.Action(); fmt.Sprint(a) != fmt.Sprint(c.want) {
-			t.Errorf("%s: the action is %v, want %v", c.body, a, c.want)
+		want := service.NewSetting(twoSpace, c.want, true)
+		if have := f.Setting(); fmt.Sprint(have) != fmt.Sprint(want) {
+			t.Errorf("%s: the setting is %v, want %v", c.body, have, want)
 		}
-		want := service.NewSetting(mesh.Mesh{}, c.want, true)
 		if !maps.Equal(shown.Block, want.Block) || fmt.Sprint(shown.Route) != fmt.Sprint(want.Route) {
 			t.Errorf("%s: the reply shows %v", c.body, shown)
 		}
@@ -263,8 +272,8 @@ func TestControlMerges(t *testing.T) {
 func TestController(t *testing.T) {
 	ctx := context.Background()
 	_, urls := upstreams(t, "node1", "node2")
-	f := newFront(t, service.FrontConfig{Nodes: urls})
-	a := mesh.Action{Route: []float64{.2, .8, 1, 0}, Block: []float64{.4, 0}}
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: urls})
+	a := mesh.Action{.2, .8, 1, 0, .4, 0}
 	fixed := func(code int, body string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(code)
@@ -289,16 +298,16 @@ func TestController(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.front)
 			defer server.Close()
-			err := (&service.Controller{URL: server.URL, Token: c.token, Weights: true}).Apply(ctx, a, nil)
+			err := (&service.Controller{URL: server.URL, Token: c.token, Space: twoSpace, Weights: true}).Apply(ctx, a, nil)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
 		})
 	}
-	if got := f.Action(); fmt.Sprint(got) != fmt.Sprint(a) {
-		t.Errorf("the front has %v, want %v", got, a)
+	if got, want := f.Setting(), service.NewSetting(twoSpace, a, true); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the front has %v, want %v", got, want)
 	}
-	if err := (&service.Controller{URL: "http://127.0.0.1:1", Token: token}).Apply(ctx, a, nil); err == nil || !strings.Contains(err.Error(), "connection refused") {
+	if err := (&service.Controller{URL: "http://127.0.0.1:1", Token: token, Space: twoSpace}).Apply(ctx, a, nil); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("no front: error %v", err)
 	}
 }
@@ -306,13 +315,13 @@ func TestController(t *testing.T) {
 // A front whose mesh routes blocks, and leaves weights alone.
 func TestFrontUpstreams(t *testing.T) {
 	services, urls := upstreams(t, "a", "b")
-	f := newFront(t, service.FrontConfig{Upstreams: urls})
+	f := newFront(t, service.FrontConfig{Mesh: two, Upstreams: urls})
 	if w := ask(f, "GET", "/service2/items/9", "", ""); w.Code != 200 || *services[1].path.Load() != "/service2/items/9" || services[0].got.Load() != 0 {
 		t.Errorf("%d %s; the upstream of service1 got %d requests", w.Code, w.Body, services[0].got.Load())
 	}
 	w := ask(f, "PUT", "/control", token, `{"block": {"service2": 1}, "route": {"service1": {"node1": 1}}}`)
-	if w.Code != 400 || !strings.Contains(w.Body.String(), "leaves routing to the mesh") || f.Action().Block[1] != 0 {
-		t.Errorf("weights: %d %s, blocking %v", w.Code, w.Body, f.Action().Block)
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "leaves routing to the mesh") || f.Setting().Block["service2"] != 0 {
+		t.Errorf("weights: %d %s, blocking %v", w.Code, w.Body, f.Setting().Block)
 	}
 	if w := ask(f, "PUT", "/control", token, `{"block": {"service2": 1}}`); w.Code != 200 || strings.Contains(w.Body.String(), "route") {
 		t.Errorf("blocking: %d %s", w.Code, w.Body)
@@ -335,14 +344,14 @@ func TestFrontUpstreams(t *testing.T) {
 	}
 	// A front that routes has no probe, which would tell nothing.
 	_, nodes := upstreams(t, "node1", "node2")
-	if w := ask(newFront(t, service.FrontConfig{Nodes: nodes}), "GET", "/probe/service1", token, ""); w.Code != 404 {
+	if w := ask(newFront(t, service.FrontConfig{Mesh: two, Nodes: nodes}), "GET", "/probe/service1", token, ""); w.Code != 404 {
 		t.Errorf("/probe of a front that routes: %d", w.Code)
 	}
 }
 
 func TestFrontPages(t *testing.T) {
 	_, urls := upstreams(t, "node1", "node2")
-	f := newFront(t, service.FrontConfig{Nodes: urls, Items: []int{1000, 2000}})
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: urls, Items: []int{1000, 2000}})
 	for _, c := range []struct {
 		path string
 		code int
@@ -371,7 +380,7 @@ func TestFrontPages(t *testing.T) {
 // A node that does not answer is named, and the other goes on.
 func TestFrontNodeDown(t *testing.T) {
 	_, urls := upstreams(t, "node1")
-	f := newFront(t, service.FrontConfig{Nodes: append(urls, "http://127.0.0.1:1")})
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: append(urls, "http://127.0.0.1:1")})
 	codes := map[string]int{}
 	for range 20 {
 		w := ask(f, "GET", "/service1/items/1", "", "")
@@ -389,7 +398,7 @@ func TestFrontLink(t *testing.T) {
 	for _, u := range nodes {
 		u.seconds = "0.020"
 	}
-	f := newFront(t, service.FrontConfig{Nodes: urls, Link: .03})
+	f := newFront(t, service.FrontConfig{Mesh: two, Nodes: urls, Link: .03})
 	for range 5 {
 		begin := time.Now()
 		ask(f, "GET", "/service1/items/1", "", "")
@@ -400,16 +409,21 @@ func TestFrontLink(t *testing.T) {
 }
 
 func TestNewFrontErrors(t *testing.T) {
-	two := []string{"http://127.0.0.1:81", "http://127.0.0.1:82"}
+	urls := []string{"http://127.0.0.1:81", "http://127.0.0.1:82"}
+	chain := mesh.Mesh{Nodes: two.Nodes, Services: []mesh.Service{{Name: "shop", Stages: []mesh.Stage{
+		{{Microservice: "web", Nodes: []string{"node1"}}}, {{Microservice: "store", Nodes: []string{"node2"}}}}}}}
 	for _, c := range []struct {
 		cfg  service.FrontConfig
 		want string
 	}{
-		{service.FrontConfig{Nodes: two}, "needs a token"},
-		{service.FrontConfig{Token: token}, "a URL for each of 2 nodes"},
-		{service.FrontConfig{Token: token, Nodes: two[:1]}, "a URL for each of 2 nodes"},
-		{service.FrontConfig{Token: token, Nodes: two, Upstreams: two}, "or for each of 2 services"},
-		{service.FrontConfig{Token: token, Nodes: []string{two[0], "node2:81"}}, `"node2:81" is not the URL`},
+		{service.FrontConfig{Mesh: two, Nodes: urls}, "needs a token"},
+		{service.FrontConfig{Token: token, Nodes: urls}, "no service; a mesh has at least one"},
+		{service.FrontConfig{Mesh: two, Token: token}, "a URL for each of 2 nodes"},
+		{service.FrontConfig{Mesh: two, Token: token, Nodes: urls[:1]}, "a URL for each of 2 nodes"},
+		{service.FrontConfig{Mesh: two, Token: token, Nodes: urls, Upstreams: urls}, "or for each of 2 microservices"},
+		{service.FrontConfig{Mesh: two, Token: token, Nodes: []string{urls[0], "node2:81"}}, `"node2:81" is not the URL`},
+		{service.FrontConfig{Mesh: chain, Token: token, Nodes: urls}, "the number of items of each of 2 microservices to make the calls of shop; it has 0"},
+		{service.FrontConfig{Mesh: chain, Token: token, Nodes: urls, Items: []int{1, 0}}, "a microservice of 0 items"},
 	} {
 		if _, err := service.NewFront(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want one with %q", c.cfg, err, c.want)

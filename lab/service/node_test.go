@@ -49,6 +49,9 @@ func open(t *testing.T, dsn string, c *item.Catalogue) *service.Database {
 // newNode starts a node with a database in memory, unless cfg has one.
 func newNode(t *testing.T, cfg service.NodeConfig) *service.Node {
 	t.Helper()
+	if cfg.Mesh.M() == 0 {
+		cfg.Mesh = two
+	}
 	if cfg.Catalogue == nil {
 		cfg.Catalogue = catalogue(t, few, 1)
 	}
@@ -66,7 +69,7 @@ func newNode(t *testing.T, cfg service.NodeConfig) *service.Node {
 func TestNodeReplies(t *testing.T) {
 	c := catalogue(t, few, 1)
 	n := newNode(t, service.NodeConfig{Name: "node2", Catalogue: c, TimeScale: 1000})
-	for i, name := range (mesh.Mesh{}).ServiceNames() {
+	for i, name := range two.ServiceNames() {
 		for _, key := range []int{0, 1, c.Len(i) - 1} {
 			w := ask(n, "GET", fmt.Sprintf("/%s/items/%d", name, key), "", "")
 			var reply struct {
@@ -95,7 +98,7 @@ func TestNodeReplies(t *testing.T) {
 		code int
 		want string
 	}{
-		{"/service3/items/1", 404, `unknown service "service3"`},
+		{"/service3/items/1", 404, `unknown microservice "service3"; node node2 has service1, service2`},
 		{"/service1/items/40", 404, `items 0 to 39, not "40"`},
 		{"/service1/items/-1", 404, `not "-1"`},
 		{"/service1/items/1e3", 404, `not "1e3"`},
@@ -253,11 +256,13 @@ func TestNewNodeErrors(t *testing.T) {
 		cfg  service.NodeConfig
 		want string
 	}{
-		{service.NodeConfig{Catalogue: c}, "node node1 needs a database and a catalogue of 2 services"},
-		{service.NodeConfig{Database: d}, "needs a database and a catalogue"},
-		{service.NodeConfig{Catalogue: c, Database: d, Mesh: mesh.New(3, 2)}, "a catalogue of 3 services"},
-		{service.NodeConfig{Catalogue: c, Database: d, Queue: -1}, "queue of -1, time scale 1; both must be above 0"},
-		{service.NodeConfig{Catalogue: c, Database: d, TimeScale: -2}, "time scale -2"},
+		{service.NodeConfig{Catalogue: c, Database: d}, "no service; a mesh has at least one"},
+		{service.NodeConfig{Mesh: two, Catalogue: c}, "node node1 needs a database and a catalogue of 2 microservices"},
+		{service.NodeConfig{Mesh: two, Database: d}, "needs a database and a catalogue"},
+		{service.NodeConfig{Mesh: mesh.New(3, 2), Catalogue: c, Database: d}, "a catalogue of 3 microservices"},
+		{service.NodeConfig{Mesh: two, Catalogue: c, Database: d, Name: "node3"}, `unknown node "node3"; the mesh has node1, node2`},
+		{service.NodeConfig{Mesh: two, Catalogue: c, Database: d, Queue: -1}, "queue of -1, time scale 1; both must be above 0"},
+		{service.NodeConfig{Mesh: two, Catalogue: c, Database: d, TimeScale: -2}, "time scale -2"},
 	} {
 		if _, err := service.NewNode(x.cfg); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("error %v, want one with %q", err, x.want)
@@ -335,9 +340,9 @@ func TestOpenDatabaseErrors(t *testing.T) {
 		{"a folder", dir, dir},
 		{"unwritable", "/proc/items.sqlite", "/proc/items.sqlite"},
 		{"another file", file, "not a database"},
-		{"no server", "postgres://meshbench:pass@127.0.0.1:1/items", "items: 127.0.0.1:1 (127.0.0.1): dial error: dial tcp 127.0.0.1:1: connect: connection refused"},
-		{"no such host", "postgres://meshbench:pass@host.invalid/items", "host.invalid"},
-		{"not a DSN", "postgres://meshbench:pass@127.0.0.1:port/items", "port"},
+		{"no server", "postgres://meshbench:s3cret@127.0.0.1:1/items", "items on PostgreSQL at 127.0.0.1:1: 127.0.0.1:1 (127.0.0.1): dial error: dial tcp 127.0.0.1:1: connect: connection refused"},
+		{"no such host", "postgres://meshbench:s3cret@host.invalid/items", "host.invalid"},
+		{"not a DSN", "postgres://meshbench:s3cret@127.0.0.1:port/items", "port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -346,7 +351,7 @@ func TestOpenDatabaseErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
-			if s := err.Error(); strings.Contains(s, "\n") || strings.Contains(s, "pass") {
+			if s := err.Error(); strings.Contains(s, "\n") || strings.Contains(s, "s3cret") {
 				t.Errorf("more than one line, or the password: %q", s)
 			}
 		})

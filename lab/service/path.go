@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,8 +95,9 @@ func (f *Front) ask(ctx context.Context, from http.Header, c, to int, draw uint6
 	at := f.layout.Calls[c]
 	microservice := f.layout.Microservices[at.Microservice]
 	key := strconv.FormatUint(draw%uint64(f.cfg.Items[at.Microservice]), 10)
-	u := f.base[to].JoinPath(url.PathEscape(microservice), "items", key)
-	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{}}).WithContext(ctx)
+	u := *f.base[to]
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/")+itemPath(microservice, key), ""
+	req := (&http.Request{Method: http.MethodGet, URL: &u, Host: u.Host, Header: http.Header{}}).WithContext(ctx)
 	for _, h := range propagated {
 		if v := from[h]; v != nil {
 			req.Header[h] = v

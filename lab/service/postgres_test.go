@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/lab/internal/pgtest"
-	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
 	"github.com/meshbench/meshbench/lab/service/item"
 )
@@ -29,7 +28,7 @@ func TestPostgres(t *testing.T) {
 	}
 	ours := newNode(t, service.NodeConfig{Catalogue: c, Database: d, TimeScale: 1000})
 	reference := newNode(t, service.NodeConfig{Catalogue: c, TimeScale: 1000})
-	for _, name := range (mesh.Mesh{}).ServiceNames() {
+	for _, name := range two.ServiceNames() {
 		for key := range 20 {
 			path := fmt.Sprintf("/%s/items/%d", name, key)
 			a, b := ask(ours, "GET", path, "", ""), ask(reference, "GET", path, "", "")

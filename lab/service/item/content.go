@@ -8,7 +8,7 @@ import (
 
 var words = strings.Fields("amber birch cedar delta ember fjord grove heron inlet jetty knoll larch maple north ocean prism quartz ridge spruce tundra umber valley willow yarrow zephyr")
 
-// Content is the item of service i with the given key, a JSON object of
+// Content is the item of microservice i with the given key, a JSON object of
 // Size(i, key) bytes. A flat item is one record; a nested one has parts, each
 // with fields of its own, as many as there is room for.
 func (c *Catalogue) Content(i, key int) string {

@@ -1,6 +1,6 @@
-// Package item describes what the information services serve: for each service
-// a database of items with keys 0, 1, ..., whose sizes decide how long a
-// processing node works on a request. The databases of a running node are
+// Package item describes what the microservices serve: for each a database of
+// items with keys 0, 1, ..., whose sizes decide how long a processing node works
+// on a request. The databases of a running node are
 // filled from it, and the simulated mesh takes its service times from it.
 package item
 
@@ -11,30 +11,12 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Kind is the structure and size of one service's database.
+// Kind is the structure and size of one microservice's database.
 type Kind struct {
 	Items     int     // number of items
 	MeanBytes float64 // mean size of an item, MinBytes of which every item has
 	Shape     float64 // of the gamma distribution of the rest, whose coefficient of variation is 1/sqrt(Shape)
 	Nested    bool    // an item is a tree of parts rather than one flat record
-}
-
-// Paper returns the paper's two kinds as the testbeds here have them: small
-// flat items, a few of them much larger than the rest, and a larger database
-// of nested items that differ less. A node takes 24 and 72 ms for them on
-// average, which is chosen so that, with the paper's objectives, the best
-// action depends on the load. A third service and those after it repeat the
-// two.
-func Paper(services int) []Kind {
-	two := [...]Kind{
-		{Items: 1000, MeanBytes: 1200, Shape: .5},
-		{Items: 2000, MeanBytes: 3600, Shape: 16, Nested: true},
-	}
-	kinds := make([]Kind, services)
-	for i := range kinds {
-		kinds[i] = two[i%2]
-	}
-	return kinds
 }
 
 // SecondsPerByte is the service time of a processing node for each byte of the
@@ -44,7 +26,7 @@ const SecondsPerByte = 20e-6
 // MinBytes is the size of an item without content: the fields that all have.
 const MinBytes = 160
 
-// Catalogue holds the sizes of all items of all services.
+// Catalogue holds the sizes of all items of all microservices.
 type Catalogue struct {
 	kinds []Kind
 	seed  uint64
@@ -58,7 +40,7 @@ func NewCatalogue(kinds []Kind, seed uint64) (*Catalogue, error) {
 	c := &Catalogue{kinds: kinds, seed: seed, sizes: make([][]int, len(kinds))}
 	for i, k := range kinds {
 		if k.Items < 1 || !(k.MeanBytes > MinBytes) || !(k.Shape > 0) {
-			return nil, fmt.Errorf("item: database of service %d with %d items, mean size %v, shape %v; "+
+			return nil, fmt.Errorf("item: database of microservice %d with %d items, mean size %v, shape %v; "+
 				"at least 1 item, more than %d bytes, and a shape above 0", i+1, k.Items, k.MeanBytes, k.Shape, MinBytes)
 		}
 		d := distuv.Gamma{Alpha: k.Shape, Beta: k.Shape / (k.MeanBytes - MinBytes)}
@@ -73,16 +55,16 @@ func NewCatalogue(kinds []Kind, seed uint64) (*Catalogue, error) {
 	return c, nil
 }
 
-// Services is the number of services.
+// Services is the number of microservices.
 func (c *Catalogue) Services() int { return len(c.kinds) }
 
-// Len is the number of items of service i.
+// Len is the number of items of microservice i.
 func (c *Catalogue) Len(i int) int { return len(c.sizes[i]) }
 
-// Size is the size in bytes of the item of service i with the given key.
+// Size is the size in bytes of the item of microservice i with the given key.
 func (c *Catalogue) Size(i, key int) int { return c.sizes[i][key] }
 
-// Key is the item of service i that a uniform random number picks.
+// Key is the item of microservice i that a uniform random number picks.
 func (c *Catalogue) Key(i int, draw uint64) int { return int(draw % uint64(len(c.sizes[i]))) }
 
 // Link is the default time of a request on the network, to a node and back, in

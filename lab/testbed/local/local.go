@@ -1,6 +1,6 @@
 // Package local is the testbed that needs nothing but Go: load generator, front
-// and processing nodes in one process, talking HTTP over loopback, with a
-// database for each node.
+// and processing nodes of a scenario in one process, talking HTTP over loopback,
+// with a database for each node.
 package local
 
 import (
@@ -13,11 +13,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service"
 	"github.com/meshbench/meshbench/lab/service/item"
 	"github.com/meshbench/meshbench/lab/testbed"
@@ -25,23 +27,20 @@ import (
 
 var _ testbed.Testbed = (*Testbed)(nil)
 
-// Config describes the testbed. The zero value is the paper's: two services on
-// two nodes, 5 s steps, here at ten times the speed.
+// Config describes the testbed.
 type Config struct {
-	Mesh      mesh.Mesh
-	Timing    testbed.Timing // unscaled
-	TimeScale float64        // k: all times are divided and all rates multiplied by it; reports are unscaled. Default 10
-	Kinds     []item.Kind    // of each service's items; default item.Paper
-	ItemSeed  uint64         // of the items
-	Queue     int            // requests that wait at a node, besides the one in service; default item.Queue
-	Link      float64        // emulated time of a request on the network, s unscaled; default item.Link; negative means none
-	Front     string         // address of the front; default 127.0.0.1 and a free port
-	Nodes     []string       // addresses of the nodes; default likewise
+	// Scenario is what runs; there is no default. Its knobs are routes and
+	// blocking.
+	Scenario  scenario.Scenario
+	TimeScale float64  // k: all times are divided and all rates multiplied by it; reports are unscaled. Default 10
+	ItemSeed  uint64   // of the items
+	Front     string   // address of the front; default 127.0.0.1 and a free port
+	Nodes     []string // addresses of the nodes; default likewise
 	// Databases has a DSN for each node (see service.OpenDatabase); default a
 	// SQLite file each in Dir.
 	Databases []string
-	Dir       string  // of the SQLite files, kept; default a temporary directory, removed by Close
-	Timeout   float64 // of a request, s unscaled; default 10
+	Dir       string  // of the SQLite files, kept; default a folder below os.TempDir, removed by Close or, after a crash, by the next start
+	Timeout   float64 // of a request, s unscaled; default 10, negative for none
 	// Generator may set Log and Progress; the rest is filled in.
 	Generator httpload.Config
 }
@@ -50,12 +49,14 @@ type Config struct {
 type Testbed struct {
 	*testbed.Loop
 	cfg       Config
+	space     *mesh.Space
+	layout    *mesh.Layout
 	catalogue *item.Catalogue
 	token     string
 	front     *server
 	nodes     []*node
 	generator *httpload.Generator
-	remove    string // temporary directory
+	temporary *temporary
 	closing   sync.Once
 }
 
@@ -73,17 +74,18 @@ type node struct {
 // New starts the mesh and returns when all of it is ready. On an error nothing
 // is left running.
 func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
-	if err := cfg.complete(); err != nil {
+	space, err := cfg.complete()
+	if err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
-	t = &Testbed{cfg: cfg, token: rand.Text()}
+	t = &Testbed{cfg: cfg, space: space, layout: space.Layout(), token: rand.Text()}
 	defer func() {
 		if err != nil {
 			t.Close()
 			t, err = nil, fmt.Errorf("local: %w", err)
 		}
 	}()
-	if t.catalogue, err = item.NewCatalogue(cfg.Kinds, cfg.ItemSeed); err != nil {
+	if t.catalogue, err = item.NewCatalogue(cfg.Scenario.Kinds(), cfg.ItemSeed); err != nil {
 		return t, err
 	}
 	if err := t.startNodes(ctx); err != nil {
@@ -93,38 +95,45 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 		return t, err
 	}
 	g := cfg.Generator
-	g.Target, g.Mesh, g.Items = "http://"+t.front.addr, cfg.Mesh, t.items()
+	g.Target, g.Mesh, g.Items = "http://"+t.front.addr, cfg.Scenario.Mesh, t.items()
 	g.TimeScale, g.Timeout = cfg.TimeScale, cfg.Timeout
-	g.NodeHeader, g.FailureHeader = service.NodeHeader, service.FailureHeader
+	g.NodeHeader, g.FailureHeader, g.CallsHeader, g.RunHeader = service.NodeHeader, service.FailureHeader, service.CallsHeader, service.RunHeader
 	if t.generator, err = httpload.New(g, 0); err != nil {
 		return t, err
 	}
+	run := rand.Text()
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{
-		Name: "local", Mesh: cfg.Mesh, Timing: cfg.Timing, TimeScale: cfg.TimeScale, Generator: t.generator,
-		Plane: &plane{t: t, Controller: service.Controller{URL: "http://" + t.front.addr, Token: t.token, Mesh: cfg.Mesh, Weights: true}},
+		Name: "local", Space: space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale, Generator: t.generator, Run: run,
+		Plane: &plane{t: t, Controller: service.Controller{URL: "http://" + t.front.addr, Token: t.token, Space: space, Weights: true, Run: run}},
 	})
 	return t, t.Reset(ctx, 0)
 }
 
 // complete fills in the defaults and reports what does not fit.
-func (c *Config) complete() error {
-	if err := c.Mesh.Validate(); err != nil {
-		return err
+func (c *Config) complete() (*mesh.Space, error) {
+	if err := c.Scenario.Validate(); err != nil {
+		return nil, err
 	}
-	m, n := c.Mesh.M(), c.Mesh.N()
-	c.Timing = c.Timing.Defaults()
+	c.Scenario = c.Scenario.Defaults()
+	space, err := c.Scenario.Space()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range space.Knobs() {
+		if k.Kind != mesh.Route && k.Kind != mesh.Block {
+			return nil, fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %s, %s", k.Name, k.Kind, mesh.Route, mesh.Block)
+		}
+	}
 	if c.TimeScale == 0 {
 		c.TimeScale = 10
 	}
-	if c.Kinds == nil {
-		c.Kinds = item.Paper(m)
-	}
-	if c.Link == 0 {
-		c.Link = item.Link
+	if c.Timeout == 0 {
+		c.Timeout = 10
 	}
 	if c.Front == "" {
 		c.Front = "127.0.0.1:0"
 	}
+	n := c.Scenario.Mesh.N()
 	if c.Nodes == nil {
 		for range n {
 			c.Nodes = append(c.Nodes, "127.0.0.1:0")
@@ -132,37 +141,35 @@ func (c *Config) complete() error {
 	}
 	switch {
 	case !(c.TimeScale > 0) || math.IsInf(c.TimeScale, 1):
-		return fmt.Errorf("time scale %v; it is above 0, and 1 is real time", c.TimeScale)
-	case !(c.Timing.Step > 0):
-		return fmt.Errorf("step of %v s; it is above 0", c.Timing.Step)
-	case len(c.Kinds) != m:
-		return fmt.Errorf("%d kinds of items for %d services", len(c.Kinds), m)
+		return nil, fmt.Errorf("time scale %v; it is above 0, and 1 is real time", c.TimeScale)
 	case len(c.Nodes) != n:
-		return fmt.Errorf("%d addresses for %d nodes", len(c.Nodes), n)
+		return nil, fmt.Errorf("%d addresses for %d nodes", len(c.Nodes), n)
 	case len(c.Databases) != 0 && len(c.Databases) != n:
-		return fmt.Errorf("%d databases for %d nodes", len(c.Databases), n)
+		return nil, fmt.Errorf("%d databases for %d nodes", len(c.Databases), n)
 	}
-	return nil
+	return space, nil
 }
 
 func (t *Testbed) startNodes(ctx context.Context) error {
 	dsns := t.cfg.Databases
 	if len(dsns) == 0 {
 		dir := t.cfg.Dir
+		var err error
 		if dir == "" {
-			var err error
-			if dir, err = os.MkdirTemp("", "meshbench-local-"); err != nil {
-				return fmt.Errorf("directory for the databases: %w", err)
+			if t.temporary, err = newTemporary(); err == nil {
+				dir = t.temporary.dir
 			}
-			t.remove = dir
-		} else if err := os.MkdirAll(dir, 0o755); err != nil {
+		} else {
+			err = os.MkdirAll(dir, 0o755)
+		}
+		if err != nil {
 			return fmt.Errorf("directory for the databases: %w", err)
 		}
-		for _, name := range t.cfg.Mesh.NodeNames() {
-			dsns = append(dsns, filepath.Join(dir, name+".sqlite"))
+		for j, name := range t.cfg.Scenario.Mesh.NodeNames() {
+			dsns = append(dsns, filepath.Join(dir, fileName(j, name)))
 		}
 	}
-	for j, name := range t.cfg.Mesh.NodeNames() {
+	for j, name := range t.cfg.Scenario.Mesh.NodeNames() {
 		n := &node{name: name, addr: t.cfg.Nodes[j], dsn: dsns[j]}
 		t.nodes = append(t.nodes, n)
 		if err := t.start(ctx, n); err != nil {
@@ -170,6 +177,14 @@ func (t *Testbed) startNodes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fileName is the database file of node j: its name, where that can be one.
+func fileName(j int, name string) string {
+	if name != filepath.Base(name) || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_. ") != "" || strings.Trim(name, ". ") == "" {
+		name = fmt.Sprintf("node-%d", j+1)
+	}
+	return name + ".sqlite"
 }
 
 // start brings a node up.
@@ -182,12 +197,12 @@ func (t *Testbed) start(ctx context.Context, n *node) (err error) {
 	if n.database, err = service.OpenDatabase(ctx, n.dsn, t.catalogue); err != nil {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
-	n.handler, err = service.NewNode(service.NodeConfig{Name: n.name, Mesh: t.cfg.Mesh, Catalogue: t.catalogue,
-		Database: n.database, Queue: t.cfg.Queue, TimeScale: t.cfg.TimeScale})
+	n.handler, err = service.NewNode(service.NodeConfig{Name: n.name, Mesh: t.cfg.Scenario.Mesh, Catalogue: t.catalogue,
+		Database: n.database, Queue: t.cfg.Scenario.Queue, TimeScale: t.cfg.TimeScale})
 	if err != nil {
 		return err
 	}
-	if n.server, err = serve(n.name, n.addr, n.handler); err != nil {
+	if n.server, err = serve(n.name, n.addr, n.handler, t.write()); err != nil {
 		return err
 	}
 	if n.addr != n.server.addr { // only at the first start: others read it
@@ -213,7 +228,12 @@ func (n *node) stop() {
 }
 
 func (t *Testbed) startFront() error {
-	cfg := service.FrontConfig{Mesh: t.cfg.Mesh, Token: t.token, Items: t.items(), Link: max(t.cfg.Link, 0) / t.cfg.TimeScale}
+	cfg := service.FrontConfig{Mesh: t.cfg.Scenario.Mesh, Token: t.token, Items: t.items(), Link: max(t.cfg.Scenario.Link, 0) / t.cfg.TimeScale}
+	// The generator gives up first; the front's is for those who ask by hand.
+	cfg.Timeout = t.write().Seconds()
+	if t.cfg.Timeout < 0 {
+		cfg.Timeout = -1
+	}
 	for _, n := range t.nodes {
 		cfg.Nodes = append(cfg.Nodes, "http://"+n.addr)
 	}
@@ -221,8 +241,20 @@ func (t *Testbed) startFront() error {
 	if err != nil {
 		return err
 	}
-	t.front, err = serve("the front", t.cfg.Front, front)
+	write := t.write()
+	if write > 0 {
+		write += time.Second
+	}
+	t.front, err = serve("the front", t.cfg.Front, front, write)
 	return err
+}
+
+// write bounds the time of a reply, in real time.
+func (t *Testbed) write() time.Duration {
+	if t.cfg.Timeout < 0 {
+		return -1
+	}
+	return time.Duration(t.cfg.Timeout/t.cfg.TimeScale*1e9) + 10*time.Second
 }
 
 func (t *Testbed) items() []int {
@@ -249,8 +281,8 @@ func (t *Testbed) Close() error {
 		for _, n := range t.nodes {
 			n.stop()
 		}
-		if t.remove != "" {
-			err = os.RemoveAll(t.remove)
+		if t.temporary != nil {
+			err = t.temporary.remove()
 		}
 	})
 	return err
@@ -294,7 +326,7 @@ func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
 // Reset begins the front's draws again and waits until the nodes have finished
 // or dropped what was under way.
 func (p *plane) Reset(ctx context.Context, seed uint64) error {
-	return p.Controller.Apply(ctx, mesh.Even(p.t.cfg.Mesh), &seed)
+	return p.Controller.Apply(ctx, p.t.space.Default(), &seed)
 }
 
 // readyTimeout bounds the look at a node's readiness, in real time.
@@ -306,6 +338,14 @@ func (p *plane) Faults(ctx context.Context) []string {
 		if err := ready(ctx, n.addr); err != nil {
 			faults = append(faults, n.name+" is not ready: "+err.Error())
 		}
+	}
+	short, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	switch strangers, err := p.Strangers(short); {
+	case err != nil && ctx.Err() == nil:
+		faults = append(faults, "the front does not answer")
+	case strangers != "":
+		faults = append(faults, strangers)
 	}
 	return faults
 }

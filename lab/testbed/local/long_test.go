@@ -3,56 +3,94 @@ package local_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
-var long = flag.Bool("long", false, "run the long statistical tests")
+var (
+	long  = flag.Bool("long", false, "run the long statistical tests")
+	steps = flag.Int("steps", 60, "steps of each cell in them")
+	scale = flag.Float64("scale", 10, "time scale of the local testbed in TestLongVirtual; less where the machine is busy")
+)
 
-// cells are a light, a middling and a well-used setting of the mesh, none of
-// them so near saturation that a mean over a minute is a matter of luck.
-var cells = []struct {
+// cells are light, middling and well-used settings of a scenario, none of them
+// so near saturation that a mean over minutes is a matter of luck.
+var cells = map[string][]struct {
 	load   mesh.Load
 	action mesh.Action
 }{
-	{mesh.Load{5, 5}, mesh.Action{Route: []float64{1, 0, 0, 1}, Block: []float64{0, 0}}},
-	{mesh.Load{10, 10}, mesh.Action{Route: []float64{.6, .4, .4, .6}, Block: []float64{.2, .4}}},
-	{mesh.Load{20, 5}, mesh.Action{Route: []float64{.8, .2, .2, .8}, Block: []float64{0, 0}}},
-	{mesh.Load{20, 20}, mesh.Action{Route: []float64{1, 0, 0, 1}, Block: []float64{0, .6}}},
+	"paper": {
+		{mesh.Load{5, 5}, mesh.Action{1, 0, 0, 1, 0, 0}},
+		{mesh.Load{10, 10}, mesh.Action{.6, .4, .4, .6, .2, .4}},
+		{mesh.Load{20, 5}, mesh.Action{.8, .2, .2, .8, 0, 0}},
+		{mesh.Load{20, 20}, mesh.Action{1, 0, 0, 1, 0, .6}},
+	},
+	// web(web-a, web-b) > logic(logic-a, logic-b) > store(store-a, store-b)
+	"chain": {
+		{mesh.Load{10}, mesh.Action{1, 0, 0, 1, .4, .6, 0}},
+		{mesh.Load{30}, mesh.Action{.4, .6, .4, .6, .6, .4, 0}},
+		{mesh.Load{50}, mesh.Action{.4, .6, .6, .4, .6, .4, 0}},
+		{mesh.Load{90}, mesh.Action{.6, .4, .4, .6, .8, .2, .4}},
+	},
+	// browse: frontend(edge-a, edge-b) > stock(core-a, core-b);
+	// order: frontend(edge-a, edge-b) > users(core-a, core-b) + stock(core-a, core-b)
+	"graph": {
+		{mesh.Load{5, 5}, mesh.Action{1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 0, 0}},
+		{mesh.Load{15, 10}, mesh.Action{.6, .4, .6, .4, .4, .6, .4, .6, .6, .4, 0, 0}},
+		{mesh.Load{30, 15}, mesh.Action{.4, .6, .6, .4, .6, .4, .6, .4, .6, .4, 0, 0}},
+		{mesh.Load{40, 30}, mesh.Action{.6, .4, .8, .2, .4, .6, .4, .6, .8, .2, .2, .4}},
+	},
 }
 
-// means measures a cell for the given number of steps and returns d_1 and d_2
-// over all requests.
-func means(t *testing.T, s sim.System, c int, steps int) [2]float64 {
+// sums adds up the delays of steps.
+type sums struct{ seconds, count float64 }
+
+func (s *sums) add(d mesh.Delay) {
+	if d.Count > 0 {
+		s.seconds += d.Mean * d.Count
+		s.count += d.Count
+	}
+}
+
+// means measures a cell for the given number of steps and returns the mean
+// delays of services and endpoints over all requests.
+func means(t *testing.T, s control.System, load mesh.Load, a mesh.Action, seed uint64, steps int) (service, endpoint []float64) {
 	t.Helper()
 	ctx := context.Background()
-	if err := s.Reset(ctx, uint64(c)); err != nil {
+	if err := s.Reset(ctx, seed); err != nil {
 		t.Fatal(err)
 	}
-	var sum, count [2]float64
+	l := s.Space().Layout()
+	total := make([]sums, len(load)+len(l.Endpoints))
 	for range steps {
-		x, err := s.Measure(ctx, cells[c].load, cells[c].action)
+		x, err := s.Measure(ctx, load, a)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if x.Mark != "" {
-			t.Logf("cell %d: %s", c, x.Mark)
+			t.Logf("%v: %s", load, x.Mark)
 		}
-		for i := range sum {
-			if x.Service[i].Count > 0 {
-				sum[i] += x.Service[i].Mean * x.Service[i].Count
-				count[i] += x.Service[i].Count
-			}
+		for i, d := range x.Service {
+			total[i].add(d)
+		}
+		for e, d := range x.Endpoint {
+			total[len(load)+e].add(d)
 		}
 	}
-	return [2]float64{sum[0] / count[0], sum[1] / count[1]}
+	all := make([]float64, len(total))
+	for k, x := range total {
+		all[k] = x.seconds / x.count
+	}
+	return all[:len(load)], all[len(load):]
 }
 
 func cpu() time.Duration {
@@ -71,40 +109,61 @@ func start(t *testing.T, cfg local.Config) *local.Testbed {
 	return b
 }
 
-// The virtual testbed is offered the same requests, so its delays must be those
-// of the local one but for the time that HTTP takes.
-//
-// Cells from first on must agree; all are shown.
-func compare(t *testing.T, steps, first int, tolerance float64, a, b sim.System) {
-	t.Logf("%-34s %10s %10s %7s %10s %10s %7s", "load and action", "d1 "+a.Name(), "d1 "+b.Name(), "", "d2 "+a.Name(), "d2 "+b.Name(), "")
-	for c := range cells {
+// compare shows the mean delays of whole paths and of single calls on two
+// testbeds. Those of paths must agree in cells from first on.
+func compare(t *testing.T, steps, first int, tolerance float64, a, b control.System, name string) {
+	l := a.Space().Layout()
+	for c, cell := range cells[name] {
 		begin, used := time.Now(), cpu()
-		x := means(t, a, c, steps)
+		x, xe := means(t, a, cell.load, cell.action, uint64(c), steps)
 		share := (cpu() - used).Seconds() / time.Since(begin).Seconds()
-		y := means(t, b, c, steps)
-		t.Logf("%v %-26s %10.4f %10.4f %6.1f%% %10.4f %10.4f %6.1f%%   (%.0f%% of one core)", cells[c].load, mesh.Mesh{}.FormatAction(cells[c].action),
-			x[0], y[0], 100*(x[0]/y[0]-1), x[1], y[1], 100*(x[1]/y[1]-1), 100*share)
+		y, ye := means(t, b, cell.load, cell.action, uint64(c), steps)
+		line := fmt.Sprintf("%s %v %s (%.0f%% of one core):", name, cell.load, a.Space().Format(cell.action), 100*share)
+		off := 0.0
+		for e := range xe {
+			if ye[e] > 0 && math.Abs(xe[e]/ye[e]-1) > math.Abs(off) {
+				off = xe[e]/ye[e] - 1
+			}
+		}
 		for i := range x {
-			if c >= first && math.Abs(x[i]/y[i]-1) > tolerance {
+			line += fmt.Sprintf("  %s %.4f %s, %.4f %s, %+.1f%%", l.Mesh.DelayName(i), x[i], a.Name(), y[i], b.Name(), 100*(x[i]/y[i]-1))
+			if c >= first && !(math.Abs(x[i]/y[i]-1) <= tolerance) {
 				t.Errorf("cell %d: d%d is %.4f s (%s) and %.4f s (%s)", c, i+1, x[i], a.Name(), y[i], b.Name())
 			}
 		}
+		t.Logf("%s; calls off by %+.1f%% at most", line, 100*off)
 	}
 }
 
-func simulated(t *testing.T) *virtual.Testbed {
-	v, err := virtual.New(virtual.Config{})
+func open(t *testing.T, name string) scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func simulated(t *testing.T, s scenario.Scenario) *virtual.Testbed {
+	v, err := virtual.New(virtual.Config{Scenario: s})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
+// The virtual testbed is offered the same requests, so its delays must be those
+// of the local one but for the time that HTTP takes.
 func TestLongVirtual(t *testing.T) {
 	if !*long {
-		t.Skip("two minutes at k = 10: run with -long")
+		t.Skip("two minutes at k = 10 for each of three scenarios: run with -long")
 	}
-	compare(t, 60, 0, .15, start(t, local.Config{}), simulated(t))
+	for _, name := range []string{"paper", "chain", "graph"} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, name)
+			compare(t, *steps, 0, .15, start(t, local.Config{Scenario: s, TimeScale: *scale}), simulated(t, s), name)
+		})
+	}
 }
 
 func TestLongTimeScale(t *testing.T) {
@@ -114,5 +173,6 @@ func TestLongTimeScale(t *testing.T) {
 	// A request takes about .4 ms of real time in HTTP that the emulated link
 	// does not cover: 4 ms at k = 10, more than a tenth of the 33 ms that it
 	// spends in the lightest cell.
-	compare(t, 60, 1, .10, start(t, local.Config{TimeScale: 10}), start(t, local.Config{TimeScale: 1}))
+	s := open(t, "paper")
+	compare(t, *steps, 1, .10, start(t, local.Config{Scenario: s, TimeScale: 10}), start(t, local.Config{Scenario: s, TimeScale: 1}), "paper")
 }
