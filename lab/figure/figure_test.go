@@ -15,7 +15,7 @@ import (
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var regen = flag.Bool("regen", false, "write the golden files again")
 
 // run is an evaluation of n steps in which service 2 is blocked at times.
 func run(n int) figure.Run {
@@ -69,7 +69,7 @@ func disturbed() mesh.Topology {
 	return t
 }
 
-// Every figure against its golden SVG: go test ./lab/figure -update, and look
+// Every figure against its golden SVG: go test ./lab/figure -regen, and look
 // at what changed.
 func TestGolden(t *testing.T) {
 	scatter := figure.Predicted{Target: "d11", NMAE: .1, R2: .9}
@@ -124,7 +124,7 @@ func TestGolden(t *testing.T) {
 			continue
 		}
 		golden := filepath.Join("testdata", tt.name+".svg")
-		if *update {
+		if *regen {
 			if err := os.MkdirAll("testdata", 0o755); err != nil {
 				t.Fatal(err)
 			}
