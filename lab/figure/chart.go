@@ -16,8 +16,10 @@ type chart struct {
 	x, y   *axis
 	layers []func(pane) // drawn in this order
 	legend []entry
-	empty  bool // no value to draw, which the chart says
-	small  bool // smaller labels along x, for names in a third of a page
+	empty  bool      // no value to draw, which the chart says
+	small  bool      // smaller labels along x, for names in a third of a page
+	beside []string  // at the right of the names along y
+	strip  vg.Length // above the pane, for what a layer writes there
 }
 
 // entry is a line of a legend.
@@ -245,7 +247,10 @@ func (c *chart) measure(width, legendWidth vg.Length) margins {
 	if c.title != "" {
 		m.top += titleHeight
 	}
-	m.top += legendHeight(c.legend, legendWidth)
+	m.top += legendHeight(c.legend, legendWidth) + c.strip
+	for _, t := range c.beside {
+		m.right = max(m.right, textWidth(t, textSize)+6)
+	}
 	if c.x.names != nil {
 		lines, turned := c.names(width - m.left - m.right)
 		if turned {
@@ -390,6 +395,9 @@ func (c *chart) labelY(on pane, slot vg.Rectangle) {
 		}
 		if k%every == 0 {
 			on.write(t.label, textSize, vg.Point{X: at.X - 3.5, Y: at.Y}, 1, .5, room, false, color.Black)
+			if k < len(c.beside) {
+				on.write(c.beside[k], textSize, vg.Point{X: on.area.Max.X + 3, Y: at.Y}, 0, .5, room+height, false, color.Black)
+			}
 		}
 	}
 }
