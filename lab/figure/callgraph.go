@@ -175,7 +175,8 @@ func (p *page) call(c GraphCall, r vg.Rectangle, shade color.Color) {
 	p.polygon(shade, corners(r.Min, r.Max)...)
 	p.border(draw.LineStyle{Color: color.Black, Width: .8}, corners(r.Min, r.Max)...)
 	middle := (r.Min.X + r.Max.X) / 2
-	p.write(c.Microservice, textSize, vg.Point{X: middle, Y: r.Max.Y - callHead/2}, .5, .5, r.Size().X-4, false, color.Black)
+	size := min(textSize, max(6, textSize*(r.Size().X-4)/max(textWidth(printable(c.Microservice), textSize), 1)))
+	p.write(c.Microservice, size, vg.Point{X: middle, Y: r.Max.Y - callHead/2}, .5, .5, r.Size().X-4, false, color.Black)
 	y := r.Max.Y - callHead
 	for _, row := range chips(c, r.Size().X) {
 		total := -chipGap

@@ -357,13 +357,12 @@ func NormalisedRewards(random, sinusoidal Run) (Figure, error) {
 	}
 	share(a.y, b.y)
 	return grid{charts: column([]*chart{a, b}), data: func() Table {
-		t := runData(random)()
-		for k := range t.Rows {
-			t.Rows[k][0] = "random"
+		t := Table{Header: []string{"load", "step", "NR"}}
+		for k, v := range random.NR {
+			t.Rows = append(t.Rows, []string{"random", strconv.Itoa(k), exact(v)})
 		}
-		for _, row := range runData(sinusoidal)().Rows {
-			row[0] = "sinusoidal"
-			t.Rows = append(t.Rows, row)
+		for k, v := range sinusoidal.NR {
+			t.Rows = append(t.Rows, []string{"sinusoidal", strconv.Itoa(k), exact(v)})
 		}
 		return t
 	}}.figure(Column, 1.6*vg.Inch), nil
@@ -403,7 +402,7 @@ func nr(title string, r Run) (*chart, error) {
 // runData are the values of a run, one row per step.
 func runData(r Run) func() Table {
 	return func() Table {
-		t := Table{Header: []string{"run", "step"}}
+		t := Table{Header: []string{"step"}}
 		type column struct {
 			name   string
 			values []float64
@@ -424,7 +423,7 @@ func runData(r Run) func() Table {
 			t.Header, steps = append(t.Header, c.name), max(steps, len(c.values))
 		}
 		for k := range steps {
-			row := []string{"", strconv.Itoa(k)}
+			row := []string{strconv.Itoa(k)}
 			for _, c := range all {
 				cell := ""
 				if k < len(c.values) {
