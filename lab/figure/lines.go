@@ -140,13 +140,34 @@ func (c *chart) line(s Series, style draw.LineStyle, step bool) {
 	})
 }
 
-// distinct leaves out points that print on the one before.
+// distinct leaves out points that print on the one before. Of many points in a
+// narrow column it keeps the first, the lowest, the highest and the last.
 func distinct(of []vg.Point) []vg.Point {
-	out := of[:0]
-	for _, q := range of {
-		if n := len(out); n == 0 || math.Abs(float64(q.X-out[n-1].X)) > .02 || math.Abs(float64(q.Y-out[n-1].Y)) > .02 {
-			out = append(out, q)
+	var out []vg.Point
+	for a := 0; a < len(of); {
+		b := a + 1
+		for b < len(of) && math.Abs(float64(of[b].X-of[a].X)) < .3 {
+			b++
 		}
+		keep := of[a:b]
+		if len(keep) > 4 {
+			low, high := 0, 0
+			for k, q := range keep {
+				if q.Y < keep[low].Y {
+					low = k
+				}
+				if q.Y > keep[high].Y {
+					high = k
+				}
+			}
+			keep = []vg.Point{keep[0], keep[min(low, high)], keep[max(low, high)], keep[len(keep)-1]}
+		}
+		for _, q := range keep {
+			if n := len(out); n == 0 || math.Abs(float64(q.X-out[n-1].X)) > .02 || math.Abs(float64(q.Y-out[n-1].Y)) > .02 {
+				out = append(out, q)
+			}
+		}
+		a = b
 	}
 	return out
 }
@@ -163,6 +184,7 @@ func (p pane) band(s Series, style draw.LineStyle, step bool, end func(int) floa
 				upper, lower = append(upper, p.at(end(k), s.Hi[k])), append(lower, p.at(end(k), s.Lo[k]))
 			}
 		}
+		upper, lower = distinct(upper), distinct(lower)
 		if len(upper) == 1 {
 			p.line(draw.LineStyle{Color: light(style.Color), Width: 3}, lower[0], upper[0])
 			continue

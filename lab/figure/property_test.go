@@ -337,12 +337,12 @@ func TestTicks(t *testing.T) {
 			t.Fatalf("%d ticks %v of %v (log %v, round %v)", n, a.ticks, seen, a.log, a.round)
 		}
 		for k, x := range a.ticks {
-			if at := a.at(x.value); at < -1e-6 || at > 1+1e-6 || k > 0 && !(x.value > a.ticks[k-1].value) || k > 0 && x.label == a.ticks[k-1].label {
+			if at := a.at(x.value); !(at >= -1e-6 && at <= 1+1e-6) || k > 0 && !(x.value > a.ticks[k-1].value) || k > 0 && x.label == a.ticks[k-1].label {
 				t.Fatalf("tick %v at %v of %v (log %v, round %v): %v", x, at, seen, a.log, a.round, a.ticks)
 			}
 		}
 		for _, v := range seen {
-			if a.shows(v) && (v < a.min && !a.log || v > a.max && !a.log) {
+			if at := a.at(v); a.shows(v) && !(at >= 0 && at <= 1) {
 				t.Fatalf("%v lies beyond %v to %v", v, a.min, a.max)
 			}
 		}

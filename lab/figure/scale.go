@@ -224,7 +224,6 @@ func (a *axis) resolveLog() {
 		for k := s.first; k <= s.last; k++ {
 			a.ticks = append(a.ticks, tick{s.value(k), s.label(k)})
 		}
-		return
 	case n <= mostTicks:
 		a.min, a.max = of[0], of[n-1]
 		for _, v := range of {
@@ -244,6 +243,15 @@ func (a *axis) resolveLog() {
 			}
 		}
 		a.min, a.max = min(pow10(first), lo), max(pow10(last), hi)
+	}
+	if a.round { // room beside values at the ends
+		room := math.Exp((math.Log(a.max) - math.Log(a.min)) * .03)
+		if lo < a.min*room && a.min/room > leastLog/10 {
+			a.min /= room
+		}
+		if hi > a.max/room && a.max*room < mostLog*10 {
+			a.max *= room
+		}
 	}
 	if first, last := math.Log10(a.min), math.Log10(a.max); last-first < 7 {
 		for e := math.Floor(first); e <= last; e++ {
