@@ -209,12 +209,12 @@ func TestLongName(t *testing.T) {
 func TestMarkdownEscapes(t *testing.T) {
 	got := string(figure.Table{Header: []string{"policy", "note"}, Rows: [][]string{{"a|b", "x\ny"}, {"`c`", "-0.3"}, {"d\\", "e", "more"}, {"-"}}}.Markdown())
 	want := "" +
-		"| policy  | note   |      |\n" +
-		"|---------|--------|------|\n" +
-		"| a\\|b    | x<br>y |      |\n" +
-		"| \\`c\\`   | −0.3   |      |\n" +
-		"| d\\\\     | e      | more |\n" +
-		"| -       |        |      |\n"
+		"| policy | note   |      |\n" +
+		"|--------|--------|------|\n" +
+		"| a\\|b   | x<br>y |      |\n" +
+		"| \\`c\\`  | −0.3   |      |\n" +
+		"| d\\\\    | e      | more |\n" +
+		"| -      |        |      |\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
