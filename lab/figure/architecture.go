@@ -39,6 +39,7 @@ func (p *page) arrow(a, b vg.Point, style draw.LineStyle) {
 // No node, and a number of databases that is neither 1 nor that of the nodes,
 // are errors.
 func Architecture(d Deployment) (Figure, error) {
+	d = own(d)
 	n := len(d.Nodes)
 	if n == 0 {
 		return Figure{}, fmt.Errorf("figure: no node to draw")

@@ -44,6 +44,7 @@ func CallGraph(front string, services ...GraphService) (Figure, error) {
 	if len(services) == 0 {
 		return Figure{}, fmt.Errorf("figure: no service to draw")
 	}
+	services = own(services)
 	users := map[string]int{}
 	stages, label := 1, vg.Length(30)
 	all := make([][][]GraphCall, len(services))

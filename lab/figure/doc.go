@@ -31,7 +31,8 @@
 // SVG, PDF and PNG show the same, on any machine: Liberation Sans is part of
 // the program. A PDF file holds the letters that it uses, as TrueType; SVG draws
 // them as shapes, with the text over them to search and copy. A character that
-// the font lacks becomes a box. The same data gives the same bytes.
+// the font lacks becomes a box. The same data gives the same bytes. A
+// figure keeps a copy of its data: what changes later is not in it.
 //
 // Nothing that is given is cut off, and nothing panics: values that are NaN or
 // infinite, or not above 0 on a logarithmic axis, are left out, as gaps of a
@@ -52,7 +53,7 @@
 // Write a file of its own with an input type of plain fields and a function
 // that returns (Figure, error); stacked.go is a short one to start from:
 //
-//  1. Check lengths, and return an error that begins with "figure: ".
+//  1. Take a copy of slices by own, check lengths, and return an error that begins with "figure: ".
 //  2. Make a chart of two axes by newChart. Let its axes see all values that
 //     are to be shown (axis.see ignores those without a place), and set empty to
 //     false once one is.

@@ -29,6 +29,7 @@ type Matrix struct {
 // unless the cells are too narrow to read it. Missing cells are hatched.
 // Lengths that do not agree, and a matrix without cells, are errors.
 func HeatMap(m Matrix) (Figure, error) {
+	m = own(m)
 	rows, columns := len(m.RowNames), len(m.ColumnNames)
 	if rows == 0 || columns == 0 || len(m.Values) != rows {
 		return Figure{}, fmt.Errorf("figure: matrix of %d rows and %d columns with %d rows of values", rows, columns, len(m.Values))

@@ -253,6 +253,7 @@ func panels(width, each vg.Length, of ...Panel) (Figure, error) {
 	if len(of) == 0 {
 		return Figure{}, fmt.Errorf("figure: no panel to draw")
 	}
+	of = own(of)
 	var all []*chart
 	for _, p := range of {
 		c, err := lines(p.Axes, p.Series)
@@ -311,6 +312,7 @@ func (r *Run) Add(offered, carried, delay []float64) {
 // Evaluation draws a run (paper, Figs. 5 and 6): (a) offered and carried load,
 // a panel per service, (b) NR with its mean.
 func Evaluation(r Run) (Figure, error) {
+	r = own(r)
 	all, err := loads("(a) ", r)
 	if err != nil {
 		return Figure{}, err
@@ -328,6 +330,7 @@ func Evaluation(r Run) (Figure, error) {
 // Loads draws the offered and carried load of a run, a panel per service
 // (paper, Fig. 8).
 func Loads(r Run) (Figure, error) {
+	r = own(r)
 	all, err := loads("", r)
 	if err != nil {
 		return Figure{}, err
@@ -339,6 +342,7 @@ func Loads(r Run) (Figure, error) {
 // panel per service, and the response times of all services on a log scale, with
 // their goals in s dashed; goals may be nil.
 func Watch(r Run, goals []float64) (Figure, error) {
+	r = own(r)
 	all, err := loads("", r)
 	if err != nil {
 		return Figure{}, err
@@ -369,6 +373,7 @@ func Watch(r Run, goals []float64) (Figure, error) {
 // NormalisedRewards draws NR of two runs (paper, Fig. 7): (a) under random,
 // (b) under sinusoidal load. Both axes are alike.
 func NormalisedRewards(random, sinusoidal Run) (Figure, error) {
+	random, sinusoidal = own(random), own(sinusoidal)
 	a, err := nr("(a) random load", random)
 	if err != nil {
 		return Figure{}, err

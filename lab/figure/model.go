@@ -42,7 +42,7 @@ func DotPanels(columns int, panels ...DotPanel) (Figure, error) {
 	if len(panels) == 0 || columns < 1 {
 		return Figure{}, fmt.Errorf("figure: %d panels in %d columns", len(panels), columns)
 	}
-	columns = min(columns, len(panels))
+	columns, panels = min(columns, len(panels)), own(panels)
 	var names []string
 	name, seen := map[string]int{}, map[string]bool{}
 	for _, p := range panels {
@@ -162,6 +162,7 @@ func PredictedVsMeasured(targets ...Predicted) (Figure, error) {
 	if len(targets) == 0 {
 		return Figure{}, fmt.Errorf("figure: no target to draw")
 	}
+	targets = own(targets)
 	var charts []*chart
 	for _, t := range targets {
 		c, err := density(t)

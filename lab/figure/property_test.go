@@ -386,3 +386,38 @@ func TestTickValues(t *testing.T) {
 		}
 	}
 }
+
+// A figure shows what was given when it was drawn.
+func TestOwnCopy(t *testing.T) {
+	y, parts, values := []float64{1, 2}, []float64{3, 4}, [][]float64{{5, 6}}
+	var figures []Figure
+	keep := func(f Figure, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		figures = append(figures, f)
+	}
+	keep(Lines(Axes{}, Series{X: []float64{0, 1}, Y: y}))
+	keep(Timelines(TimelinePanel{Series: []Series{{X: []float64{0, 1}, Y: y}}}))
+	keep(Stacked(Axes{}, []string{"a", "b"}, Stack{"s", parts}))
+	keep(HeatMap(Matrix{RowNames: []string{"r"}, ColumnNames: []string{"c", "d"}, Values: values}))
+	keep(PredictedVsMeasured(Predicted{Measured: y, Predicted: parts}))
+	keep(Loads(Run{Offered: values, Carried: values}))
+	write := func() (out []string) {
+		for _, f := range figures {
+			p, err := f.page()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, string(p.svg())+string(p.data().CSV()))
+		}
+		return out
+	}
+	before := write()
+	y[0], parts[0], values[0][0] = 70, 70, 70
+	for k, after := range write() {
+		if after != before[k] {
+			t.Errorf("figure %d has changed with its data", k)
+		}
+	}
+}

@@ -22,6 +22,7 @@ func Ratios(a Axes, ratios ...Ratio) (Figure, error) {
 	if len(ratios) == 0 {
 		return Figure{}, fmt.Errorf("figure: no ratio to draw")
 	}
+	ratios = own(ratios)
 	c := newChart(a.Title, newAxis(a.X, true), newAxis(a.Y, false))
 	a.bound(c.x)
 	c.x.see(1)

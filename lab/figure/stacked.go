@@ -26,6 +26,7 @@ func Stacked(a Axes, parts []string, stacks ...Stack) (Figure, error) {
 	if a.LogY {
 		return Figure{}, fmt.Errorf("figure: stacked bars on a logarithmic axis")
 	}
+	parts, stacks = own(parts), own(stacks)
 	c := newChart(a.Title, newAxis(a.X, false), newAxis(a.Y, false))
 	sums := make([]string, len(stacks))
 	seen := make([]bool, len(parts))

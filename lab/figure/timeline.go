@@ -34,6 +34,7 @@ func Timelines(panels ...TimelinePanel) (Figure, error) {
 	if len(panels) == 0 {
 		return Figure{}, fmt.Errorf("figure: no panel to draw")
 	}
+	panels = own(panels)
 	var charts []*chart
 	var times []*axis
 	for _, p := range panels {

@@ -28,6 +28,7 @@ func Tradeoffs(a Axes, points ...Tradeoff) (Figure, error) {
 	if len(points) == 0 {
 		return Figure{}, fmt.Errorf("figure: no point to draw")
 	}
+	points = own(points)
 	c := newChart(a.Title, newAxis(a.X, a.LogX), newAxis(a.Y, a.LogY))
 	c.x.round = true
 	direct := len(points) <= mostLabelled

@@ -31,7 +31,7 @@ func Waterfalls(axes Axes, causes []string, columns int, panels ...WaterfallPane
 	if len(panels) == 0 || columns < 1 {
 		return Figure{}, fmt.Errorf("figure: %d panels in %d columns", len(panels), columns)
 	}
-	columns = min(columns, len(panels))
+	columns, panels, causes = min(columns, len(panels)), own(panels), own(causes)
 	var legend []entry
 	name := map[string]int{}
 	for _, w := range panels {
