@@ -2,6 +2,7 @@ package figure
 
 import (
 	"bytes"
+	"sort"
 	"strings"
 	"sync"
 	"unicode"
@@ -28,6 +29,10 @@ var sans = sync.OnceValue(func() *typeface {
 		panic("figure: the font cannot be read: " + err.Error()) // it is part of the program
 	}
 	t.source = b.Bytes()
+	for r := range t.common {
+		t.common[r] = t.glyph(rune(r))
+	}
+	t.ready = true
 	return t
 })
 
@@ -39,6 +44,8 @@ type typeface struct {
 	mu     sync.Mutex
 	buffer sfnt.Buffer
 	glyphs map[rune]glyph
+	common [0x180]glyph // of Latin letters, found without a lock
+	ready  bool
 }
 
 type glyph struct {
@@ -47,6 +54,9 @@ type glyph struct {
 }
 
 func (t *typeface) glyph(r rune) glyph {
+	if t.ready && r >= 0 && int(r) < len(t.common) {
+		return t.common[r]
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g, ok := t.glyphs[r]
@@ -104,20 +114,19 @@ func shorten(s string, size, width vg.Length) string {
 		return s
 	}
 	all := []rune(s)
-	cut := func(keep int) string {
+	upTo := make([]float64, len(all)+1) // widths of beginnings
+	for k, r := range all {
+		upTo[k+1] = upTo[k] + sans().glyph(r).advance
+	}
+	room := float64(width/size) - sans().glyph('…').advance
+	fits := func(keep int) bool {
 		tail := keep / 3
-		return strings.TrimRight(string(all[:keep-tail]), " ") + "…" + strings.TrimLeft(string(all[len(all)-tail:]), " ")
+		return upTo[keep-tail]+upTo[len(all)]-upTo[len(all)-tail] <= room
 	}
-	lo, hi := 0, len(all)-1 // cut(lo) fits, or nothing does
-	for lo < hi {
-		mid := (lo + hi + 1) / 2
-		if textWidth(cut(mid), size) <= width {
-			lo = mid
-		} else {
-			hi = mid - 1
-		}
-	}
-	return cut(lo)
+	keep := sort.Search(len(all), func(k int) bool { return !fits(k) }) - 1
+	keep = max(keep, 0)
+	tail := keep / 3
+	return strings.TrimRight(string(all[:keep-tail]), " ") + "…" + strings.TrimLeft(string(all[len(all)-tail:]), " ")
 }
 
 // wrap breaks s at its line breaks and at spaces into lines of a width, as many
