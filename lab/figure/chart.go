@@ -95,7 +95,7 @@ func corners(a, b vg.Point) []vg.Point {
 	return []vg.Point{a, {X: b.X, Y: a.Y}, b, {X: a.X, Y: b.Y}}
 }
 
-// outline draws the border of a polygon.
+// border draws the outline of a polygon.
 func (p *page) border(style draw.LineStyle, points ...vg.Point) {
 	p.line(style, append(append([]vg.Point(nil), points...), points[0])...)
 }

@@ -196,7 +196,7 @@ func (p pane) band(s Series, style draw.LineStyle, step bool, end func(int) floa
 	}
 }
 
-// across draws a level over the whole width, or to the chart's legend.
+// across draws a level over the whole width, and names it in the legend.
 func (c *chart) across(label string, y float64, style draw.LineStyle) {
 	thumb := func(p *page, r vg.Rectangle) {
 		y := (r.Min.Y + r.Max.Y) / 2

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"gonum.org/v1/plot/vg"
 )
 
 // wild makes what a caller may give: any number, name and length.
@@ -427,6 +429,80 @@ func TestOwnCopy(t *testing.T) {
 	for k, after := range write() {
 		if after != before[k] {
 			t.Errorf("figure %d has changed with its data", k)
+		}
+	}
+}
+
+// Names beside points do not cover each other, however near the points are.
+func TestNamesApart(t *testing.T) {
+	w := wild{rand.New(rand.NewPCG(3, 4))}
+	for range 200 {
+		var points []Tradeoff
+		spread := math.Pow10(-w.IntN(4))
+		for k := range mostLabelled {
+			points = append(points, Tradeoff{Name: fmt.Sprintf("policy number %d", k), X: 1 + spread*w.NormFloat64(), Y: 1 + spread*w.NormFloat64()})
+		}
+		f, err := Tradeoffs(Axes{X: "cost", Y: "violations"}, points...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := f.page()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []op
+		for _, o := range p.ops {
+			if o.kind == written && strings.HasPrefix(o.text, "policy") {
+				names = append(names, o)
+			}
+		}
+		if len(names) != mostLabelled {
+			t.Fatalf("%d names of %d points", len(names), mostLabelled)
+		}
+		for k, a := range names {
+			for _, b := range names[:k] {
+				if overlap(a.box(), b.box()) {
+					t.Fatalf("%q covers %q", a.text, b.text)
+				}
+			}
+		}
+	}
+}
+
+// Legends lie outside the pane, in as many rows as they need.
+func TestLegendOutside(t *testing.T) {
+	for n := range 60 {
+		var series []Series
+		for k := range n {
+			series = append(series, Series{Name: fmt.Sprintf("policy number %d", k), X: []float64{0, 1}, Y: []float64{float64(k), 1}})
+		}
+		f, err := Lines(Axes{X: "step", Y: "NR"}, series...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := f.page()
+		if err != nil {
+			t.Fatal(err)
+		}
+		top, seen := vg.Length(0), 0
+		for _, o := range p.ops { // the frame is the first closed line
+			if o.kind == stroke && len(o.path) == 5 {
+				for _, s := range o.path {
+					top = max(top, s.p[0].Y)
+				}
+				break
+			}
+		}
+		for _, o := range p.ops {
+			if o.kind == written && strings.HasPrefix(o.text, "policy") {
+				seen++
+				if o.box().Min.Y < top {
+					t.Fatalf("%d series: %q at %v, the pane ends at %v", n, o.text, o.box(), top)
+				}
+			}
+		}
+		if seen != n {
+			t.Errorf("%d names of %d series", seen, n)
 		}
 	}
 }
