@@ -1,8 +1,6 @@
 package figure_test
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -14,8 +12,6 @@ import (
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // run is an evaluation of n steps in which service 2 is blocked at times.
 func run(n int) figure.Run {
@@ -69,7 +65,7 @@ func disturbed() mesh.Topology {
 	return t
 }
 
-// Every figure against its golden SVG: go test ./lab/figure -update, and look
+// Every figure against its golden SVG: go test ./lab/figure -regen, and look
 // at what changed.
 func TestGolden(t *testing.T) {
 	scatter := figure.Predicted{Target: "d11", NMAE: .1, R2: .9}
@@ -114,32 +110,7 @@ func TestGolden(t *testing.T) {
 		}},
 	} {
 		f, err := tt.draw()
-		if err != nil {
-			t.Errorf("%s: %v", tt.name, err)
-			continue
-		}
-		var got bytes.Buffer
-		if _, err := f.WriteTo(&got); err != nil {
-			t.Errorf("%s: %v", tt.name, err)
-			continue
-		}
-		golden := filepath.Join("testdata", tt.name+".svg")
-		if *update {
-			if err := os.MkdirAll("testdata", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("%s differs from %s", tt.name, golden)
-		}
+		golden(t, tt.name, f, err)
 	}
 }
 

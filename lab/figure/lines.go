@@ -2,16 +2,17 @@ package figure
 
 import (
 	"fmt"
-	"image/color"
 	"math"
+	"strconv"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Series is a named line. Where Y is NaN the line has a gap.
+// Series is a named line. Where X or Y is NaN or infinite the line has a gap,
+// and also where a value is 0 or less on a logarithmic axis. A value between
+// two gaps is a point. A series of gaps only is named in the legend as one
+// without data.
 type Series struct {
 	Name   string
 	X, Y   []float64
@@ -20,33 +21,32 @@ type Series struct {
 
 func (s Series) check() error {
 	n := len(s.X)
-	if n == 0 || len(s.Y) != n || s.Lo != nil && (len(s.Lo) != n || len(s.Hi) != n) {
+	if n == 0 || len(s.Y) != n || (s.Lo != nil || s.Hi != nil) && (len(s.Lo) != n || len(s.Hi) != n) {
 		return fmt.Errorf("figure: series %q has %d x, %d y, a band of %d and %d; lengths must agree and not be 0", s.Name, n, len(s.Y), len(s.Lo), len(s.Hi))
 	}
 	return nil
 }
 
-// pieces are the stretches of a series without NaN.
-func (s Series) pieces() []plotter.XYs {
-	var out []plotter.XYs
-	var now plotter.XYs
-	for k := range s.X {
-		if math.IsNaN(s.Y[k]) {
-			if now != nil {
-				out, now = append(out, now), nil
-			}
+// pieces are the stretches of n values that have a place, each from a to
+// before b.
+func pieces(n int, has func(k int) bool) (out [][2]int) {
+	for a := 0; a < n; a++ {
+		if !has(a) {
 			continue
 		}
-		now = append(now, plotter.XY{X: s.X[k], Y: s.Y[k]})
-	}
-	if now != nil {
-		out = append(out, now)
+		b := a
+		for b < n && has(b) {
+			b++
+		}
+		out = append(out, [2]int{a, b})
+		a = b
 	}
 	return out
 }
 
 // Axes labels the axes of a figure and bounds the vertical one (0, 0 for what
-// the data needs).
+// the data needs). An axis shows at least what its bounds say, and more where
+// data lie beyond: nothing is cut off.
 type Axes struct {
 	Title, X, Y string
 	Min, Max    float64
@@ -54,94 +54,229 @@ type Axes struct {
 	Steps       bool // values hold until the next: loads
 }
 
-// lines makes a panel of series.
-func lines(a Axes, series []Series) (panel, error) {
-	p := panel{plot: newPlot(a.Title, a.X, a.Y)}
+// bound makes room for the bounds.
+func (a Axes) bound(y *axis) {
+	if a.Min != 0 || a.Max != 0 {
+		y.see(a.Min, a.Max)
+		y.from, y.to = a.Min, a.Max
+	}
+}
+
+// lines makes a chart of series. Of no series it says "no data".
+func lines(a Axes, series []Series) (*chart, error) {
+	c := newChart(a.Title, newAxis(a.X, a.LogX), newAxis(a.Y, a.LogY))
 	for k, s := range series {
 		if err := s.check(); err != nil {
-			return panel{}, err
+			return nil, err
 		}
-		style := line(k)
-		if s.Lo != nil {
-			if err := addBand(p.plot, s, palette[k%len(palette)]); err != nil {
-				return panel{}, err
-			}
-		}
-		for n, piece := range s.pieces() {
-			l, err := plotter.NewLine(piece)
-			if err != nil {
-				return panel{}, fmt.Errorf("figure: series %q: %w", s.Name, err)
-			}
-			l.LineStyle = style
-			if a.Steps {
-				l.StepStyle = plotter.PreStep
-			}
-			p.plot.Add(l)
-			if n == 0 && s.Name != "" {
-				p.legend = append(p.legend, entry{s.Name, []plot.Thumbnailer{l}})
-			}
-		}
+		c.line(s, stroked(k), a.Steps)
 	}
-	if a.Min != 0 || a.Max != 0 {
-		p.plot.Y.Min, p.plot.Y.Max = a.Min, a.Max
-	}
-	if a.LogX {
-		p.plot.X.Scale, p.plot.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	}
-	if a.LogY {
-		p.plot.Y.Scale, p.plot.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	}
-	return p, nil
+	a.bound(c.y)
+	return c, nil
 }
 
-func addBand(p *plot.Plot, s Series, c color.Color) error {
-	var ring plotter.XYs
+// line adds a series to a chart and its legend.
+func (c *chart) line(s Series, style draw.LineStyle, step bool) {
+	has := func(k int) bool { return c.x.shows(s.X[k]) && c.y.shows(s.Y[k]) }
+	// A step ends where the next begins, the last one after as long a time.
+	end := func(k int) float64 {
+		if k+1 < len(s.X) && finite(s.X[k+1]) {
+			return s.X[k+1]
+		}
+		if k > 0 && finite(s.X[k-1]) {
+			if x := s.X[k] + (s.X[k] - s.X[k-1]); c.x.shows(x) {
+				return x
+			}
+		}
+		return s.X[k]
+	}
+	seen := false
 	for k := range s.X {
-		if !math.IsNaN(s.Hi[k]) {
-			ring = append(ring, plotter.XY{X: s.X[k], Y: s.Hi[k]})
+		if !has(k) {
+			continue
+		}
+		seen = true
+		c.x.see(s.X[k])
+		c.y.see(s.Y[k])
+		if step {
+			c.x.see(end(k))
+		}
+		if s.Lo != nil && finite(s.Lo[k]) && finite(s.Hi[k]) {
+			c.y.see(s.Lo[k], s.Hi[k])
 		}
 	}
-	for k := len(s.X) - 1; k >= 0; k-- {
-		if !math.IsNaN(s.Lo[k]) {
-			ring = append(ring, plotter.XY{X: s.X[k], Y: s.Lo[k]})
+	label := s.Name
+	thumb := func(p *page, r vg.Rectangle) {
+		y := (r.Min.Y + r.Max.Y) / 2
+		p.line(style, vg.Point{X: r.Min.X, Y: y}, vg.Point{X: r.Max.X, Y: y})
+	}
+	if !seen {
+		label, thumb = label+" (no data)", nil
+	}
+	if s.Name != "" {
+		c.legend = append(c.legend, entry{label, thumb})
+	}
+	if !seen {
+		return
+	}
+	c.empty = false
+	c.add(func(p pane) {
+		if s.Lo != nil {
+			p.band(s, style, step, end, has)
 		}
-	}
-	if len(ring) < 3 {
-		return nil
-	}
-	poly, err := plotter.NewPolygon(ring)
-	if err != nil {
-		return fmt.Errorf("figure: band of %q: %w", s.Name, err)
-	}
-	r, g, b, _ := c.RGBA()
-	poly.Color = color.NRGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 0x38}
-	poly.LineStyle.Width = 0
-	p.Add(poly)
-	return nil
+		for _, piece := range pieces(len(s.X), has) {
+			var points []vg.Point
+			for k := piece[0]; k < piece[1]; k++ {
+				points = append(points, p.at(s.X[k], s.Y[k]))
+				if step {
+					points = append(points, p.at(end(k), s.Y[k]))
+				}
+			}
+			if points = distinct(points); len(points) == 1 {
+				p.mark(draw.CircleGlyph{}, style.Color, 1.5, points[0])
+			}
+			p.line(style, points...)
+		}
+	})
 }
 
-// Lines draws series in one panel.
-func Lines(a Axes, series ...Series) (Figure, error) {
-	p, err := lines(a, series)
-	if err != nil {
-		return Figure{}, err
+// distinct leaves out points that print on the one before. Of many points in a
+// narrow column it keeps the first, the lowest, the highest and the last.
+func distinct(of []vg.Point) []vg.Point {
+	var out []vg.Point
+	for a := 0; a < len(of); {
+		b := a + 1
+		for b < len(of) && math.Abs(float64(of[b].X-of[a].X)) < .3 {
+			b++
+		}
+		keep := of[a:b]
+		if len(keep) > 4 {
+			low, high := 0, 0
+			for k, q := range keep {
+				if q.Y < keep[low].Y {
+					low = k
+				}
+				if q.Y > keep[high].Y {
+					high = k
+				}
+			}
+			keep = []vg.Point{keep[0], keep[min(low, high)], keep[max(low, high)], keep[len(keep)-1]}
+		}
+		for _, q := range keep {
+			if n := len(out); n == 0 || math.Abs(float64(q.X-out[n-1].X)) > .02 || math.Abs(float64(q.Y-out[n-1].Y)) > .02 {
+				out = append(out, q)
+			}
+		}
+		a = b
 	}
-	return stack(Column, 2.1*vg.Inch, p), nil
+	return out
+}
+
+// band shades the range about a line; on a logarithmic axis from its lower end
+// where the range has none.
+func (p pane) band(s Series, style draw.LineStyle, step bool, end func(int) float64, has func(int) bool) {
+	whole := func(k int) bool { return has(k) && finite(s.Lo[k]) && finite(s.Hi[k]) }
+	for _, piece := range pieces(len(s.X), whole) {
+		var upper, lower []vg.Point
+		for k := piece[0]; k < piece[1]; k++ {
+			upper, lower = append(upper, p.at(s.X[k], s.Hi[k])), append(lower, p.at(s.X[k], s.Lo[k]))
+			if step {
+				upper, lower = append(upper, p.at(end(k), s.Hi[k])), append(lower, p.at(end(k), s.Lo[k]))
+			}
+		}
+		upper, lower = distinct(upper), distinct(lower)
+		if len(upper) == 1 {
+			p.line(draw.LineStyle{Color: light(style.Color), Width: 3}, lower[0], upper[0])
+			continue
+		}
+		for k := len(lower) - 1; k >= 0; k-- {
+			upper = append(upper, lower[k])
+		}
+		p.polygon(light(style.Color), upper...)
+	}
+}
+
+// across draws a level over the whole width, and names it in the legend.
+func (c *chart) across(label string, y float64, style draw.LineStyle) {
+	thumb := func(p *page, r vg.Rectangle) {
+		y := (r.Min.Y + r.Max.Y) / 2
+		p.line(style, vg.Point{X: r.Min.X, Y: y}, vg.Point{X: r.Max.X, Y: y})
+	}
+	if !c.y.shows(y) {
+		label, thumb = label+" (no data)", nil
+	} else {
+		c.y.see(y)
+		c.add(func(p pane) { p.line(style, p.at(p.x.min, y), p.at(p.x.max, y)) })
+	}
+	if label != "" {
+		c.legend = append(c.legend, entry{label, thumb})
+	}
+}
+
+// seriesData are the values of panels of series.
+func seriesData(of func() []Panel) func() Table {
+	return func() Table {
+		t := Table{Header: []string{"panel", "series", "x", "y", "lo", "hi"}}
+		for _, p := range of() {
+			for _, s := range p.Series {
+				for k := range s.X {
+					row := []string{p.Axes.Title, s.Name, exact(s.X[k]), exact(s.Y[k]), "", ""}
+					if s.Lo != nil {
+						row[4], row[5] = exact(s.Lo[k]), exact(s.Hi[k])
+					}
+					t.Rows = append(t.Rows, row)
+				}
+			}
+		}
+		return t
+	}
+}
+
+// exact is v so that it reads back the same; missing (NaN) is empty.
+func exact(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// Panel is one panel of Panels.
+type Panel struct {
+	Axes   Axes
+	Series []Series
+}
+
+// Panels draws panels of lines one above the other. No panel is an error.
+func Panels(of ...Panel) (Figure, error) { return panels(Column, 1.6*vg.Inch, of...) }
+
+func panels(width, each vg.Length, of ...Panel) (Figure, error) {
+	if len(of) == 0 {
+		return Figure{}, fmt.Errorf("figure: no panel to draw")
+	}
+	of = own(of)
+	var all []*chart
+	for _, p := range of {
+		c, err := lines(p.Axes, p.Series)
+		if err != nil {
+			return Figure{}, err
+		}
+		all = append(all, c)
+	}
+	return grid{charts: column(all), data: seriesData(func() []Panel { return of })}.figure(width, each), nil
+}
+
+// Lines draws series in one panel; without series, one that says "no data".
+func Lines(a Axes, series ...Series) (Figure, error) {
+	return panels(Column, 2.1*vg.Inch, Panel{a, series})
 }
 
 // Objectives draws the components of the reward functions (paper, Fig. 3):
 // (a) r_i(d) of the services against the response time in s, (b) r3 against
 // the carried load in requests/s.
 func Objectives(delay, load []Series) (Figure, error) {
-	a, err := lines(Axes{Title: "(a) utility of the response time", X: "response time d (s)", Y: "r(d)"}, delay)
-	if err != nil {
-		return Figure{}, err
-	}
-	b, err := lines(Axes{Title: "(b) utility of the carried load", X: "carried load of service 1 (requests/s)", Y: "r3"}, load)
-	if err != nil {
-		return Figure{}, err
-	}
-	return stack(Column, 1.7*vg.Inch, a, b), nil
+	return panels(Column, 1.7*vg.Inch,
+		Panel{Axes{Title: "(a) utility of the response time", X: "response time d (s)", Y: "r(d)"}, delay},
+		Panel{Axes{Title: "(b) utility of the carried load", X: "carried load of service 1 (requests/s)", Y: "r3"}, load})
 }
 
 // LearningCurve draws ANR against training steps (paper, Fig. 4), one series
@@ -177,7 +312,8 @@ func (r *Run) Add(offered, carried, delay []float64) {
 // Evaluation draws a run (paper, Figs. 5 and 6): (a) offered and carried load,
 // a panel per service, (b) NR with its mean.
 func Evaluation(r Run) (Figure, error) {
-	panels, err := loads("(a) ", r)
+	r = own(r)
+	all, err := loads("(a) ", r)
 	if err != nil {
 		return Figure{}, err
 	}
@@ -185,52 +321,59 @@ func Evaluation(r Run) (Figure, error) {
 	if err != nil {
 		return Figure{}, err
 	}
-	return stack(Column, 1.35*vg.Inch, append(panels, b)...), nil
+	for _, c := range all {
+		share(c.x, b.x)
+	}
+	return grid{charts: column(append(all, b)), data: runData(r)}.figure(Column, 1.35*vg.Inch), nil
 }
 
 // Loads draws the offered and carried load of a run, a panel per service
 // (paper, Fig. 8).
 func Loads(r Run) (Figure, error) {
-	panels, err := loads("", r)
+	r = own(r)
+	all, err := loads("", r)
 	if err != nil {
 		return Figure{}, err
 	}
-	return stack(Column, 1.45*vg.Inch, panels...), nil
+	return grid{charts: column(all), data: runData(r)}.figure(Column, 1.45*vg.Inch), nil
 }
 
 // Watch draws a testbed at work, two columns wide: offered and carried load, a
 // panel per service, and the response times of all services on a log scale, with
 // their goals in s dashed; goals may be nil.
 func Watch(r Run, goals []float64) (Figure, error) {
-	panels, err := loads("", r)
+	r = own(r)
+	all, err := loads("", r)
 	if err != nil {
 		return Figure{}, err
 	}
 	if len(r.Delay) != len(r.Offered) || goals != nil && len(goals) != len(r.Delay) {
 		return Figure{}, fmt.Errorf("figure: offered load of %d services, delays of %d, goals of %d", len(r.Offered), len(r.Delay), len(goals))
 	}
-	var series []Series
+	c := newChart("mean response time", newAxis("step", false), newAxis("seconds", true))
 	for i, d := range r.Delay {
-		series = append(series, Series{Name: fmt.Sprintf("service %d", i+1), X: count(len(d)), Y: d})
-	}
-	p, err := lines(Axes{Title: "mean response time", X: "step", Y: "seconds", LogY: true, Min: .01, Max: 2}, series)
-	if err != nil {
-		return Figure{}, err
-	}
-	for i, o := range goals {
-		l, err := plotter.NewLine(plotter.XYs{{X: 0, Y: o}, {X: float64(max(1, len(r.Delay[i])-1)), Y: o}})
-		if err != nil {
-			return Figure{}, fmt.Errorf("figure: goal of service %d: %w", i+1, err)
+		s := Series{Name: fmt.Sprintf("service %d", i+1), X: count(len(d)), Y: d}
+		if err := s.check(); err != nil {
+			return Figure{}, err
 		}
-		l.LineStyle = draw.LineStyle{Color: palette[i%len(palette)], Width: .8, Dashes: dashes[1]}
-		p.plot.Add(l)
+		style := stroked(i)
+		if i > 0 {
+			style.Dashes = dash(i + 1) // the goals have the first
+		}
+		c.line(s, style, false)
 	}
-	return stack(Double, 1.5*vg.Inch, append(panels, p)...), nil
+	c.y.see(.01, 2)
+	c.x.see(all[0].x.lo, all[0].x.hi)
+	for i, o := range goals {
+		c.across(fmt.Sprintf("goal of service %d", i+1), o, draw.LineStyle{Color: ink(i), Width: .8, Dashes: dashes[1]})
+	}
+	return grid{charts: column(append(all, c)), data: runData(r)}.figure(Double, 1.5*vg.Inch), nil
 }
 
 // NormalisedRewards draws NR of two runs (paper, Fig. 7): (a) under random,
-// (b) under sinusoidal load.
+// (b) under sinusoidal load. Both axes are alike.
 func NormalisedRewards(random, sinusoidal Run) (Figure, error) {
+	random, sinusoidal = own(random), own(sinusoidal)
 	a, err := nr("(a) random load", random)
 	if err != nil {
 		return Figure{}, err
@@ -239,51 +382,86 @@ func NormalisedRewards(random, sinusoidal Run) (Figure, error) {
 	if err != nil {
 		return Figure{}, err
 	}
-	return stack(Column, 1.6*vg.Inch, a, b), nil
+	share(a.y, b.y)
+	return grid{charts: column([]*chart{a, b}), data: func() Table {
+		t := Table{Header: []string{"load", "step", "NR"}}
+		for k, v := range random.NR {
+			t.Rows = append(t.Rows, []string{"random", strconv.Itoa(k), exact(v)})
+		}
+		for k, v := range sinusoidal.NR {
+			t.Rows = append(t.Rows, []string{"sinusoidal", strconv.Itoa(k), exact(v)})
+		}
+		return t
+	}}.figure(Column, 1.6*vg.Inch), nil
 }
 
-func loads(prefix string, r Run) ([]panel, error) {
+func loads(prefix string, r Run) ([]*chart, error) {
 	if len(r.Offered) == 0 || len(r.Offered) != len(r.Carried) {
 		return nil, fmt.Errorf("figure: offered load of %d services, carried load of %d", len(r.Offered), len(r.Carried))
 	}
-	var panels []panel
+	var all []*chart
+	var axes []*axis
 	for i := range r.Offered {
-		p, err := lines(Axes{Title: fmt.Sprintf("%sservice %d", prefix, i+1), X: "step", Y: "requests/s", Steps: true}, []Series{
+		c, err := lines(Axes{Title: fmt.Sprintf("%sservice %d", prefix, i+1), X: "step", Y: "requests/s", Steps: true}, []Series{
 			{Name: "offered load", X: count(len(r.Offered[i])), Y: r.Offered[i]},
 			{Name: "carried load", X: count(len(r.Carried[i])), Y: r.Carried[i]}})
 		if err != nil {
 			return nil, err
 		}
-		p.plot.Y.Min = 0
-		panels = append(panels, p)
+		c.y.see(0)
+		all, axes = append(all, c), append(axes, c.y)
 	}
-	return panels, nil
+	share(axes...)
+	return all, nil
 }
 
-func nr(title string, r Run) (panel, error) {
-	p, err := lines(Axes{Title: title, X: "step", Y: "NR", Min: 0, Max: top(r.NR)}, []Series{{Name: "NR(t)", X: count(len(r.NR)), Y: r.NR}})
+// nr draws NR from 0, or from below where a reward is negative.
+func nr(title string, r Run) (*chart, error) {
+	c, err := lines(Axes{Title: title, X: "step", Y: "NR"}, []Series{{Name: "NR(t)", X: count(len(r.NR)), Y: r.NR}})
 	if err != nil {
-		return panel{}, err
+		return nil, err
 	}
-	mean, err := plotter.NewLine(plotter.XYs{{X: 0, Y: r.ANR}, {X: float64(len(r.NR) - 1), Y: r.ANR}})
-	if err != nil {
-		return panel{}, fmt.Errorf("figure: mean of NR: %w", err)
-	}
-	mean.LineStyle = draw.LineStyle{Color: palette[1], Width: 1, Dashes: dashes[1]}
-	p.plot.Add(mean)
-	p.legend = append(p.legend, entry{fmt.Sprintf("ANR %.3f", r.ANR), []plot.Thumbnailer{mean}})
-	return p, nil
+	c.y.see(0, 1)
+	c.across("ANR "+decimal(r.ANR, 3), r.ANR, draw.LineStyle{Color: palette[1], Width: 1, Dashes: dashes[1]})
+	return c, nil
 }
 
-// top is a bound for NR that leaves room above 1.
-func top(v []float64) float64 {
-	m := 1.0
-	for _, x := range v {
-		if !math.IsNaN(x) {
-			m = max(m, x)
+// runData are the values of a run, one row per step.
+func runData(r Run) func() Table {
+	return func() Table {
+		t := Table{Header: []string{"step"}}
+		type column struct {
+			name   string
+			values []float64
 		}
+		var all []column
+		for i := range r.Offered {
+			all = append(all, column{fmt.Sprintf("offered %d (requests/s)", i+1), r.Offered[i]})
+		}
+		for i := range r.Carried {
+			all = append(all, column{fmt.Sprintf("carried %d (requests/s)", i+1), r.Carried[i]})
+		}
+		for i := range r.Delay {
+			all = append(all, column{fmt.Sprintf("delay %d (s)", i+1), r.Delay[i]})
+		}
+		all = append(all, column{"NR", r.NR})
+		steps := 0
+		for _, c := range all {
+			t.Header, steps = append(t.Header, c.name), max(steps, len(c.values))
+		}
+		for k := range steps {
+			row := []string{strconv.Itoa(k)}
+			for _, c := range all {
+				cell := ""
+				if k < len(c.values) {
+					cell = exact(c.values[k])
+				}
+				row = append(row, cell)
+			}
+			t.Rows = append(t.Rows, row)
+		}
+		return t
 	}
-	return math.Ceil(m*10+.5) / 10
 }
 
 func count(n int) []float64 {
@@ -292,23 +470,4 @@ func count(n int) []float64 {
 		x[k] = float64(k)
 	}
 	return x
-}
-
-// Panel is one panel of Panels.
-type Panel struct {
-	Axes   Axes
-	Series []Series
-}
-
-// Panels draws panels of lines one above the other.
-func Panels(of ...Panel) (Figure, error) {
-	var all []panel
-	for _, p := range of {
-		l, err := lines(p.Axes, p.Series)
-		if err != nil {
-			return Figure{}, err
-		}
-		all = append(all, l)
-	}
-	return stack(Column, 1.6*vg.Inch, all...), nil
 }

@@ -4,62 +4,145 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Bar is one bar, or one point, with an interval; equal Lo and Hi for none.
+// Bar is one bar, or one point, with an interval; equal or missing (NaN) Lo and
+// Hi for none.
 type Bar struct {
 	Group, Name   string // bars of one group stand together; names are told apart by colour
 	Value, Lo, Hi float64
 }
 
+// DotPanel is one panel of DotPanels.
+type DotPanel struct {
+	Axes Axes
+	Bars []Bar
+}
+
 // Dots draws values with intervals, grouped along the horizontal axis: ANR of
 // several policies under several loads, or the importance of features for
-// several targets. Names keep the order in which they first come.
+// several targets. Names keep the order in which they first come. Missing
+// values are left out; no bar at all is an error.
 func Dots(a Axes, bars ...Bar) (Figure, error) {
 	if len(bars) == 0 {
 		return Figure{}, fmt.Errorf("figure: no value to draw")
 	}
-	var groups, names []string
-	group, name := map[string]int{}, map[string]int{}
-	for _, b := range bars {
+	return DotPanels(1, DotPanel{a, bars})
+}
+
+// DotPanels draws panels of Dots side by side, so many in a row, two columns of
+// a page wide in all: a panel per objective, say. A name has the same colour
+// and mark in all panels, and their vertical axes are alike, since panels are
+// there to be compared.
+func DotPanels(columns int, panels ...DotPanel) (Figure, error) {
+	if len(panels) == 0 || columns < 1 {
+		return Figure{}, fmt.Errorf("figure: %d panels in %d columns", len(panels), columns)
+	}
+	columns, panels = min(columns, len(panels)), own(panels)
+	var names []string
+	name, seen := map[string]int{}, map[string]bool{}
+	for _, p := range panels {
+		for _, b := range p.Bars {
+			if _, ok := name[b.Name]; !ok {
+				name[b.Name] = len(names)
+				names = append(names, b.Name)
+			}
+			if newAxis("", p.Axes.LogY).shows(b.Value) {
+				seen[b.Name] = true
+			}
+		}
+	}
+	var charts []*chart
+	var axes []*axis
+	for k, p := range panels {
+		c := dots(p, name)
+		if k%columns > 0 && p.Axes.Y == panels[0].Axes.Y {
+			c.y.label = ""
+		}
+		charts, axes = append(charts, c), append(axes, c.y)
+	}
+	share(axes...)
+	var legend []entry
+	for k, n := range names {
+		e := entry{n, point(k)}
+		if !seen[n] {
+			e = entry{n + " (no data)", nil}
+		}
+		if n != "" {
+			legend = append(legend, e)
+		}
+	}
+	return grid{charts: inColumns(charts, columns), legend: legend, data: func() Table {
+		t := Table{Header: []string{"panel", "group", "name", "value", "lo", "hi"}}
+		for _, p := range panels {
+			for _, b := range p.Bars {
+				t.Rows = append(t.Rows, []string{p.Axes.Title, b.Group, b.Name, exact(b.Value), exact(b.Lo), exact(b.Hi)})
+			}
+		}
+		return t
+	}}.figure(Double, 2.3*vg.Inch), nil
+}
+
+func dots(of DotPanel, name map[string]int) *chart {
+	a := of.Axes
+	c := newChart(a.Title, newAxis(a.X, false), newAxis(a.Y, a.LogY))
+	c.x.names = []string{}
+	group := map[string]int{}
+	for _, b := range of.Bars {
 		if _, ok := group[b.Group]; !ok {
-			group[b.Group] = len(groups)
-			groups = append(groups, b.Group)
+			group[b.Group] = len(c.x.names)
+			c.x.names = append(c.x.names, b.Group)
 		}
-		if _, ok := name[b.Name]; !ok {
-			name[b.Name] = len(names)
-			names = append(names, b.Name)
-		}
-	}
-	p := panel{plot: newPlot(a.Title, a.X, a.Y)}
-	seen := map[string]bool{}
-	for _, b := range bars {
-		k := name[b.Name]
-		x := float64(group[b.Group]) + .7*(float64(k)+.5)/float64(len(names)) - .35
-		dot, bar, err := whisker(x, b.Value, b.Lo, b.Hi, palette[k%len(palette)], marks[k%len(marks)])
-		if err != nil {
-			return Figure{}, fmt.Errorf("figure: %s, %s: %w", b.Group, b.Name, err)
-		}
-		p.plot.Add(bar, dot)
-		if !seen[b.Name] {
-			seen[b.Name] = true
-			p.legend = append(p.legend, entry{b.Name, []plot.Thumbnailer{dot}})
+		if c.y.shows(b.Value) {
+			c.empty = false
+			c.y.see(b.Value)
+			if interval(b.Lo, b.Hi) {
+				c.y.see(b.Lo, b.Hi)
+			}
 		}
 	}
-	p.plot.NominalX(groups...)
-	p.plot.X.Min, p.plot.X.Max = -.5, float64(len(groups))-.5
-	if a.Min != 0 || a.Max != 0 {
-		p.plot.Y.Min, p.plot.Y.Max = a.Min, a.Max
+	if len(c.x.names) == 0 {
+		c.x.names = []string{""}
 	}
-	if a.LogY {
-		p.plot.Y.Scale, p.plot.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	a.bound(c.y)
+	c.add(func(p pane) {
+		for k := 1; k < len(c.x.names); k++ {
+			x := float64(k) - .5
+			p.line(draw.LineStyle{Color: grey, Width: .4}, p.at(x, p.y.min), p.at(x, p.y.max))
+		}
+		for _, b := range of.Bars {
+			k := name[b.Name]
+			x := float64(group[b.Group]) + .8*((float64(k)+.5)/float64(len(name))-.5)
+			p.whisker(x, b.Value, b.Lo, b.Hi, k)
+		}
+	})
+	return c
+}
+
+// interval says whether there is one.
+func interval(lo, hi float64) bool { return finite(lo) && finite(hi) && lo != hi }
+
+// point is the k-th mark in a legend.
+func point(k int) func(*page, vg.Rectangle) {
+	return func(p *page, r vg.Rectangle) {
+		p.mark(shape(k), ink(k), 2.2, vg.Point{X: (r.Min.X + r.Max.X) / 2, Y: (r.Min.Y + r.Max.Y) / 2})
 	}
-	return stack(Double, 2.4*vg.Inch, p), nil
+}
+
+// whisker draws a mark at a value with a line for its interval, to the end of
+// a logarithmic axis where the interval reaches 0.
+func (p pane) whisker(x, y, lo, hi float64, k int) {
+	if !p.y.shows(y) {
+		return
+	}
+	if interval(lo, hi) {
+		p.line(draw.LineStyle{Color: ink(k), Width: 1}, p.at(x, lo), p.at(x, hi))
+	}
+	p.mark(shape(k), ink(k), 2.2, p.at(x, y))
 }
 
 // Predicted is one target of a model on rows that it has not seen.
@@ -73,92 +156,89 @@ const densityBins = 48
 
 // PredictedVsMeasured draws how many rows lie where, a panel per target, with
 // the diagonal on which predictions are exact. Cells are darker the more rows
-// they hold, by the logarithm; axes end at the 99th percentile.
+// they hold, by the logarithm. Axes end at the 99th percentile; how many rows
+// lie beyond is said in the panel. Rows with a missing value are left out.
 func PredictedVsMeasured(targets ...Predicted) (Figure, error) {
 	if len(targets) == 0 {
 		return Figure{}, fmt.Errorf("figure: no target to draw")
 	}
-	const columns = 2
-	rows := (len(targets) + columns - 1) / columns
-	plots := make([][]*plot.Plot, rows)
-	for r := range plots {
-		plots[r] = make([]*plot.Plot, columns)
-	}
-	for k, t := range targets {
-		p, err := density(t)
+	targets = own(targets)
+	var charts []*chart
+	for _, t := range targets {
+		c, err := density(t)
 		if err != nil {
 			return Figure{}, err
 		}
-		plots[k/columns][k%columns] = p
+		charts = append(charts, c)
 	}
-	return Figure{Column, vg.Length(rows) * 1.75 * vg.Inch, func(c draw.Canvas) {
-		canvases := plot.Align(plots, draw.Tiles{Rows: rows, Cols: columns, PadX: 8, PadY: 6}, draw.Crop(c, 2, -6, 2, -2))
-		for r := range plots {
-			for k, p := range plots[r] {
-				if p != nil {
-					p.Draw(canvases[r][k])
-				}
+	return grid{charts: inColumns(charts, 2), data: func() Table {
+		t := Table{Header: []string{"target", "measured (s)", "predicted (s)"}}
+		for _, p := range targets {
+			for k := range p.Measured {
+				t.Rows = append(t.Rows, []string{p.Target, exact(p.Measured[k]), exact(p.Predicted[k])})
 			}
 		}
-	}}, nil
+		return t
+	}}.figure(Column, 1.75*vg.Inch), nil
 }
 
-func density(t Predicted) (*plot.Plot, error) {
+func density(t Predicted) (*chart, error) {
 	n := len(t.Measured)
 	if n == 0 || len(t.Predicted) != n {
 		return nil, fmt.Errorf("figure: %s has %d measured and %d predicted values", t.Target, n, len(t.Predicted))
 	}
-	limit := percentile(append(append([]float64(nil), t.Measured...), t.Predicted...), .99)
-	var cells [densityBins][densityBins]int
-	most := 0
+	c := newChart("", newAxis("measured (s)", false), newAxis("predicted (s)", false))
+	c.title = fmt.Sprintf("%s: NMAE %s, R² %s", t.Target, decimal(t.NMAE, 3), decimal(t.R2, 3))
+	var x, y, all []float64
 	for k := range t.Measured {
-		x := int(t.Measured[k] / limit * densityBins)
-		y := int(t.Predicted[k] / limit * densityBins)
-		if x < 0 || y < 0 || x >= densityBins || y >= densityBins {
-			continue
+		if finite(t.Measured[k]) && finite(t.Predicted[k]) {
+			x, y = append(x, t.Measured[k]), append(y, t.Predicted[k])
+			all = append(all, t.Measured[k], t.Predicted[k])
 		}
-		cells[x][y]++
-		most = max(most, cells[x][y])
 	}
-	p := newPlot(fmt.Sprintf("%s: NMAE %.3f, R² %.3f", t.Target, t.NMAE, t.R2), "measured (s)", "predicted (s)")
-	side := limit / densityBins
-	for x := range cells {
-		for y, v := range cells[x] {
-			if v == 0 {
+	if len(all) == 0 {
+		return c, nil
+	}
+	c.empty = false
+	slices.Sort(all)
+	lo, hi := min(0, all[len(all)/100]), all[int(.99*float64(len(all)-1))]
+	c.x.see(lo, hi)
+	share(c.x, c.y)
+	c.y.round = false
+	c.add(func(p pane) {
+		var cells [densityBins][densityBins]int
+		most, beyond := 1, 0
+		cell := func(v float64) int {
+			share := p.x.at(v)
+			if !(share >= 0 && share <= 1) {
+				return -1
+			}
+			return min(int(share*densityBins), densityBins-1)
+		}
+		for k := range x {
+			a, b := cell(x[k]), cell(y[k])
+			if a < 0 || b < 0 {
+				beyond++
 				continue
 			}
-			x0, y0 := float64(x)*side, float64(y)*side
-			square, err := plotter.NewPolygon(plotter.XYs{{X: x0, Y: y0}, {X: x0 + side, Y: y0}, {X: x0 + side, Y: y0 + side}, {X: x0, Y: y0 + side}})
-			if err != nil {
-				return nil, fmt.Errorf("figure: %s: %w", t.Target, err)
-			}
-			shade := math.Log1p(float64(v)) / math.Log1p(float64(most))
-			square.Color = color.RGBA{uint8(235 - 235*shade), uint8(240 - 126*shade), uint8(250 - 72*shade), 0xff}
-			square.LineStyle.Width = 0
-			p.Add(square)
+			cells[a][b]++
+			most = max(most, cells[a][b])
 		}
-	}
-	diagonal, err := plotter.NewLine(plotter.XYs{{X: 0, Y: 0}, {X: limit, Y: limit}})
-	if err != nil {
-		return nil, err
-	}
-	diagonal.LineStyle = draw.LineStyle{Color: palette[1], Width: .8, Dashes: dashes[1]}
-	p.Add(diagonal)
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, limit, 0, limit
-	return p, nil
-}
-
-// whisker is a mark at a value with a line for its interval.
-func whisker(x, y, lo, hi float64, c color.Color, mark draw.GlyphDrawer) (*plotter.Scatter, *plotter.Line, error) {
-	dot, err := plotter.NewScatter(plotter.XYs{{X: x, Y: y}})
-	if err != nil {
-		return nil, nil, err
-	}
-	dot.GlyphStyle = draw.GlyphStyle{Color: c, Radius: 2.2, Shape: mark}
-	line, err := plotter.NewLine(plotter.XYs{{X: x, Y: lo}, {X: x, Y: hi}})
-	if err != nil {
-		return nil, nil, fmt.Errorf("interval: %w", err)
-	}
-	line.LineStyle = draw.LineStyle{Color: c, Width: 1}
-	return dot, line, nil
+		side := vg.Point{X: p.area.Size().X / densityBins, Y: p.area.Size().Y / densityBins}
+		for a := range cells {
+			for b, v := range cells[a] {
+				if v == 0 {
+					continue
+				}
+				at := vg.Point{X: p.area.Min.X + vg.Length(a)*side.X, Y: p.area.Min.Y + vg.Length(b)*side.Y}
+				shade := math.Log1p(float64(v)) / math.Log1p(float64(most))
+				p.polygon(color.RGBA{uint8(235 - 235*shade), uint8(240 - 126*shade), uint8(250 - 72*shade), 0xff}, corners(at, vg.Point{X: at.X + side.X, Y: at.Y + side.Y})...)
+			}
+		}
+		p.line(draw.LineStyle{Color: palette[1], Width: .8, Dashes: dashes[1]}, p.area.Min, p.area.Max)
+		if beyond > 0 {
+			p.write(fmt.Sprintf("%s %% beyond", decimal(100*float64(beyond)/float64(len(x)), 1)), 6.5, vg.Point{X: p.area.Min.X + 3, Y: p.area.Max.Y - 2}, 0, 1, p.area.Size().X-6, false, color.Black)
+		}
+	})
+	return c, nil
 }

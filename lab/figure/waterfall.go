@@ -5,8 +5,6 @@ import (
 	"image/color"
 	"math"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -14,7 +12,7 @@ import (
 // Fall is a value that falls from 1 in steps, each by a cause.
 type Fall struct {
 	Name   string    // told apart by colour
-	Levels []float64 // what is left after each cause
+	Levels []float64 // what is left after each cause; NaN where it is unknown
 	Lo, Hi float64   // spread about the last level; equal for none
 }
 
@@ -27,122 +25,118 @@ type WaterfallPanel struct {
 // Waterfalls draws falls side by side in panels, so many in a row: a bar for
 // what each cause takes, with the change in hundredths below it, from the level
 // that the causes before have left. Bars that gain are hollow. The last level
-// has a dot, with its spread. axes bounds all panels alike.
+// has a dot, with its spread. axes bounds all panels alike. A name has the same
+// colour in all panels; a panel without falls says "no data".
 func Waterfalls(axes Axes, causes []string, columns int, panels ...WaterfallPanel) (Figure, error) {
 	if len(panels) == 0 || columns < 1 {
 		return Figure{}, fmt.Errorf("figure: %d panels in %d columns", len(panels), columns)
 	}
-	rows := (len(panels) + columns - 1) / columns
-	plots := make([][]*plot.Plot, rows)
-	for r := range plots {
-		plots[r] = make([]*plot.Plot, columns)
-	}
-	var legend panel
-	for k, w := range panels {
-		p, err := waterfall(axes, causes, w)
-		if err != nil {
-			return Figure{}, err
-		}
-		if k%columns > 0 {
-			p.plot.Y.Label.Text = ""
-		}
-		if k == 0 {
-			legend = p
-		}
-		plots[k/columns][k%columns] = p.plot
-	}
-	return Figure{Double, vg.Length(rows)*1.75*vg.Inch + legendRow, func(c draw.Canvas) {
-		c = draw.Crop(c, 2, -6, 2, -2)
-		drawLegend(c, legend)
-		canvases := plot.Align(plots, draw.Tiles{Rows: rows, Cols: columns, PadX: 8, PadY: 8}, draw.Crop(c, 0, 0, 0, -legendRow))
-		for r := range plots {
-			for k, p := range plots[r] {
-				if p != nil {
-					p.Draw(canvases[r][k])
-				}
+	columns, panels, causes = min(columns, len(panels)), own(panels), own(causes)
+	var legend []entry
+	name := map[string]int{}
+	for _, w := range panels {
+		for _, f := range w.Falls {
+			if len(f.Levels) != len(causes) {
+				return Figure{}, fmt.Errorf("figure: %s, %s: %d levels after %d causes", w.Title, f.Name, len(f.Levels), len(causes))
+			}
+			if _, ok := name[f.Name]; !ok {
+				name[f.Name] = len(name)
+				legend = append(legend, entry{f.Name, point(name[f.Name])})
 			}
 		}
-	}}, nil
+	}
+	var charts []*chart
+	var ys []*axis
+	for k, w := range panels {
+		c := waterfall(axes, causes, w, name)
+		if k%columns > 0 {
+			c.y.label = ""
+		}
+		charts, ys = append(charts, c), append(ys, c.y)
+	}
+	share(ys...)
+	return grid{charts: inColumns(charts, columns), legend: legend, pad: 8, data: func() Table {
+		t := Table{Header: append([]string{"panel", "name"}, append(append([]string(nil), causes...), "lo", "hi")...)}
+		for _, w := range panels {
+			for _, f := range w.Falls {
+				row := []string{w.Title, f.Name}
+				for _, l := range f.Levels {
+					row = append(row, exact(l))
+				}
+				t.Rows = append(t.Rows, append(row, exact(f.Lo), exact(f.Hi)))
+			}
+		}
+		return t
+	}}.figure(Double, 1.75*vg.Inch), nil
 }
 
 // change is v in hundredths with its sign.
 func change(v float64) string {
-	switch s := fmt.Sprintf("%.1f", 100*math.Abs(v)); {
+	switch s := decimal(100*math.Abs(v), 1); {
 	case s == "0.0":
 		return "0"
 	case v < 0:
-		return "\u2212" + s
+		return "−" + s
 	default:
 		return "+" + s
 	}
 }
 
-func waterfall(a Axes, causes []string, w WaterfallPanel) (panel, error) {
-	p := panel{plot: newPlot(w.Title, a.X, a.Y)}
-	last := float64(len(causes))
-	one, err := plotter.NewLine(plotter.XYs{{X: -.5, Y: 1}, {X: last + .5, Y: 1}})
-	if err != nil {
-		return panel{}, err
+func waterfall(a Axes, causes []string, w WaterfallPanel, name map[string]int) *chart {
+	c := newChart(w.Title, newAxis("", false), newAxis(a.Y, false))
+	c.x.names = append(append([]string(nil), causes...), a.X)
+	c.small = true // five of them in a third of a page
+	c.y.see(1)
+	for _, f := range w.Falls {
+		for _, l := range f.Levels {
+			if finite(l) {
+				c.empty = false
+				c.y.see(l)
+			}
+		}
+		if interval(f.Lo, f.Hi) {
+			c.y.see(f.Lo, f.Hi)
+		}
 	}
-	one.LineStyle = draw.LineStyle{Color: color.Gray{0x80}, Width: .6}
-	p.plot.Add(one)
-	width := .7 / float64(len(w.Falls))
-	for f, fall := range w.Falls {
-		if len(fall.Levels) != len(causes) {
-			return panel{}, fmt.Errorf("figure: %s, %s: %d levels after %d causes", w.Title, fall.Name, len(fall.Levels), len(causes))
+	// Room for what is written below the lowest bar.
+	if c.y.lo < 1 {
+		if low := c.y.lo - .06*(c.y.hi-c.y.lo); finite(low) && (c.y.lo < 0 || low > 0) {
+			c.y.see(low)
 		}
-		paint := palette[f%len(palette)]
-		left := func(k int) float64 { return float64(k) - .35 + width*float64(f) }
-		level := 1.0
-		var notes plotter.XYLabels
-		for k, next := range fall.Levels {
-			x0, x1 := left(k), left(k)+width*.9
-			bar, err := plotter.NewPolygon(plotter.XYs{{X: x0, Y: level}, {X: x1, Y: level}, {X: x1, Y: next}, {X: x0, Y: next}})
-			if err != nil {
-				return panel{}, fmt.Errorf("figure: %s, %s: %w", w.Title, fall.Name, err)
-			}
-			bar.LineStyle = draw.LineStyle{Color: paint, Width: .7}
-			if next <= level {
-				bar.Color = paint
-			}
-			end := left(k+1) + width*.9
-			if k+1 == len(causes) {
-				end = left(k+1) + width*.45
-			}
-			on, err := plotter.NewLine(plotter.XYs{{X: x0, Y: next}, {X: end, Y: next}})
-			if err != nil {
-				return panel{}, err
-			}
-			on.LineStyle = draw.LineStyle{Color: paint, Width: .5, Dashes: dashes[f%len(dashes)]}
-			p.plot.Add(on, bar)
-			notes.XYs = append(notes.XYs, plotter.XY{X: (x0 + x1) / 2, Y: min(level, next)})
-			notes.Labels = append(notes.Labels, change(next-level))
-			level = next
-		}
-		labels, err := plotter.NewLabels(notes)
-		if err != nil {
-			return panel{}, err
-		}
-		for k := range labels.TextStyle {
-			labels.TextStyle[k] = p.plot.X.Tick.Label
-			labels.TextStyle[k].Font.Size, labels.TextStyle[k].Color = 6, paint
-			labels.TextStyle[k].XAlign, labels.TextStyle[k].YAlign = draw.XCenter, draw.YTop
-		}
-		labels.Offset = vg.Point{Y: -1}
-		x := left(len(causes)) + width*.45
-		dot, spread, err := whisker(x, level, fall.Lo, fall.Hi, paint, marks[f%len(marks)])
-		if err != nil {
-			return panel{}, fmt.Errorf("figure: %s, %s: %w", w.Title, fall.Name, err)
-		}
-		p.plot.Add(spread, dot, labels)
-		p.legend = append(p.legend, entry{fall.Name, []plot.Thumbnailer{dot}})
 	}
-	p.plot.NominalX(append(append([]string(nil), causes...), a.X)...)
-	p.plot.X.Label.Text = ""
-	p.plot.X.Tick.Label.Font.Size = 6 // five of them in a third of a page
-	p.plot.X.Min, p.plot.X.Max = -.5, last+.5
-	if a.Min != 0 || a.Max != 0 {
-		p.plot.Y.Min, p.plot.Y.Max = a.Min, a.Max
-	}
-	return p, nil
+	a.bound(c.y)
+	c.add(func(p pane) {
+		last := len(causes)
+		p.line(draw.LineStyle{Color: color.Gray{0x80}, Width: .6}, p.at(p.x.min, 1), p.at(p.x.max, 1))
+		width := .8 / float64(max(1, len(w.Falls)))
+		slot := p.area.Size().X / vg.Length(last+1)
+		for n, f := range w.Falls {
+			k := name[f.Name]
+			left := func(c int) float64 { return float64(c) - .4 + width*float64(n) }
+			level := 1.
+			for c, next := range f.Levels {
+				if !finite(next) {
+					continue
+				}
+				x0, x1 := left(c), left(c)+width*.9
+				end := left(c+1) + width*.9
+				if c+1 == last {
+					end = left(c+1) + width*.45
+				}
+				p.line(draw.LineStyle{Color: ink(k), Width: .5, Dashes: dash(k)}, p.at(x0, next), p.at(end, next))
+				bar := corners(p.at(x0, level), p.at(x1, next))
+				if next <= level {
+					p.polygon(ink(k), bar...)
+				}
+				p.border(draw.LineStyle{Color: ink(k), Width: .7}, bar...)
+				at := p.at((x0+x1)/2, min(level, next))
+				p.write(change(next-level), 6, vg.Point{X: at.X, Y: at.Y - 1.5}, .5, 1, max(slot*vg.Length(width)*1.2, 14), false, ink(k))
+				level = next
+			}
+			if last > 0 && finite(f.Levels[last-1]) {
+				p.whisker(left(last)+width*.45, level, f.Lo, f.Hi, k)
+			}
+		}
+	})
+	return c
 }
