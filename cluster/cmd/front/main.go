@@ -1,46 +1,53 @@
 // Command front is the entry point of the front node's image. The mesh routes;
-// the front blocks. Settings come from the environment:
+// the front blocks, and makes the calls of services that make several.
 //
+//	front [HOST...]
+//
+// The hosts are those of the scenario's microservices, in its order; default
+// their names. Settings come from the environment:
+//
+//	SCENARIO            name or file of the scenario; default paper
 //	LISTEN              address for the mesh, default :8080
 //	CONTROL             address for those who control it, default :8090
 //	CONTROL_TOKEN_FILE  file of the token of /control and /probe
-//	SERVICES, NODES     names, separated by commas; default the paper's
-//	UPSTREAM            URL of a service, %s for its name; default http://%s:8080
-//	LINK                emulated time of a request on the network, s unscaled; default 0.005
+//	UPSTREAM            URL of a microservice, %s for its host; default http://%s:8080
+//	LINK                emulated time of a stage's requests on the network, s unscaled; default the scenario's
 //	TIME_SCALE          by which times are divided; default 1
 //	SEED                of the order of blocking; default 0
 package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/meshbench/meshbench/cluster/cmd/internal/pod"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service"
-	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 func main() { pod.Main("front", run) }
 
 func run(ctx context.Context) error {
 	var s pod.Settings
-	m := s.Mesh()
-	cfg := service.FrontConfig{Mesh: m, Token: s.Token(), Seed: s.Whole("SEED", 0),
-		Link: s.Positive("LINK", item.Link) / s.Positive("TIME_SCALE", 1)}
+	sc := s.Scenario()
+	cfg := service.FrontConfig{Mesh: sc.Mesh, Token: s.Token(), Seed: s.Whole("SEED", 0),
+		Link: max(s.Positive("LINK", sc.Link), 0) / s.Positive("TIME_SCALE", 1)}
 	upstream := s.Text("UPSTREAM", "http://%s:8080")
-	for _, name := range m.ServiceNames() {
-		cfg.Upstreams = append(cfg.Upstreams, strings.ReplaceAll(upstream, "%s", name))
-	}
 	if err := s.Err(); err != nil {
 		return err
 	}
-	c, err := item.NewCatalogue(item.Paper(m.M()), 0)
+	hosts, err := hosts(sc, os.Args[1:])
 	if err != nil {
 		return err
 	}
-	for i := range m.M() {
-		cfg.Items = append(cfg.Items, c.Len(i))
+	for _, host := range hosts {
+		cfg.Upstreams = append(cfg.Upstreams, strings.ReplaceAll(upstream, "%s", host))
+	}
+	if cfg.Items, err = pod.Items(sc); err != nil {
+		return err
 	}
 	front, err := service.NewFront(cfg)
 	if err != nil {
@@ -48,6 +55,17 @@ func run(ctx context.Context) error {
 	}
 	return pod.Serve(ctx, pod.Port{Address: s.Text("LISTEN", ":8080"), Handler: front},
 		pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: control(front)})
+}
+
+func hosts(sc scenario.Scenario, args []string) ([]string, error) {
+	names := sc.Mesh.Layout().Microservices
+	if len(args) == 0 {
+		return names, nil
+	}
+	if len(args) != len(names) {
+		return nil, fmt.Errorf("%d hosts; scenario %s has %d microservices: %s", len(args), sc.Name, len(names), strings.Join(names, ", "))
+	}
+	return args, nil
 }
 
 // control serves what does not come from the mesh: no items.

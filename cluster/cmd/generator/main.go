@@ -1,11 +1,14 @@
 // Command generator is the entry point of the load generator's image. It makes
-// the steps that a controller asks it for (see httpload.Handler). Settings come
-// from the environment:
+// the steps that a controller asks it for (see httpload.Handler).
 //
+//	generator [HOST]
+//
+// The host is the front's; default front. Settings come from the environment:
+//
+//	SCENARIO            name or file of the scenario; default paper
 //	CONTROL             address, default :8090
 //	CONTROL_TOKEN_FILE  file of the token of those who control it
-//	SERVICES, NODES     names, separated by commas; default the paper's
-//	TARGET              base URL of the front; default http://front:8080
+//	TARGET              base URL of the front, %s for its host; default http://%s:8080
 //	TIME_SCALE          divides times and multiplies rates; default 1
 package main
 
@@ -13,30 +16,37 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 
 	"github.com/meshbench/meshbench/cluster/cmd/internal/pod"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/service"
-	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 func main() { pod.Main("generator", run) }
 
 func run(ctx context.Context) error {
 	var s pod.Settings
-	m := s.Mesh()
+	sc := s.Scenario()
 	token := s.Token()
-	cfg := httpload.Config{Target: s.Text("TARGET", "http://front:8080"), Mesh: m, TimeScale: s.Positive("TIME_SCALE", 1),
-		NodeHeader: service.NodeHeader, FailureHeader: service.FailureHeader}
+	cfg := httpload.Config{Target: s.Text("TARGET", "http://%s:8080"), Mesh: sc.Mesh, TimeScale: s.Positive("TIME_SCALE", 1),
+		NodeHeader: service.NodeHeader, FailureHeader: service.FailureHeader, CallsHeader: service.CallsHeader, RunHeader: service.RunHeader}
 	if err := s.Err(); err != nil {
 		return err
 	}
-	c, err := item.NewCatalogue(item.Paper(m.M()), 0)
-	if err != nil {
-		return err
+	front := "front"
+	switch args := os.Args[1:]; len(args) {
+	case 0:
+	case 1:
+		front = args[0]
+	default:
+		return fmt.Errorf("%d arguments; accepted: the host of the front", len(args))
 	}
-	for i := range m.M() {
-		cfg.Items = append(cfg.Items, c.Len(i))
+	cfg.Target = strings.ReplaceAll(cfg.Target, "%s", front)
+	var err error
+	if cfg.Items, err = pod.Items(sc); err != nil {
+		return err
 	}
 	g, err := httpload.New(cfg, 0)
 	if err != nil {
@@ -50,5 +60,6 @@ func run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", h)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
-	return pod.Serve(ctx, pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: mux})
+	// A request lasts as long as its step.
+	return pod.Serve(ctx, pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: mux, Limits: service.Limits{Read: -1, Write: -1}})
 }

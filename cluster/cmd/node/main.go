@@ -1,11 +1,11 @@
 // Command node is the entry point of a processing node's image: the information
 // services and their database. Settings come from the environment:
 //
-//	LISTEN           address, default :8080
-//	NODE             name of this node, one of NODES
-//	SERVICES, NODES  names, separated by commas; default the paper's
-//	DATABASE         DSN; default /data/items.sqlite
-//	TIME_SCALE       by which service times are divided; default 1
+//	SCENARIO    name or file of the scenario; default paper
+//	LISTEN      address, default :8080
+//	NODE        name of this node, one of the scenario's; default its first
+//	DATABASE    DSN; default /data/items.sqlite
+//	TIME_SCALE  by which service times are divided; default 1
 package main
 
 import (
@@ -20,16 +20,18 @@ func main() { pod.Main("node", run) }
 
 func run(ctx context.Context) error {
 	var s pod.Settings
-	m := s.Mesh()
-	cfg := service.NodeConfig{Name: s.Text("NODE", m.NodeNames()[0]), Mesh: m, TimeScale: s.Positive("TIME_SCALE", 1)}
+	sc := s.Scenario()
+	cfg := service.NodeConfig{Name: s.Text("NODE", ""), Mesh: sc.Mesh, Queue: sc.Queue, TimeScale: s.Positive("TIME_SCALE", 1)}
 	if err := s.Err(); err != nil {
 		return err
 	}
-	if _, err := m.Node(cfg.Name); err != nil {
-		return err
+	if cfg.Name != "" { // before the database is filled
+		if _, err := sc.Mesh.Node(cfg.Name); err != nil {
+			return err
+		}
 	}
 	var err error
-	if cfg.Catalogue, err = item.NewCatalogue(item.Paper(m.M()), 0); err != nil {
+	if cfg.Catalogue, err = item.NewCatalogue(sc.Kinds(), 0); err != nil {
 		return err
 	}
 	if cfg.Database, err = service.OpenDatabase(ctx, s.Text("DATABASE", "/data/items.sqlite"), cfg.Catalogue); err != nil {

@@ -34,7 +34,7 @@ import (
 // A request that comes to a pod's application from outside the mesh, without a
 // certificate of it, is refused; the same pods serve the mesh.
 func TestClusterPlaintextRefused(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	bed := clusterBed(t, paperConfig(t))
 	by, err := bed.plane.pods.list(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -78,9 +78,9 @@ func TestClusterPlaintextRefused(t *testing.T) {
 		t.Errorf("the front's control port without the token: status %d, %v", status, err)
 	}
 	x := step(t, bed, action(.5, .5, 0, 0))
-	for k, d := range x.Node {
+	for e, d := range x.Endpoint {
 		if d.Count == 0 {
-			t.Errorf("through the mesh: no answer of %s by %s", bed.Mesh().ServiceNames()[k/2], bed.Mesh().NodeNames()[k%2])
+			t.Errorf("through the mesh: no answer at endpoint %s", bed.Space().Layout().EndpointName("", e))
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestClusterPlaintextRefused(t *testing.T) {
 // With the controller's own credentials, what the testbed needs is allowed, and
 // nothing else.
 func TestClusterControllerRole(t *testing.T) {
-	clusterConfig(t)
+	paperConfig(t)
 	ctx := context.Background()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
 	if err != nil {
@@ -155,8 +155,8 @@ func second[T any](_ T, err error) error { return err }
 // The command itself, interrupted or killed: a whole action stays in force, the
 // trace can be read, and the same command goes on.
 func TestClusterCommandEnds(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
-	m, n := bed.Mesh(), bed.Mesh().N()
+	bed := clusterBed(t, paperConfig(t))
+	space := bed.Space()
 	root, err := study.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -235,18 +235,18 @@ func TestClusterCommandEnds(t *testing.T) {
 	wantInAPI(t, bed, last)
 	// In force was the action of the last row, or of the one that was to come.
 	for _, e := range ends {
-		is := func(a mesh.Action, i int) bool { return slices.Equal(e.force[i].weights, Percent(a.Route[i*n:i*n+n])) }
+		is := func(a mesh.Action, c int) bool { return slices.Equal(e.force[c].weights, Percent(space.RouteOf(a, c))) }
 		whole := func(a mesh.Action) bool {
-			for i, name := range m.ServiceNames() {
-				if !is(a, i) || e.block[name] != a.Block[i] {
+			for i, name := range space.Mesh().ServiceNames() { // each is one call
+				if !is(a, i) || e.block[name] != space.BlockOf(a, i) {
 					return false
 				}
 			}
 			return true
 		}
 		before, coming := table.Row(e.rows-1).Action, table.Row(e.rows).Action
-		t.Logf("%v %v after row %d: in force %v, blocking %v; %s, then %s", e.signal, e.after, e.rows-1, e.force, e.block, m.FormatAction(before), m.FormatAction(coming))
-		for i, name := range m.ServiceNames() {
+		t.Logf("%v %v after row %d: in force %v, blocking %v; %s, then %s", e.signal, e.after, e.rows-1, e.force, e.block, space.Format(before), space.Format(coming))
+		for i, name := range space.Mesh().ServiceNames() {
 			if !is(before, i) && !is(coming, i) {
 				t.Errorf("%s is routed %v", name, e.force[i])
 			}

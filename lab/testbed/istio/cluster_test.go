@@ -25,9 +25,8 @@ import (
 
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/policy"
-	"github.com/meshbench/meshbench/lab/sim"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/trace"
@@ -37,6 +36,8 @@ import (
 // parts of its control plane: `make cluster-test` runs them.
 var onCluster = flag.Bool("cluster", false, "test against the running local cluster")
 
+var clusterScenario = flag.String("scenario", "paper", "that the running local cluster was started with")
+
 // clusterConfig is that of a testbed on the running mesh. The machine may be
 // busy: only steps that it distorts much are made again.
 func clusterConfig(t *testing.T) Config {
@@ -44,7 +45,21 @@ func clusterConfig(t *testing.T) Config {
 	if !*onCluster {
 		t.Skip("needs a cluster; `make cluster-test` runs it")
 	}
-	return Config{MaxLag: .2}
+	s, err := scenario.Open(*clusterScenario)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{Scenario: s, MaxLag: .2}
+}
+
+// paperConfig is clusterConfig for tests whose actions are the paper's.
+func paperConfig(t *testing.T) Config {
+	t.Helper()
+	cfg := clusterConfig(t)
+	if cfg.Scenario.Name != "paper" {
+		t.Skip("for the paper's mesh")
+	}
+	return cfg
 }
 
 func clusterBed(t *testing.T, cfg Config) *Testbed {
@@ -66,19 +81,22 @@ func clusterBed(t *testing.T, cfg Config) *Testbed {
 	}
 }
 
-// inAPI is the routing of both services as the API server has it.
-func inAPI(t *testing.T, bed *Testbed) (all []routing) {
+// inAPI is the routing of all calls as the API server has it.
+func inAPI(t *testing.T, bed *Testbed) []routing {
 	t.Helper()
-	for _, name := range bed.Mesh().ServiceNames() {
-		vs, err := bed.cfg.Dynamic.Resource(virtualServices).Namespace(bed.cfg.Namespace).Get(context.Background(), name, metav1.GetOptions{})
+	all := make([]routing, len(bed.Space().Layout().Calls))
+	for _, o := range objects(bed.Space().Layout(), bed.cfg.object) {
+		vs, err := bed.cfg.Dynamic.Resource(virtualServices).Namespace(bed.cfg.Namespace).Get(context.Background(), o.name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := readRouting(vs, bed.Mesh().NodeNames())
+		w, err := o.read(vs)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, r)
+		for k, e := range o.entries {
+			all[e.call] = w.routes[k]
+		}
 	}
 	return all
 }
@@ -86,37 +104,51 @@ func inAPI(t *testing.T, bed *Testbed) (all []routing) {
 // wantInAPI checks that the weights there are those of a.
 func wantInAPI(t *testing.T, bed *Testbed, a mesh.Action) {
 	t.Helper()
-	n := bed.Mesh().N()
-	for i, r := range inAPI(t, bed) {
-		if want := Percent(a.Route[i*n : i*n+n]); !slices.Equal(r.weights, want) {
-			t.Errorf("the API server has %v for %s, want %v", r.weights, bed.Mesh().ServiceNames()[i], want)
+	for c, r := range inAPI(t, bed) {
+		if want := Percent(bed.Space().RouteOf(a, c)); !slices.Equal(r.weights, want) {
+			t.Errorf("the API server has %v for %s, want %v", r.weights, bed.Space().Layout().CallName(c), want)
 		}
 	}
 }
 
-// deviation is how many standard deviations the split of service i is from the
-// weights of a. Which node a request without an answer was sent to is not known:
-// it counts for the one that fits better.
-func deviation(m mesh.Mesh, x mesh.Measurement, a mesh.Action, i int) float64 {
-	first, second := x.Node[i*m.N()].Count, x.Node[i*m.N()+1].Count
-	total := first + second + x.Failed[i]
-	p := float64(Percent(a.Route[i*m.N() : i*m.N()+2])[0]) / 100
-	off := max(first-p*total, p*total-first-x.Failed[i], 0)
-	if off == 0 {
-		return 0
+// deviation is how many standard deviations the split of call c is from the
+// weights of a, at the node where it is most. Which node a request without an
+// answer was sent to is not known: it counts for the one that fits better.
+func deviation(space *mesh.Space, x mesh.Measurement, a mesh.Action, c int) (worst float64) {
+	first, end := space.Layout().Of(c)
+	failed := x.Failed[space.Layout().Calls[c].Service]
+	total := failed
+	for _, d := range x.Endpoint[first:end] {
+		total += d.Count
 	}
-	return off / math.Sqrt(p*(1-p)*total) // infinite where a weight is 0
+	for k, w := range Percent(space.RouteOf(a, c)) {
+		p, count := float64(w)/100, x.Endpoint[first+k].Count
+		off := max(count-p*total, p*total-count-failed, 0)
+		if off > 0 {
+			worst = max(worst, off/math.Sqrt(p*(1-p)*total)) // infinite where a weight is 0
+		}
+	}
+	return worst
 }
 
 // wantSplit checks that the traffic of a step was split as a says.
 func wantSplit(t *testing.T, bed *Testbed, x mesh.Measurement, a mesh.Action) {
 	t.Helper()
-	for i, name := range bed.Mesh().ServiceNames() {
-		if z := deviation(bed.Mesh(), x, a, i); z > 4.5 {
-			t.Errorf("%s: %v and %v requests at the nodes, %.1f standard deviations from %v", name,
-				x.Node[i*2].Count, x.Node[i*2+1].Count, z, bed.Mesh().FormatAction(a))
+	l := bed.Space().Layout()
+	for c := range l.Calls {
+		if z := deviation(bed.Space(), x, a, c); z > 4.5 {
+			t.Errorf("%s: %v requests at the nodes, %.1f standard deviations from %v", l.CallName(c), counts(x, l, c), z, bed.Space().Format(a))
 		}
 	}
+}
+
+// counts are the answered requests of call c at its nodes.
+func counts(x mesh.Measurement, l *mesh.Layout, c int) (n []float64) {
+	first, end := l.Of(c)
+	for _, d := range x.Endpoint[first:end] {
+		n = append(n, d.Count)
+	}
+	return n
 }
 
 // step makes one and logs what its row says.
@@ -126,8 +158,8 @@ func step(t *testing.T, bed *Testbed, a mesh.Action) mesh.Measurement {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("asked %s; requests at the nodes %.0f/%.0f and %.0f/%.0f, blocked %.0f and %.0f, failed %.0f and %.0f; mark: %q", bed.Mesh().FormatAction(a),
-		x.Node[0].Count, x.Node[1].Count, x.Node[2].Count, x.Node[3].Count, x.Blocked[0], x.Blocked[1], x.Failed[0], x.Failed[1], x.Mark)
+	l := bed.Space().Layout()
+	t.Logf("asked %s; requests at the nodes %v and %v, blocked %.0f, failed %.0f; mark: %q", bed.Space().Format(a), counts(x, l, 0), counts(x, l, 1), x.Blocked, x.Failed, x.Mark)
 	return x
 }
 
@@ -200,32 +232,33 @@ func (p part) start(t *testing.T) {
 // traffic, and the trace is sound.
 func TestClusterCollect(t *testing.T) {
 	bed := clusterBed(t, clusterConfig(t))
-	m := bed.Mesh()
+	l := bed.Space().Layout()
 	file := filepath.Join(t.TempDir(), "istio.csv")
 	var worst, blocked, asked float64
 	splits, beyond3, marked := 0, 0, 0
-	rows, err := testbed.CollectFile(context.Background(), bed, file, testbed.Collection{Steps: 60, Seed: 6, Reference: -1, Progress: func(r trace.Row) {
+	rows, err := testbed.CollectFile(context.Background(), bed, file, testbed.Collection{Scenario: bed.cfg.Scenario, Steps: 60, Seed: 6, Reference: -1, Progress: func(r trace.Row) {
 		x := r.Measurement
 		wantInAPI(t, bed, r.Action)
 		if x.Mark != "" {
 			marked++
 			t.Logf("step %d is marked: %s", r.Step, x.Mark)
 		}
-		for i := range m.M() {
-			z := deviation(m, x, r.Action, i)
+		for c := range l.Calls {
+			z := deviation(bed.Space(), x, r.Action, c)
 			splits++
 			if z > 3 {
 				beyond3++
 			}
 			if worst = max(worst, z); z > 4.5 {
-				t.Errorf("step %d, %s: %v and %v requests at the nodes, %.1f standard deviations from %v", r.Step, m.ServiceNames()[i],
-					x.Node[i*2].Count, x.Node[i*2+1].Count, z, m.FormatAction(r.Action))
+				t.Errorf("step %d, %s: %v requests at the nodes, %.1f standard deviations from %v", r.Step, l.CallName(c), counts(x, l, c), z, bed.Space().Format(r.Action))
 			}
+		}
+		for i, name := range l.Mesh.ServiceNames() {
 			// The front deals blocks of 20 requests; a step has parts of two at its
 			// ends.
-			b, generated := r.Action.Block[i], x.Generated[i]*bed.Timing().Step
+			b, generated := bed.Space().BlockOf(r.Action, i), x.Generated[i]*bed.Timing().Step
 			if off := math.Abs(x.Blocked[i] - b*generated); off > 2*20*b*(1-b)+1 {
-				t.Errorf("step %d, %s: %v of %v requests blocked, asked %v", r.Step, m.ServiceNames()[i], x.Blocked[i], generated, b)
+				t.Errorf("step %d, %s: %v of %v requests blocked, asked %v", r.Step, name, x.Blocked[i], generated, b)
 			}
 			blocked, asked = blocked+x.Blocked[i], asked+b*generated
 		}
@@ -233,7 +266,7 @@ func TestClusterCollect(t *testing.T) {
 	if err != nil || rows != 60 {
 		t.Fatal(rows, err)
 	}
-	if beyond3 > 2 { // .3 expected
+	if beyond3 > 2 { // .3 expected of two calls
 		t.Errorf("%d of %d splits are more than 3 standard deviations off", beyond3, splits)
 	}
 	if math.Abs(blocked-asked) > .01*asked {
@@ -261,8 +294,9 @@ func TestClusterCollect(t *testing.T) {
 // mesh is up.
 func TestClusterTrial(t *testing.T) {
 	cfg := clusterConfig(t)
-	cfg.Timing.Step = 2
+	cfg.Scenario.Timing.Step = 2
 	bed := clusterBed(t, cfg)
+	sc := bed.cfg.Scenario
 	ctx := context.Background()
 	root, err := study.Root()
 	if err != nil {
@@ -270,10 +304,10 @@ func TestClusterTrial(t *testing.T) {
 	}
 	file := filepath.Join(root, ".cluster", "run", "trace.csv")
 	const rows = 300
-	if n, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Steps: rows, Seed: 8, Reference: -1}); err != nil || n != rows {
+	if n, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Scenario: sc, Steps: rows, Seed: 8, Reference: -1}); err != nil || n != rows {
 		t.Fatal(n, err)
 	}
-	s, err := study.Collected(file)
+	s, err := study.Collected(file, sc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,25 +316,29 @@ func TestClusterTrial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := objective.MO1()
+	o := sc.Objectives[0]
 	reference, err := s.Rewards(model, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	learned, err := study.Train(ctx, reference, study.Best().Short(.2), 0, nil)
+	learned, err := study.Train(ctx, reference, sc, study.Best(sc).Short(.2), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inModel, err := policyANR(reference, learned, model)
+	own, err := learned.Policy(model.Space())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inModel, _, err := policy.Score(reference, own, sc.Loads.Grid(64))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("in the model the learned policy has ANR %.3f", inModel)
-	random := study.Entrant{Name: "random", New: func(int) (policy.Policy, error) { return &policy.Random{Space: model.Space()}, nil }}
-	ppo := study.Entrant{Name: "ppo", New: func(int) (policy.Policy, error) { return learned.Policy(model.Space()) }}
+	random := study.Contestant{Name: "random", New: func(int) (policy.Policy, error) { return &policy.Random{Space: model.Space()}, nil }}
+	best := study.Contestant{Name: "learned", New: func(int) (policy.Policy, error) { return learned.Policy(model.Space()) }}
 	mean := map[string]float64{} // ANR over both loads
-	trial := study.Trial{Runs: 1, Patterns: study.TrialPatterns(60), Start: func(context.Context) (testbed.Testbed, error) { return kept{bed}, nil }}
-	runs, err := trial.Evaluate(ctx, []study.Event{{Objective: s.Objective(o), Reference: reference, Entrants: []study.Entrant{ppo, random}}})
+	trial := study.Trial{Scenario: sc, Runs: 1, Patterns: study.TrialPatterns(sc, 60), Start: func(context.Context) (testbed.Testbed, error) { return kept{bed}, nil }}
+	runs, err := trial.Evaluate(ctx, []study.Contest{{Objective: s.Objective(o), Reference: reference, Policies: []study.Contestant{best, random}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,18 +350,9 @@ func TestClusterTrial(t *testing.T) {
 	// The model foresees too much where noise made a few rows look good, so ANR
 	// stays below 1.
 	const least, lead = .6, .2
-	if !(mean["ppo"] > least && mean["ppo"] > mean["random"]+lead) {
-		t.Errorf("mean ANR %.3f, random %.3f; want more than %g, and %g more than random", mean["ppo"], mean["random"], least, lead)
+	if !(mean["learned"] > least && mean["learned"] > mean["random"]+lead) {
+		t.Errorf("mean ANR %.3f, random %.3f; want more than %g, and %g more than random", mean["learned"], mean["random"], least, lead)
 	}
-}
-
-// policyANR is that of a learned policy in the model that it was learned from.
-func policyANR(r *sim.Rewards, learned study.Trained, model *sim.Model) (float64, error) {
-	p, err := learned.Policy(model.Space())
-	if err != nil {
-		return 0, err
-	}
-	return study.ExactANR(r, p, study.Loads(model.Mesh()))
 }
 
 func marksOf(r anr.Run) (marks []string) {
@@ -341,7 +370,7 @@ type kept struct{ *Testbed }
 func (kept) Close() error { return nil }
 
 func TestClusterOtherWriter(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	bed := clusterBed(t, paperConfig(t))
 	a := action(.8, .4, 0, .2)
 	step(t, bed, a)
 	patch := func(weights string) {
@@ -364,7 +393,7 @@ func TestClusterOtherWriter(t *testing.T) {
 
 // Weights that would be 99 or 101 in all were each rounded for itself.
 func TestClusterRounding(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	bed := clusterBed(t, paperConfig(t))
 	for _, a := range []mesh.Action{action(.005, .145, 0, 0), action(1./3, .995, 0, 0), action(.495, .335, 0, 0)} {
 		x := step(t, bed, a)
 		wantSplit(t, bed, x, a)
@@ -379,7 +408,7 @@ func TestClusterRounding(t *testing.T) {
 
 // Istio's fault abort blocks each request independently.
 func TestClusterFaultBlocking(t *testing.T) {
-	cfg := clusterConfig(t)
+	cfg := paperConfig(t)
 	cfg.Blocking = FaultBlocking
 	bed := clusterBed(t, cfg)
 	a := action(.6, .4, .4, 0)
@@ -389,11 +418,11 @@ func TestClusterFaultBlocking(t *testing.T) {
 	if z := math.Abs(x.Blocked[0]-.4*n) / math.Sqrt(.4*.6*n); z > 4.5 || x.Blocked[1] != 0 {
 		t.Errorf("%v of %v and %v requests blocked, asked .4 and 0", x.Blocked[0], n, x.Blocked[1])
 	}
-	step(t, bed, mesh.Even(bed.Mesh())) // leaves no abort behind
+	step(t, bed, bed.Space().Default()) // leaves no abort behind
 }
 
 func TestClusterAPIServerDown(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	bed := clusterBed(t, paperConfig(t))
 	before, after := action(.8, .2, 0, .2), action(.2, .8, .2, 0)
 	step(t, bed, before)
 	part("apiserver").kill(t)
@@ -409,7 +438,7 @@ func TestClusterAPIServerDown(t *testing.T) {
 }
 
 func TestClusterPodDeleted(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	bed := clusterBed(t, paperConfig(t))
 	ctx := context.Background()
 	a := action(.6, .4, 0, 0)
 	step(t, bed, a)
@@ -425,7 +454,7 @@ func TestClusterPodDeleted(t *testing.T) {
 }
 
 func TestClusterIstiodRestarts(t *testing.T) {
-	bed := clusterBed(t, clusterConfig(t))
+	bed := clusterBed(t, paperConfig(t))
 	before, after := action(.8, .2, 0, 0), action(.2, .8, 0, 0)
 	step(t, bed, before)
 	part("istiod").kill(t)
@@ -440,7 +469,7 @@ func TestClusterIstiodRestarts(t *testing.T) {
 // An account without the right to patch is told so before a run; one that loses
 // its rights in a run ends it.
 func TestClusterPermissions(t *testing.T) {
-	cfg := clusterConfig(t)
+	cfg := paperConfig(t)
 	ctx := context.Background()
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
@@ -518,7 +547,7 @@ func TestClusterInterrupted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "istio.csv")
 	for k, wait := range []time.Duration{0, 3 * time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond} {
 		ctx, cancel := context.WithCancel(context.Background())
-		rows, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Steps: 20, Seed: 1, Progress: func(r trace.Row) {
+		rows, err := testbed.CollectFile(ctx, bed, file, testbed.Collection{Scenario: bed.cfg.Scenario, Steps: 20, Seed: 1, Progress: func(r trace.Row) {
 			if r.Step == 2*k+1 {
 				time.AfterFunc(wait, cancel) // while the next action is put into force, or a little later
 			}
@@ -527,8 +556,8 @@ func TestClusterInterrupted(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || rows != 2*k+2 {
 			t.Fatalf("%d rows: %v", rows, err)
 		}
-		wantInAPI(t, bed, *bed.plane.good)
-		t.Logf("interrupted %v after row %d: in force %s; %v", wait, rows-1, bed.Mesh().FormatAction(*bed.plane.good), err)
+		wantInAPI(t, bed, bed.plane.good)
+		t.Logf("interrupted %v after row %d: in force %s; %v", wait, rows-1, bed.Space().Format(bed.plane.good), err)
 	}
 	if _, err := trace.Read(file, trace.ReadOptions{MinRows: 8}); err != nil {
 		t.Error(err)

@@ -2,11 +2,10 @@ package istio
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +16,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service"
 	"github.com/meshbench/meshbench/lab/service/item"
 	"github.com/meshbench/meshbench/lab/testbed"
@@ -34,24 +35,28 @@ const (
 	// run.
 	FrontBlocking Blocking = iota
 	// FaultBlocking blocks by Istio's fault abort, which draws each request
-	// independently.
+	// independently. It is for services that make one call.
 	FaultBlocking
 )
 
-// Names of the objects in cluster/, which the testbed looks for.
+// Names in cluster/ that overlays do not change, and ones of objects before they
+// do.
 const (
 	settingsName = "meshbench-settings" // ConfigMap
+	scenarioName = "meshbench-scenario" // ConfigMap
+	scenarioKey  = "scenario.yaml"
 	secretName   = "meshbench-control"
 	secretKey    = "token"
 	frontApp     = "front" // value of the label app of the pods
 	generatorApp = "generator"
 )
 
-// Config describes the testbed. The zero value is the mesh of cluster/, at the
-// current context of the user's kubeconfig.
+// Config describes the testbed. With a scenario it is that scenario's mesh as
+// cluster/ deploys it, at the current context of the user's kubeconfig.
 type Config struct {
-	Mesh   mesh.Mesh      // services are VirtualServices and DestinationRules of that name, nodes their subsets
-	Timing testbed.Timing // unscaled
+	// Scenario is what was deployed; there is no default. Its microservices are
+	// VirtualServices and DestinationRules of that name, its nodes their subsets.
+	Scenario scenario.Scenario
 	// TimeScale is that of the pods; default the value in their ConfigMap
 	// meshbench-settings.
 	TimeScale float64
@@ -60,6 +65,11 @@ type Config struct {
 	Kubeconfig string
 	Context    string // of the kubeconfig; default its current one
 	Namespace  string // default meshbench
+	// Prefix and Suffix are what an overlay puts around the names of objects.
+	Prefix, Suffix string
+	// Selector chooses the pods by their labels, where other installations have
+	// some in the same namespace.
+	Selector string
 	// Front and Generator are the base URLs of the control ports of the front
 	// and of the load generator, such as http://127.0.0.1:8090 for a forwarded
 	// port; default port 8090 of their pods.
@@ -67,11 +77,16 @@ type Config struct {
 	// LocalLoad generates the load in this process, not in the mesh, and aims
 	// it at LocalLoad, the base URL of the front.
 	LocalLoad string
-	Token     string // of the control endpoints; default that of the Secret meshbench-control
+	Token     string // of the control endpoints; default that of Secret
+	Secret    string // default meshbench-control
 	Blocking  Blocking
+	// Faults lets fault rules of others in the VirtualServices be, which count as
+	// the mesh's own delays and failures. Default they are reported, and mark
+	// steps.
+	Faults bool
 	// Safe, if set, is put into force by Close; default the last good action
 	// stays.
-	Safe *mesh.Action
+	Safe mesh.Action
 	// Patience is for how long an action is tried to put into force, in real s;
 	// default 2. A step then goes on with the action before.
 	Patience float64
@@ -85,15 +100,28 @@ type Config struct {
 	Dynamic    dynamic.Interface
 	// Load, if set, offers the load in place of all that is said above.
 	Load testbed.Generator
+
+	space *mesh.Space
 }
 
-// complete fills in the defaults that need no cluster.
-func (c Config) complete() (Config, error) {
-	if err := c.Mesh.Validate(); err != nil {
+// object is the name of an object that is called so in cluster/.
+func (c *Config) object(name string) string { return c.Prefix + name + c.Suffix }
+
+// defaults fills in what needs no cluster, and reports what is not accepted.
+func (c Config) defaults() (Config, error) {
+	if err := c.Scenario.Validate(); err != nil {
+		return c, err
+	}
+	c.Scenario = c.Scenario.Defaults()
+	var err error
+	if c.space, err = c.Scenario.Space(); err != nil {
 		return c, err
 	}
 	if c.Namespace == "" {
 		c.Namespace = "meshbench"
+	}
+	if c.Secret == "" {
+		c.Secret = secretName
 	}
 	if c.Patience == 0 {
 		c.Patience = 2
@@ -101,10 +129,7 @@ func (c Config) complete() (Config, error) {
 	if c.Follow == 0 {
 		c.Follow = 5
 	}
-	c.Timing = c.Timing.Defaults()
 	switch {
-	case !(c.Timing.Step > 0):
-		return c, fmt.Errorf("step of %v s; accepted: above 0", c.Timing.Step)
 	case !(c.TimeScale >= 0) || math.IsInf(c.TimeScale, 1):
 		return c, fmt.Errorf("time scale %v; accepted: above 0, 1 is real time", c.TimeScale)
 	case !(c.Patience > 0) || !(c.Follow > 0):
@@ -112,12 +137,56 @@ func (c Config) complete() (Config, error) {
 	case c.Blocking != FrontBlocking && c.Blocking != FaultBlocking:
 		return c, fmt.Errorf("unknown blocking %d", c.Blocking)
 	}
+	if err := control.CheckKnobs(c.space, newPlane(c).actuators); err != nil {
+		return c, err
+	}
+	if c.Blocking == FaultBlocking {
+		l := c.space.Layout()
+		for i, name := range l.Mesh.ServiceNames() {
+			if c.space.Find(mesh.Block, i) >= 0 && (len(l.Stages[i]) > 1 || len(l.Stages[i][0]) > 1) {
+				return c, fmt.Errorf("service %q makes several calls, and a fault abort ends one of them, not the request; accepted: blocking by the front", name)
+			}
+		}
+	}
 	if c.Safe != nil {
-		if err := c.Safe.Validate(c.Mesh); err != nil {
+		if err := c.space.Validate(c.Safe); err != nil {
 			return c, fmt.Errorf("safe action: %w", err)
 		}
 	}
+	return c, nil
+}
+
+// complete also makes the clients.
+func (c Config) complete() (Config, error) {
+	c, err := c.defaults()
+	if err != nil {
+		return c, err
+	}
 	return c, c.connect()
+}
+
+// Rights are what the account of a testbed of this configuration must be allowed
+// to do.
+func (c Config) Rights() ([]control.Right, error) {
+	c, err := c.defaults()
+	if err != nil {
+		return nil, fmt.Errorf("istio: %w", err)
+	}
+	return c.rights(newPlane(c)), nil
+}
+
+func (c *Config) rights(p *plane) (rights []control.Right) {
+	for _, a := range p.actuators {
+		rights = append(rights, a.Needs()...)
+	}
+	rights = append(rights, control.Right{Resource: "pods", Verb: "list"})
+	if c.TimeScale == 0 {
+		rights = append(rights, control.Right{Resource: "configmaps", Verb: "get", Name: c.object(settingsName)})
+	}
+	if c.Token == "" {
+		rights = append(rights, control.Right{Resource: "secrets", Verb: "get", Name: c.Secret})
+	}
+	return rights
 }
 
 // connect makes the clients that are not given.
@@ -190,8 +259,8 @@ func New(ctx context.Context, cfg Config) (*Testbed, error) {
 	default:
 		load = &generator{Generator: p.remote, patience: time.Minute, mark: p.note}
 	}
-	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "istio", Mesh: cfg.Mesh, Timing: cfg.Timing, TimeScale: cfg.TimeScale,
-		Plane: p, Generator: load, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats})
+	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "istio", Space: cfg.space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale,
+		Plane: p, Generator: load, Run: p.control.Run, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats})
 	if err := t.Reset(ctx, 0); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -200,16 +269,17 @@ func New(ctx context.Context, cfg Config) (*Testbed, error) {
 
 // localLoad is a generator in this process.
 func localLoad(cfg Config) (*httpload.Generator, error) {
-	c, err := item.NewCatalogue(item.Paper(cfg.Mesh.M()), 0)
+	c, err := item.NewCatalogue(cfg.Scenario.Kinds(), 0)
 	if err != nil {
 		return nil, err
 	}
-	var items []int
-	for i := range cfg.Mesh.M() {
-		items = append(items, c.Len(i))
+	items := make([]int, c.Services())
+	for u := range items {
+		items[u] = c.Len(u)
 	}
-	return httpload.New(httpload.Config{Target: strings.TrimRight(cfg.LocalLoad, "/"), Mesh: cfg.Mesh, Items: items,
-		TimeScale: cfg.TimeScale, NodeHeader: service.NodeHeader, FailureHeader: service.FailureHeader}, 0)
+	return httpload.New(httpload.Config{Target: strings.TrimRight(cfg.LocalLoad, "/"), Mesh: cfg.Scenario.Mesh, Items: items,
+		TimeScale: cfg.TimeScale, NodeHeader: service.NodeHeader, FailureHeader: service.FailureHeader,
+		CallsHeader: service.CallsHeader, RunHeader: service.RunHeader}, 0)
 }
 
 // Followed lists, for each writing of a VirtualService so far, the real time in
@@ -230,36 +300,56 @@ func (t *Testbed) Close() error {
 	return nil
 }
 
-// settings reads the time scale and the token that are not given.
+// settings reads the time scale and the token that are not given, and looks
+// whether the pods run the same scenario.
 func (c *Config) settings(ctx context.Context) (f Findings) {
+	maps := c.Kubernetes.CoreV1().ConfigMaps(c.Namespace)
 	if c.TimeScale == 0 {
-		m, err := c.Kubernetes.CoreV1().ConfigMaps(c.Namespace).Get(ctx, settingsName, metav1.GetOptions{})
+		name := c.object(settingsName)
+		m, err := maps.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			f.add("the time scale of the pods is not known: "+short(err), "deploy cluster/, or set Config.TimeScale")
 		} else if text, ok := m.Data["TIME_SCALE"]; !ok {
 			c.TimeScale = 1
-		} else if k, err := strconv.ParseFloat(text, 64); err != nil || !(k > 0) {
-			f.add(fmt.Sprintf("TIME_SCALE in ConfigMap %s is %q", settingsName, text), "set a number above 0 and restart the pods")
+		} else if k, err := strconv.ParseFloat(text, 64); err != nil || !(k > 0) || math.IsInf(k, 1) {
+			f.add(fmt.Sprintf("TIME_SCALE in ConfigMap %s is %q", name, text), "set a number above 0 and restart the pods")
 		} else {
 			c.TimeScale = k
 		}
 	}
+	// Those who may not read it, or deployed in their own way, know what runs.
+	if m, err := maps.Get(ctx, c.object(scenarioName), metav1.GetOptions{}); err == nil {
+		there, err := scenario.Parse("in ConfigMap "+m.Name, []byte(m.Data[scenarioKey]))
+		switch {
+		case err != nil:
+			f.add(short(err), "deploy cluster/ again with a scenario that can be read")
+		case !sameMesh(there, c.Scenario):
+			f.add(fmt.Sprintf("the pods run scenario %s (%s), not %s (%s) as it is here", there.Name, there.Mesh, c.Scenario.Name, c.Scenario.Mesh),
+				"name the one that they run, or deploy this one (cluster/README.md)")
+		}
+	}
 	if c.Token == "" {
-		s, err := c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, secretName, metav1.GetOptions{})
+		s, err := c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, c.Secret, metav1.GetOptions{})
 		if err != nil {
 			f.add("the control token is not known: "+short(err),
-				fmt.Sprintf("kubectl -n %s create secret generic %s --from-literal=%s=$(openssl rand -hex 32), or set Config.Token", c.Namespace, secretName, secretKey))
+				fmt.Sprintf("kubectl -n %s create secret generic %s --from-literal=%s=$(openssl rand -hex 32), or set Config.Token", c.Namespace, c.Secret, secretKey))
 		} else if c.Token = strings.TrimSpace(string(s.Data[secretKey])); c.Token == "" {
-			f.add(fmt.Sprintf("Secret %s has no key %s", secretName, secretKey), "set it")
+			f.add(fmt.Sprintf("Secret %s has no key %s", c.Secret, secretKey), "set it")
 		}
 	}
 	return f
 }
 
-// revisionPrefix tells the writings of one process from those of another.
-func revisionPrefix() string { return strings.ToLower(rand.Text()[:8]) + "-" }
-
-// client is for requests to the control ports of pods.
-func (p *plane) newClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{DialContext: p.dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}}
+// sameMesh reports whether pods of both scenarios do the same; loads, goals and
+// knobs are none of theirs.
+func sameMesh(a, b scenario.Scenario) bool {
+	if a.Mesh.String() != b.Mesh.String() || !slices.Equal(a.Kinds(), b.Kinds()) || a.Queue != b.Queue || a.Link != b.Link {
+		return false
+	}
+	for j := range a.Mesh.Nodes {
+		if a.Mesh.Speed(j) != b.Mesh.Speed(j) {
+			return false
+		}
+	}
+	return true
 }

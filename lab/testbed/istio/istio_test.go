@@ -2,10 +2,13 @@ package istio
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,9 +20,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
 )
 
 func TestPercent(t *testing.T) {
@@ -64,24 +73,39 @@ func TestPercent(t *testing.T) {
 	}
 }
 
+// paperObject is service1 of the paper's mesh.
+func paperObject() (*object, *unstructured.Unstructured) {
+	l := scenario.Paper().Mesh.Layout()
+	return &objects(l, func(name string) string { return name })[0], virtualService(l, "service1")
+}
+
+// put puts HTTP entries into a VirtualService and returns what is read back.
+func put(t *testing.T, o *object, vs *unstructured.Unstructured, http []any) *written {
+	t.Helper()
+	if err := unstructured.SetNestedSlice(vs.Object, http, "spec", "http"); err != nil {
+		t.Fatal(err)
+	}
+	w, err := o.read(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
 // What the testbed does not manage in a VirtualService stays as it is.
 func TestRouting(t *testing.T) {
-	nodes := []string{"node1", "node2"}
-	vs := virtualService("service1", 50, 50)
-	for _, r := range []routing{{[]int{20, 80}, 0, "r1"}, {[]int{0, 100}, 40, "r2"}, {[]int{100, 0}, 0, "r3"}} {
-		http, err := writeRouting(vs, nodes, r, r.abort > 0)
+	o, vs := paperObject()
+	for k, r := range []routing{{weights: []int{20, 80}}, {weights: []int{0, 100}, abort: 40}, {weights: []int{100, 0}}} {
+		revision := fmt.Sprint("r", k)
+		http, err := o.write(vs, []routing{r}, revision, r.abort > 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := 1 + min(1, int(r.abort)); len(http) != want {
 			t.Errorf("%d entries, want %d", len(http), want)
 		}
-		if err := unstructured.SetNestedSlice(vs.Object, http, "spec", "http"); err != nil {
-			t.Fatal(err)
-		}
-		back, err := readRouting(vs, nodes)
-		if err != nil || !back.same(r) || back.revision != r.revision {
-			t.Errorf("%v was read back as %v, %v", r, back, err)
+		if back := put(t, o, vs, http); !back.same([]routing{r}) || back.revision != revision {
+			t.Errorf("%v was read back as %v", r, back)
 		}
 		for _, e := range http {
 			e := e.(map[string]any)
@@ -89,7 +113,7 @@ func TestRouting(t *testing.T) {
 			if kept != "yes" || e["timeout"] != "10s" {
 				t.Errorf("lost in %v", e)
 			}
-			if _, fault := e["fault"]; fault != (r.abort > 0 && e["name"] != probeEntry) {
+			if _, fault := e["fault"]; fault != (r.abort > 0 && !isProbe(e)) {
 				t.Errorf("fault in %v", e)
 			}
 		}
@@ -104,11 +128,190 @@ func TestRouting(t *testing.T) {
 			return h
 		},
 	} {
-		vs := virtualService("service1", 50, 50)
+		o, vs := paperObject()
 		vs.Object["spec"].(map[string]any)["http"] = edit(vs.Object["spec"].(map[string]any)["http"].([]any))
-		if _, err := readRouting(vs, nodes); err == nil || !strings.Contains(err.Error(), what) {
+		if _, err := o.read(vs); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("error %v, want %q", err, what)
 		}
+	}
+}
+
+// Of a fault rule only the testbed's own abort is its business.
+func TestOthersFault(t *testing.T) {
+	abort := func() map[string]any {
+		return map[string]any{"httpStatus": int64(503), "percentage": map[string]any{"value": int64(1)}}
+	}
+	delay := map[string]any{"fixedDelay": "1s", "percentage": map[string]any{"value": 5.5}}
+	fault := func(http []any) any {
+		for _, h := range http {
+			if h := h.(map[string]any); !isProbe(h) {
+				return h["fault"]
+			}
+		}
+		return nil
+	}
+	even := routing{weights: []int{50, 50}}
+	o, vs := paperObject()
+	http := vs.Object["spec"].(map[string]any)["http"].([]any)
+	http[0].(map[string]any)["fault"] = map[string]any{"abort": abort(), "delay": delay}
+	out, err := o.write(vs, []routing{even}, "r", false)
+	if want := map[string]any{"abort": abort(), "delay": delay}; err != nil || !reflect.DeepEqual(fault(out), want) {
+		t.Errorf("blocking at the front left %v, %v", fault(out), err)
+	}
+	if back := put(t, o, vs, out); !back.same([]routing{even}) || back.routes[0].others != "abort, delay" {
+		t.Errorf("read as %+v", back.routes)
+	}
+	if _, err := o.write(vs, []routing{even}, "r", true); err == nil || !lasting(err) || !strings.Contains(err.Error(), "abort of another") {
+		t.Errorf("blocking by abort: error %v", err)
+	}
+	// A delay stays beside an abort of ours, and when that goes.
+	delete(out[0].(map[string]any)["fault"].(map[string]any), "abort")
+	put(t, o, vs, out)
+	blocked := routing{weights: []int{50, 50}, abort: 30}
+	if out, err = o.write(vs, []routing{blocked}, "r", true); err != nil {
+		t.Fatal(err)
+	}
+	if back := put(t, o, vs, out); !back.same([]routing{blocked}) || back.routes[0].others != "delay" {
+		t.Errorf("read as %+v", back.routes)
+	}
+	if out, err = o.write(vs, []routing{even}, "r", false); err != nil || len(out) != 1 || !reflect.DeepEqual(fault(out), map[string]any{"delay": delay}) {
+		t.Errorf("%d entries, fault %v, %v", len(out), fault(out), err)
+	}
+	// 429 alone does not make an abort ours.
+	own := abort()
+	own["httpStatus"] = int64(statusBlocked)
+	out[0].(map[string]any)["fault"] = map[string]any{"abort": own}
+	if back := put(t, o, vs, out); back.routes[0].abort != 0 || back.routes[0].others != "abort" {
+		t.Errorf("read as %+v", back.routes)
+	}
+
+	// Preflight names it; who wants it so has it.
+	w := newWorld(t)
+	entry := func() map[string]any {
+		return w.objects["service1"].Object["spec"].(map[string]any)["http"].([]any)[0].(map[string]any)
+	}
+	entry()["fault"] = map[string]any{"abort": abort()}
+	cfg := w.config()
+	if f, err := Preflight(context.Background(), cfg); err != nil || len(f) != 1 || !strings.Contains(f[0].What, "service1 has a fault rule for service1 that is not the testbed's (abort)") {
+		t.Errorf("%v, %v", f, err)
+	}
+	cfg.Faults = true
+	bed := w.testbed(t, cfg)
+	if x, _ := w.measure(t, bed, action(.2, .6, 0, 0)); strings.Contains(x.Mark, "fault rule") {
+		t.Errorf("mark %q", x.Mark)
+	}
+	bed.Close()
+	if got := entry()["fault"]; !reflect.DeepEqual(got, map[string]any{"abort": abort()}) {
+		t.Errorf("after Close: %v", got)
+	}
+	cfg.Blocking = FaultBlocking
+	if f, err := Preflight(context.Background(), cfg); err != nil || len(f) != 1 || !strings.Contains(f[0].What, "can have no other") {
+		t.Errorf("%v, %v", f, err)
+	}
+
+	// One that comes in a run stays and marks every step.
+	w = newWorld(t)
+	bed = w.testbed(t, w.config())
+	w.set(func() {
+		w.change("service2", func(spec map[string]any) {
+			spec["http"].([]any)[0].(map[string]any)["fault"] = map[string]any{"delay": delay}
+		})
+	})
+	for range 2 {
+		if x, _ := w.measure(t, bed, action(.2, .6, 0, 0)); !strings.Contains(x.Mark, "another's fault rule for service2 (delay)") {
+			t.Errorf("mark %q", x.Mark)
+		}
+	}
+}
+
+// A service of several stages, microservices that several services call, and
+// calls with three candidates.
+func TestGraph(t *testing.T) {
+	s, err := scenario.Open("graph")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Mesh.Nodes = append(s.Mesh.Nodes, mesh.Node{Name: "edge-c"})
+	for i := range s.Mesh.Services { // both call the frontend first
+		s.Mesh.Services[i].Stages[0][0].Nodes = []string{"edge-a", "edge-b", "edge-c"}
+	}
+	w := newWorldOf(t, s)
+	cfg := w.config()
+	bed := w.testbed(t, cfg)
+	l := bed.Space().Layout()
+	a := bed.Space().Default()
+	set := func(service, microservice string, weights ...float64) {
+		i, err := l.Mesh.Service(service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(bed.Space().RouteOf(a, l.CallOf(i, microservice)), weights)
+	}
+	set("browse", "frontend", 1./3, 1./3, 1./3)
+	set("order", "frontend", 0, 0, 1)
+	set("browse", "stock", 1, 0)
+	set("order", "stock", 0, 1)
+	x, routed := w.measure(t, bed, a)
+	if x.Mark != "" || x.Failed[0]+x.Failed[1] != 0 {
+		t.Errorf("mark %q, failed %v", x.Mark, x.Failed)
+	}
+	if got := w.weights(t, "frontend"); !slices.Equal(got, []int{34, 33, 33, 0, 0, 100}) {
+		t.Errorf("frontend has %v", got)
+	}
+	if got := w.weights(t, "stock"); !slices.Equal(got, []int{100, 0, 0, 100}) {
+		t.Errorf("stock has %v", got)
+	}
+	for _, never := range []string{"order/frontend edge-a", "order/frontend edge-b", "browse/stock core-b", "order/stock core-a"} {
+		if routed[never] != 0 {
+			t.Errorf("%d requests: %s", routed[never], never)
+		}
+	}
+	for _, some := range []string{"order/frontend edge-c", "browse/stock core-a", "order/stock core-b"} {
+		if routed[some] == 0 {
+			t.Errorf("no request: %s", some)
+		}
+	}
+	e := l.Endpoint(l.CallOf(1, "stock"), 3)
+	if x.Endpoint[e].Count == 0 || l.Mesh.Nodes[3].Name != "core-b" {
+		t.Errorf("no call of stock by order at core-b: %+v", x.Endpoint)
+	}
+	patches := w.patches
+	set("order", "stock", 1, 0)
+	if w.measure(t, bed, a); w.patches != patches+1 {
+		t.Errorf("%d patches for the weights of one call", w.patches-patches)
+	}
+	w.set(func() {
+		w.change("stock", func(spec map[string]any) {
+			spec["http"].([]any)[1].(map[string]any)["route"].([]any)[0].(map[string]any)["weight"] = int64(60)
+			spec["http"].([]any)[1].(map[string]any)["route"].([]any)[1].(map[string]any)["weight"] = int64(40)
+		})
+	})
+	if x, _ := w.measure(t, bed, a); x.Mark != "another writer routed stock browse: stock 100/0, order: stock 60/40 in place of browse: stock 100/0, order: stock 100/0" {
+		t.Errorf("mark %q", x.Mark)
+	}
+	topology, err := bed.Topology(context.Background())
+	if err != nil || len(topology.Weights) != len(l.Calls) || !slices.Equal(topology.Weights[l.CallOf(1, "frontend")], []int{0, 0, 100}) {
+		t.Errorf("%+v, %v", topology, err)
+	}
+	cfg.Blocking = FaultBlocking
+	if _, err := New(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), "makes several calls") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Where an overlay gave names and labels of its own, so does the configuration.
+func TestNames(t *testing.T) {
+	cfg := newWorld(t).config()
+	cfg.Prefix, cfg.Suffix, cfg.LocalLoad, cfg.Secret = "a-", "-b", "", "mine"
+	rights, err := cfg.Rights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[get virtualservices a-service1-b patch virtualservices a-service1-b get destinationrules a-service1-b" +
+		" get virtualservices a-service2-b patch virtualservices a-service2-b get destinationrules a-service2-b" +
+		" list pods get configmaps a-meshbench-settings-b get secrets mine]"
+	if got := fmt.Sprint(rights); got != want {
+		t.Errorf("%s, want\n%s", got, want)
 	}
 }
 
@@ -321,12 +524,12 @@ func TestLostReply(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	for _, c := range []struct {
-		safe               *mesh.Action
+		safe               mesh.Action
 		service1, service2 []int
 		blocked            float64
 	}{
 		{nil, []int{20, 80}, []int{60, 40}, 1},
-		{&mesh.Action{Route: []float64{.5, .5, 1, 0}, Block: []float64{0, 0}}, []int{50, 50}, []int{100, 0}, 0},
+		{action(.5, 1, 0, 0), []int{50, 50}, []int{100, 0}, 0},
 	} {
 		w := newWorld(t)
 		cfg := w.config()
@@ -521,9 +724,7 @@ func TestPreflight(t *testing.T) {
 	}
 	w = newWorld(t)
 	kube := w.kube.CoreV1()
-	n, _ := kube.Namespaces().Get(ctx, "meshbench", metav1.GetOptions{})
-	n.Labels = nil
-	kube.Namespaces().Update(ctx, n, metav1.UpdateOptions{})
+	kube.Namespaces().Delete(ctx, "meshbench", metav1.DeleteOptions{})
 	kube.Secrets("meshbench").Delete(ctx, secretName, metav1.DeleteOptions{})
 	kube.ConfigMaps("meshbench").Delete(ctx, settingsName, metav1.DeleteOptions{})
 	w.editPod(t, "node2-a", func(p *corev1.Pod) { p.Spec.InitContainers = nil })
@@ -543,7 +744,7 @@ func TestPreflight(t *testing.T) {
 	}
 	lines := strings.Split(err.Error(), "\n")
 	for _, want := range []string{
-		"sidecar injection is off in namespace meshbench",
+		"namespace meshbench: ",
 		"this user may not patch virtualservices service1", "this user may not patch virtualservices service2", "this user may not get secrets meshbench-control",
 		"VirtualService service1: ", "VirtualService service2 lets the proxy try requests again",
 		"DestinationRule service1: ", "DestinationRule service2 has no subset node2",
@@ -562,13 +763,28 @@ func TestPreflight(t *testing.T) {
 		what string
 		do   func(*world, *Config)
 	}{
-		{"the front's control endpoint does not answer: ", func(w *world, c *Config) { c.Token = "wrong" }},
+		{"the front's control endpoint does not answer: http://", func(w *world, c *Config) { c.Token = "wrong" }},
 		{"the front's control endpoint does not answer: connect: connection refused", func(w *world, c *Config) { c.Front = "http://127.0.0.1:1" }},
 		{"the load generator does not answer: ", func(w *world, c *Config) { c.LocalLoad, c.Generator = "", w.front.URL }},
 		{"the front does not reach service1: probe of service1: 502 Bad Gateway", func(w *world, c *Config) {
 			w.upstreams[0].Close()
 		}},
 		{"the API server does not serve networking.istio.io/v1: ", func(w *world, c *Config) { w.kube.Fake.Resources = nil }},
+		{"the API server serves networking.istio.io/v1beta1, not networking.istio.io/v1", func(w *world, c *Config) {
+			w.kube.Fake.Resources[0].GroupVersion = "networking.istio.io/v1beta1"
+		}},
+		{"the API server does not know this user: token expired", func(w *world, c *Config) {
+			w.kube.PrependReactor("get", "version", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewUnauthorized("token expired")
+			})
+		}},
+		{"the pods run scenario chain (shop: ", func(w *world, c *Config) {
+			text, err := scenario.Text("chain")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.kube.CoreV1().ConfigMaps("meshbench").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: scenarioName}, Data: map[string]string{scenarioKey: string(text)}}, metav1.CreateOptions{})
+		}},
 	} {
 		w := newWorld(t)
 		cfg := w.config()
@@ -579,16 +795,65 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// A user without leave for what is not needed is not turned away, and who may
+// not even ask for leave is told by trying.
+func TestPreflightOfFew(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	forbid := func(verb, resource string) {
+		w.kube.PrependReactor(verb, resource, func(a clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New(`user "pat" cannot`))
+		})
+	}
+	for _, r := range [][2]string{{"get", "version"}, {"get", "resource"}, {"get", "namespaces"}, {"create", "selfsubjectaccessreviews"}} {
+		forbid(r[0], r[1])
+	}
+	if f, err := Preflight(ctx, w.config()); err != nil || len(f) > 0 || w.patches > 0 {
+		t.Errorf("%v, %v, %d patches", f, err, w.patches)
+	}
+	w.set(func() {
+		w.fail = func(verb, name string) error {
+			if verb == "patch" && name == "service2" {
+				return apierrors.NewForbidden(virtualServices.GroupResource(), name, errors.New("no such right"))
+			}
+			return nil
+		}
+	})
+	if f, err := Preflight(ctx, w.config()); err != nil || len(f) != 1 || !strings.Contains(f[0].What, "this user may not patch virtualservices service2: ") || !strings.Contains(f[0].What, "no such right") {
+		t.Errorf("%v, %v", f, err)
+	}
+
+	// The server's own words, of a real client.
+	const words = `forbidden: User "pat" cannot get path "/version"`
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusForbidden)
+		json.NewEncoder(rw).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Reason: "Forbidden", Code: 403, Message: words})
+	}))
+	defer server.Close()
+	cfg := w.config()
+	var err error
+	if cfg.Kubernetes, err = kubernetes.NewForConfig(&rest.Config{Host: server.URL}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.version(ctx); !apierrors.IsForbidden(err) || err.Error() != words {
+		t.Errorf("error %v, want %s", err, words)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	w := newWorld(t)
 	for want, edit := range map[string]func(*Config){
-		"step of -1 s; accepted: above 0":  func(c *Config) { c.Timing.Step = -1 },
+		"step of -1 s": func(c *Config) { c.Scenario.Timing.Step = -1 },
+		"no service":   func(c *Config) { c.Scenario = scenario.Scenario{} },
+		"knob r1 is of kind replicas, which nothing here can set; accepted: block, route": func(c *Config) {
+			c.Scenario.Knobs = append(slices.Clone(c.Scenario.Knobs), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 3})
+		},
 		"time scale -3; accepted: above 0": func(c *Config) { c.TimeScale = -3 },
 		"unknown blocking 7":               func(c *Config) { c.Blocking = 7 },
-		"safe action: mesh: action":        func(c *Config) { c.Safe = &mesh.Action{} },
+		"safe action: mesh: action":        func(c *Config) { c.Safe = mesh.Action{} },
 		"patience of -1 s":                 func(c *Config) { c.Patience = -1 },
 		"kubeconfig: ":                     func(c *Config) { c.Kubernetes, c.Kubeconfig = nil, "/nowhere" },
-		"used twice":                       func(c *Config) { c.Mesh.Services = []string{"a", "a"} },
 	} {
 		cfg := w.config()
 		edit(&cfg)

@@ -29,7 +29,7 @@ type pods struct {
 // workload is what the pods of one deployment are called in marks: "front",
 // "generator", or the node.
 func (p *pods) workload(pod *corev1.Pod) string {
-	if node := pod.Labels["node"]; slices.Contains(p.cfg.Mesh.NodeNames(), node) {
+	if node := pod.Labels["node"]; slices.Contains(p.cfg.Scenario.Mesh.NodeNames(), node) {
 		return node
 	}
 	return pod.Labels["app"]
@@ -41,12 +41,12 @@ func (p *pods) wanted() []string {
 	if p.cfg.LocalLoad == "" && p.cfg.Load == nil {
 		w = append(w, generatorApp)
 	}
-	return append(w, p.cfg.Mesh.NodeNames()...)
+	return append(w, p.cfg.Scenario.Mesh.NodeNames()...)
 }
 
 // list returns the pods of each workload that are not on their way out.
 func (p *pods) list(ctx context.Context) (map[string][]*corev1.Pod, error) {
-	l, err := p.cfg.Kubernetes.CoreV1().Pods(p.cfg.Namespace).List(ctx, metav1.ListOptions{})
+	l, err := p.cfg.Kubernetes.CoreV1().Pods(p.cfg.Namespace).List(ctx, metav1.ListOptions{LabelSelector: p.cfg.Selector})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/lab/control"
 )
 
 // Finding is one thing that the testbed needs and the cluster lacks.
@@ -54,16 +57,22 @@ func Preflight(ctx context.Context, cfg Config) (Findings, error) {
 // preflight completes cfg from the cluster and returns the plane for it.
 func preflight(ctx context.Context, cfg *Config) (*plane, Findings) {
 	var f Findings
-	if _, err := cfg.Kubernetes.Discovery().ServerVersion(); err != nil {
-		f.add("the API server does not answer: "+short(err), "check the cluster, KUBECONFIG and its current context")
+	switch err := cfg.version(ctx); {
+	case apierrors.IsForbidden(err): // it answers, and need not tell its version
+	case apierrors.IsUnauthorized(err):
+		f.add("the API server does not know this user: "+short(err), "check the credentials in KUBECONFIG and its current context")
 		return nil, f // all else would only say the same
+	case err != nil:
+		f.add("the API server does not answer: "+short(err), "check the cluster, KUBECONFIG and its current context")
+		return nil, f
 	}
+	rights := cfg.rights(newPlane(*cfg)) // before what is read needs no right any more
 	f = append(f, cfg.crds()...)
-	f = append(f, cfg.injection(ctx)...)
-	f = append(f, cfg.permissions(ctx)...)
-	f = append(f, cfg.objects(ctx)...)
+	f = append(f, cfg.namespace(ctx)...)
+	f = append(f, cfg.permissions(ctx, rights)...)
 	f = append(f, cfg.settings(ctx)...)
 	p := newPlane(*cfg)
+	f = append(f, p.objects(ctx)...)
 	ready := p.pods.ready(ctx)
 	f = append(f, ready...)
 	if cfg.Token != "" && len(ready) == 0 {
@@ -72,101 +81,138 @@ func preflight(ctx context.Context, cfg *Config) (*plane, Findings) {
 	return p, f
 }
 
+// version asks for the API server's version, and returns an error in its own
+// words, which the discovery client drops.
+func (c *Config) version(ctx context.Context) error {
+	if client := c.Kubernetes.Discovery().RESTClient(); client != nil {
+		return client.Get().AbsPath("/version").Do(ctx).Error()
+	}
+	_, err := c.Kubernetes.Discovery().ServerVersion() // of a client in memory
+	return err
+}
+
+// crds looks whether Istio's resources are served. Whether they can be used is
+// seen when they are read.
 func (c *Config) crds() (f Findings) {
 	const do = "install Istio (istioctl install), or at least its CRDs"
-	group := virtualServices.GroupVersion().String()
-	l, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(group)
-	if err != nil {
-		f.add("the API server does not serve "+group+": "+short(err), do)
+	group := virtualServices.GroupVersion()
+	l, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(group.String())
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case err != nil:
+		older := schema.GroupVersion{Group: group.Group, Version: "v1beta1"}.String()
+		if _, e := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(older); e == nil {
+			f.add("the API server serves "+older+", not "+group.String(), "upgrade Istio to 1.22 or newer")
+		} else {
+			f.add("the API server does not serve "+group.String()+": "+short(err), do)
+		}
 		return f
 	}
 	for _, r := range []schema.GroupVersionResource{virtualServices, destinationRules} {
 		if !slices.ContainsFunc(l.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }) {
-			f.add("the API server does not serve "+r.Resource+" of "+group, do)
+			f.add("the API server does not serve "+r.Resource+" of "+group.String(), do)
 		}
 	}
 	return f
 }
 
-// injection looks at the namespace; without leave to do so, the pods' sidecars
-// tell.
-func (c *Config) injection(ctx context.Context) (f Findings) {
-	n, err := c.Kubernetes.CoreV1().Namespaces().Get(ctx, c.Namespace, metav1.GetOptions{})
-	switch {
-	case apierrors.IsForbidden(err):
-	case err != nil:
+// namespace looks whether it is there, where this user may.
+func (c *Config) namespace(ctx context.Context) (f Findings) {
+	if _, err := c.Kubernetes.CoreV1().Namespaces().Get(ctx, c.Namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
 		f.add("namespace "+c.Namespace+": "+short(err), "kubectl apply -k cluster/overlays/..., or set Config.Namespace")
-	case n.Labels["istio-injection"] != "enabled" && n.Labels["istio.io/rev"] == "":
-		f.add("sidecar injection is off in namespace "+c.Namespace, "kubectl label namespace "+c.Namespace+" istio-injection=enabled, then restart the pods")
 	}
 	return f
 }
 
 // permissions asks for every right that the testbed uses.
-func (c *Config) permissions(ctx context.Context) (f Findings) {
-	type right struct{ group, resource, verb, name string }
-	var rights []right
-	for _, s := range c.Mesh.ServiceNames() {
-		rights = append(rights, right{virtualServices.Group, virtualServices.Resource, "get", s},
-			right{virtualServices.Group, virtualServices.Resource, "patch", s},
-			right{destinationRules.Group, destinationRules.Resource, "get", s})
-	}
-	rights = append(rights, right{"", "pods", "list", ""})
-	if c.TimeScale == 0 {
-		rights = append(rights, right{"", "configmaps", "get", settingsName})
-	}
-	if c.Token == "" {
-		rights = append(rights, right{"", "secrets", "get", secretName})
-	}
+func (c *Config) permissions(ctx context.Context, rights []control.Right) (f Findings) {
+	const do = "use the service account of cluster/ (Role controller), or bind that role to this user"
 	for _, r := range rights {
-		what := strings.TrimSpace(fmt.Sprintf("%s %s %s", r.verb, r.resource, r.name))
+		resource, part, _ := strings.Cut(r.Resource, "/")
 		review := &authv1.SelfSubjectAccessReview{Spec: authv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authv1.ResourceAttributes{
-			Namespace: c.Namespace, Group: r.group, Resource: r.resource, Verb: r.verb, Name: r.name}}}
+			Namespace: c.Namespace, Group: r.Group, Resource: resource, Subresource: part, Verb: r.Verb, Name: r.Name}}}
 		answer, err := c.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		const do = "use the service account of cluster/ (Role controller), or bind that role to this user"
 		switch {
+		case apierrors.IsForbidden(err):
+			// One who may not ask is told by what is asked for: reading is done below.
+			if err := c.try(ctx, r); err != nil {
+				f.add("this user may not "+r.String()+": "+short(err), do)
+			}
 		case err != nil:
-			f.add("whether this user may "+what+" is not known: "+short(err), do)
+			f.add("whether this user may "+r.String()+" is not known: "+short(err), do)
 		case !answer.Status.Allowed:
-			f.add("this user may not "+what, do)
+			what := "this user may not " + r.String()
+			if answer.Status.Reason != "" {
+				what += ": " + answer.Status.Reason
+			}
+			f.add(what, do)
 		}
 	}
 	return f
 }
 
+// try uses a right to patch without changing anything.
+func (c *Config) try(ctx context.Context, r control.Right) error {
+	if r.Verb != "patch" {
+		return nil
+	}
+	_, err := c.Dynamic.Resource(schema.GroupVersionResource{Group: r.Group, Version: virtualServices.Version, Resource: r.Resource}).Namespace(c.Namespace).
+		Patch(ctx, r.Name, types.MergePatchType, []byte("{}"), metav1.PatchOptions{FieldManager: "meshbench", DryRun: []string{metav1.DryRunAll}})
+	if apierrors.IsForbidden(err) {
+		return err
+	}
+	return nil // any other reason is found where the object is read
+}
+
 // objects looks at the VirtualServices and the subsets of the DestinationRules.
-func (c *Config) objects(ctx context.Context) (f Findings) {
-	nodes := c.Mesh.NodeNames()
-	const do = "kubectl apply -k cluster/overlays/..., or name the services and nodes in Config.Mesh"
-	for _, name := range c.Mesh.ServiceNames() {
-		vs, err := c.Dynamic.Resource(virtualServices).Namespace(c.Namespace).Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case err != nil:
-			f.add("VirtualService "+name+": "+short(err), do)
-		default:
-			http, err := entries(vs)
-			if err != nil {
-				f.add(err.Error(), do)
-				break
-			}
-			k, _, err := managed(vs, http, nodes)
-			if err != nil {
-				f.add(err.Error(), do)
-				break
-			}
-			if attempts, ok, _ := unstructured.NestedFieldNoCopy(http[k], "retries", "attempts"); !ok || attempts != int64(0) {
-				f.add("VirtualService "+name+" lets the proxy try requests again, which hides failures in delays", "set retries: {attempts: 0} in its HTTP entry")
-			}
-		}
-		rule, err := c.Dynamic.Resource(destinationRules).Namespace(c.Namespace).Get(ctx, name, metav1.GetOptions{})
+func (p *plane) objects(ctx context.Context) (f Findings) {
+	const do = "deploy cluster/ with this scenario, or name the scenario that is deployed"
+	c := &p.cfg
+	for _, o := range objects(c.space.Layout(), c.object) {
+		vs, err := c.Dynamic.Resource(virtualServices).Namespace(c.Namespace).Get(ctx, o.name, metav1.GetOptions{})
 		if err != nil {
-			f.add("DestinationRule "+name+": "+short(err), do)
+			f.add("VirtualService "+o.name+": "+short(err), do)
+		} else {
+			f = append(f, o.usable(vs, c)...)
+		}
+		rule, err := c.Dynamic.Resource(destinationRules).Namespace(c.Namespace).Get(ctx, o.name, metav1.GetOptions{})
+		if err != nil {
+			f.add("DestinationRule "+o.name+": "+short(err), do)
 			continue
 		}
-		for _, node := range nodes {
+		for _, node := range o.subsets() {
 			if subsetLabels(rule, node) == nil {
-				f.add("DestinationRule "+name+" has no subset "+node+" with labels", do)
+				f.add("DestinationRule "+o.name+" has no subset "+node+" with labels", do)
 			}
+		}
+	}
+	return f
+}
+
+// usable looks at the entries of a VirtualService.
+func (o *object) usable(vs *unstructured.Unstructured, c *Config) (f Findings) {
+	http, err := httpOf(vs)
+	if err != nil {
+		f.add(err.Error(), "put it right")
+		return f
+	}
+	for _, e := range o.entries {
+		k, _, err := e.find(vs, http)
+		if err != nil {
+			f.add(err.Error(), "deploy cluster/ with this scenario, or name the scenario that is deployed")
+			continue
+		}
+		if attempts, ok, _ := unstructured.NestedFieldNoCopy(http[k], "retries", "attempts"); !ok || attempts != int64(0) {
+			f.add("VirtualService "+o.name+" lets the proxy try requests again ("+e.name+"), which hides failures in delays", "set retries: {attempts: 0} in its HTTP entry")
+		}
+		_, others := e.fault(http, k)
+		switch {
+		case others != "" && !c.Faults:
+			f.add("VirtualService "+o.name+" has a fault rule for "+e.name+" that is not the testbed's ("+others+"), which would be measured as the mesh's own",
+				"remove it, or set Config.Faults to have it so")
+		case c.Blocking == FaultBlocking && slices.Contains(strings.Split(others, ", "), "abort"):
+			f.add("VirtualService "+o.name+" has a fault abort for "+e.name+" that is not the testbed's, and can have no other", "remove it, or block at the front")
 		}
 	}
 	return f
@@ -197,14 +243,15 @@ func (p *pods) ready(ctx context.Context) (f Findings) {
 			f.add("no pod of the "+name, "kubectl apply -k cluster/overlays/...")
 		}
 		if name == frontApp && len(by[name]) > 1 {
-			f.add(fmt.Sprintf("%d pods of the front, each blocking for itself", len(by[name])), "kubectl -n "+p.cfg.Namespace+" scale deployment front --replicas=1")
+			f.add(fmt.Sprintf("%d pods of the front, each blocking for itself", len(by[name])),
+				"kubectl -n "+p.cfg.Namespace+" scale deployment "+p.cfg.object(frontApp)+" --replicas=1; where they are of several installations, set Config.Selector")
 		}
 		for _, pod := range by[name] {
 			if why := unready(pod); why != "" {
 				f.add("pod "+pod.Name+" is not ready: "+why, "kubectl -n "+p.cfg.Namespace+" describe pod "+pod.Name)
 			}
 			if !hasSidecar(pod) {
-				f.add("pod "+pod.Name+" has no sidecar", "delete it once injection is on")
+				f.add("pod "+pod.Name+" has no sidecar", "switch injection on (kubectl label namespace "+p.cfg.Namespace+" istio-injection=enabled, or its revision's label), then delete the pod")
 			}
 		}
 	}
@@ -218,9 +265,9 @@ func (p *plane) answers(ctx context.Context) (f Findings) {
 		f.add("the front's control endpoint does not answer: "+short(err), fmt.Sprintf(do, controlPort, "Front"))
 		return f
 	}
-	for _, name := range p.cfg.Mesh.ServiceNames() {
-		if _, err := p.tryProbe(ctx, name); err != nil {
-			f.add("the front does not reach "+name+": "+short(err), "check the sidecars' logs")
+	for _, o := range objects(p.cfg.space.Layout(), p.cfg.object) {
+		if _, err := p.tryProbe(ctx, &o); err != nil {
+			f.add("the front does not reach "+o.title+": "+short(err), "check the sidecars' logs")
 		}
 	}
 	if slices.Contains(p.pods.wanted(), generatorApp) {
@@ -234,11 +281,11 @@ func (p *plane) answers(ctx context.Context) (f Findings) {
 }
 
 // tryProbe probes for as long as a new sidecar may take to hear of a service.
-func (p *plane) tryProbe(ctx context.Context, name string) (revision string, err error) {
+func (p *plane) tryProbe(ctx context.Context, o *object) (revision string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.cfg.Follow*1e9))
 	defer cancel()
 	err = retry(ctx, func() error {
-		revision, err = p.probe(ctx, name)
+		revision, err = p.probe(ctx, o)
 		return err
 	})
 	return revision, err
@@ -257,9 +304,9 @@ func (p *plane) asks(ctx context.Context, method, url string, want int) error {
 	if err != nil {
 		return err
 	}
-	resp.Body.Close()
+	defer resp.Body.Close()
 	if resp.StatusCode != want {
-		return fmt.Errorf("%s: %s", url, resp.Status)
+		return fmt.Errorf("%s: %s", url, answer(resp))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
 )
 
@@ -20,16 +22,18 @@ var (
 	destinationRules = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"}
 )
 
-// RouteHeader is the header that the mesh adds to the replies of a service:
+// RouteHeader is the header that the mesh adds to the replies of a microservice:
 // which writing of its VirtualService routed the request.
 const RouteHeader = "Meshbench-Route"
 
-// probeEntry is the HTTP entry that lets the front's probes past a fault abort.
+// probeEntry is what the names of HTTP entries begin with that let the front's
+// probes past a fault abort of the testbed's: where there is one, the abort of
+// the entry that it is for is the testbed's.
 const probeEntry = "meshbench-probe"
 
 // Percent rounds weights that sum to 1 to whole percents that sum to 100, by
 // largest remainder; of equal remainders the first is rounded up. It panics for
-// weights that Action.Validate refuses.
+// weights that mesh.Space.Validate refuses.
 func Percent(p []float64) []int {
 	const unit = 1e-9 // so that .29*100 is 29
 	percent, order, left := make([]int, len(p)), make([]int, len(p)), 100
@@ -53,11 +57,78 @@ func Percent(p []float64) []int {
 	return percent
 }
 
-// routing is what the testbed sets in the VirtualService of one service.
+// entry is the HTTP entry of a VirtualService that routes one call.
+type entry struct {
+	call    int
+	name    string   // of the call, for people
+	service string   // that makes the call, where others make one of the same microservice; else ""
+	nodes   []string // subsets of its destinations
+}
+
+// object is a microservice in the API: a VirtualService and a DestinationRule.
+type object struct {
+	name    string // of both
+	title   string // for people
+	probe   string // path of probes at the front
+	entries []entry
+}
+
+// objects are those of a mesh, microservice by microservice.
+func objects(l *mesh.Layout, name func(string) string) []object {
+	all := make([]object, len(l.Microservices))
+	callers := make([]int, len(l.Microservices))
+	for _, at := range l.Calls {
+		callers[at.Microservice]++
+	}
+	for c, at := range l.Calls {
+		o := &all[at.Microservice]
+		e := entry{call: c, name: l.CallName(c)}
+		if callers[at.Microservice] > 1 {
+			e.service = l.Mesh.Services[at.Service].Name
+		}
+		for _, j := range at.Nodes {
+			e.nodes = append(e.nodes, l.Mesh.Nodes[j].Name)
+		}
+		if o.entries == nil {
+			o.name, o.title, o.probe = name(l.Microservices[at.Microservice]), e.name, service.ProbePath(l, c)
+		} else {
+			o.title = l.Microservices[at.Microservice]
+		}
+		o.entries = append(o.entries, e)
+	}
+	return all
+}
+
+// subsets are the nodes that any of the calls may go to.
+func (o *object) subsets() (nodes []string) {
+	for _, e := range o.entries {
+		for _, n := range e.nodes {
+			if !slices.Contains(nodes, n) {
+				nodes = append(nodes, n)
+			}
+		}
+	}
+	return nodes
+}
+
+// say is routings of the object for people: "40/60", with the calls where there
+// are several.
+func (o *object) say(routes []routing) string {
+	if len(routes) == 1 {
+		return routes[0].String()
+	}
+	var all []string
+	for k, r := range routes {
+		all = append(all, o.entries[k].name+" "+r.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// routing is what the testbed sets for one call.
 type routing struct {
-	weights  []int   // percent, per node
-	abort    float64 // percent of the requests that the mesh answers with 429
-	revision string  // value of RouteHeader; "" where it was never set
+	weights []int   // percent, per node of the call
+	abort   float64 // percent of the requests that the mesh answers with 429 for the testbed
+	others  string  // what there is in the fault rule besides: "abort, delay"; only read
 }
 
 // same tells whether r and o do the same to requests.
@@ -79,8 +150,20 @@ func (r routing) String() string {
 	return b.String()
 }
 
-// entries are the HTTP entries of a VirtualService, deep copied.
-func entries(vs *unstructured.Unstructured) ([]map[string]any, error) {
+// written is a VirtualService in the API.
+type written struct {
+	routes     []routing // of its object's entries
+	revision   string    // value of RouteHeader; "" where it was never set
+	generation int64     // counts the changes of its spec
+}
+
+// same tells whether routes do the same to requests.
+func (w *written) same(routes []routing) bool {
+	return slices.EqualFunc(w.routes, routes, routing.same)
+}
+
+// httpOf are the HTTP entries of a VirtualService, deep copied.
+func httpOf(vs *unstructured.Unstructured) ([]map[string]any, error) {
 	list, _, err := unstructured.NestedSlice(vs.Object, "spec", "http")
 	if err != nil {
 		return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
@@ -96,16 +179,39 @@ func entries(vs *unstructured.Unstructured) ([]map[string]any, error) {
 	return http, nil
 }
 
-// managed finds the HTTP entry whose destinations are the nodes' subsets, and
-// the destinations in the nodes' order.
-func managed(vs *unstructured.Unstructured, http []map[string]any, nodes []string) (entry int, destinations []map[string]any, err error) {
-	entry = -1
-	for k, e := range http {
-		if e["name"] == probeEntry {
+// serviceHeader is service.ServiceHeader as a VirtualService has it.
+var serviceHeader = strings.ToLower(service.ServiceHeader)
+
+// takes reports whether an HTTP entry is for the requests of e's service, where
+// that is to be told.
+func (e entry) takes(http map[string]any) bool {
+	if e.service == "" {
+		return true
+	}
+	match, _, _ := unstructured.NestedSlice(http, "match")
+	for _, m := range match {
+		m, _ := m.(map[string]any)
+		if s, _, _ := unstructured.NestedString(m, "headers", serviceHeader, "exact"); s != e.service {
+			return false
+		}
+	}
+	return len(match) > 0
+}
+
+// find finds the HTTP entry that is e's: its destinations are the subsets of the
+// call's nodes. It returns the destinations in the nodes' order.
+func (e entry) find(vs *unstructured.Unstructured, http []map[string]any) (place int, destinations []map[string]any, err error) {
+	place = -1
+	which := "the subsets " + strings.Join(e.nodes, ", ")
+	if e.service != "" {
+		which += " that matches " + serviceHeader + ": " + e.service
+	}
+	for k, h := range http {
+		if isProbe(h) || !e.takes(h) {
 			continue
 		}
-		list, _, _ := unstructured.NestedSlice(e, "route") // a copy, so put back below
-		found := make([]map[string]any, len(nodes))
+		list, _, _ := unstructured.NestedSlice(h, "route") // a copy, so put back below
+		found := make([]map[string]any, len(e.nodes))
 		matched := 0
 		for _, d := range list {
 			d, ok := d.(map[string]any)
@@ -113,49 +219,82 @@ func managed(vs *unstructured.Unstructured, http []map[string]any, nodes []strin
 				continue
 			}
 			subset, _, _ := unstructured.NestedString(d, "destination", "subset")
-			if j := slices.Index(nodes, subset); j >= 0 && found[j] == nil {
+			if j := slices.Index(e.nodes, subset); j >= 0 && found[j] == nil {
 				found[j] = d
 				matched++
 			}
 		}
-		if matched == len(nodes) && len(list) == len(nodes) {
-			if entry >= 0 {
-				return -1, nil, fmt.Errorf("VirtualService %s has two HTTP entries for the subsets %s; accepted: one", vs.GetName(), strings.Join(nodes, ", "))
+		if matched == len(e.nodes) && len(list) == len(e.nodes) {
+			if place >= 0 {
+				return -1, nil, fmt.Errorf("VirtualService %s has two HTTP entries for %s; accepted: one", vs.GetName(), which)
 			}
-			e["route"] = list
-			entry, destinations = k, found
+			h["route"] = list
+			place, destinations = k, found
 		}
 	}
-	if entry < 0 {
-		return -1, nil, fmt.Errorf("VirtualService %s has no HTTP entry with one destination for each of the subsets %s", vs.GetName(), strings.Join(nodes, ", "))
+	if place < 0 {
+		return -1, nil, fmt.Errorf("VirtualService %s has no HTTP entry with one destination for each of %s", vs.GetName(), which)
 	}
-	return entry, destinations, nil
+	return place, destinations, nil
 }
 
-// readRouting is what a VirtualService says of the nodes.
-func readRouting(vs *unstructured.Unstructured, nodes []string) (routing, error) {
-	http, err := entries(vs)
-	if err != nil {
-		return routing{}, err
+func isProbe(http map[string]any) bool {
+	name, _ := http["name"].(string)
+	return strings.HasPrefix(name, probeEntry)
+}
+
+// probeName is the name of the entry that lets probes past an abort of e.
+func (e entry) probeName() string {
+	if e.service == "" {
+		return probeEntry
 	}
-	k, destinations, err := managed(vs, http, nodes)
+	return probeEntry + "-" + e.service
+}
+
+// read is what a VirtualService says of o's calls.
+func (o *object) read(vs *unstructured.Unstructured) (*written, error) {
+	http, err := httpOf(vs)
 	if err != nil {
-		return routing{}, err
+		return nil, err
 	}
-	entry := http[k]
-	var r routing
-	for _, d := range destinations {
-		w, ok := number(d["weight"])
-		if !ok && len(nodes) == 1 {
-			w = 100 // the only destination needs none
+	w := &written{generation: vs.GetGeneration()}
+	revisions := map[string]bool{}
+	for _, e := range o.entries {
+		k, destinations, err := e.find(vs, http)
+		if err != nil {
+			return nil, err
 		}
-		r.weights = append(r.weights, int(w))
+		var r routing
+		for _, d := range destinations {
+			weight, ok := number(d["weight"])
+			if !ok && len(e.nodes) == 1 {
+				weight = 100 // the only destination needs none
+			}
+			r.weights = append(r.weights, int(weight))
+		}
+		r.abort, r.others = e.fault(http, k)
+		w.routes = append(w.routes, r)
+		revision, _, _ := unstructured.NestedString(http[k], "headers", "response", "set", RouteHeader)
+		revisions[revision] = true
 	}
-	if percentage, ok, _ := unstructured.NestedFieldNoCopy(entry, "fault", "abort", "percentage", "value"); ok {
-		r.abort, _ = number(percentage)
+	// Entries of several writings are none of them.
+	w.revision = strings.Join(slices.Sorted(maps.Keys(revisions)), ",")
+	return w, nil
+}
+
+// fault tells the testbed's abort in the fault rule of HTTP entry k, in percent,
+// from what others have there.
+func (e entry) fault(http []map[string]any, k int) (abort float64, others string) {
+	fault, _ := http[k]["fault"].(map[string]any)
+	rest := maps.Clone(fault)
+	status, _, _ := unstructured.NestedFieldNoCopy(fault, "abort", "httpStatus")
+	code, _ := number(status)
+	if code == statusBlocked && slices.ContainsFunc(http, func(h map[string]any) bool { return h["name"] == e.probeName() }) {
+		percentage, _, _ := unstructured.NestedFieldNoCopy(fault, "abort", "percentage", "value")
+		abort, _ = number(percentage)
+		delete(rest, "abort")
 	}
-	r.revision, _, _ = unstructured.NestedString(entry, "headers", "response", "set", RouteHeader)
-	return r, nil
+	return abort, strings.Join(slices.Sorted(maps.Keys(rest)), ", ")
 }
 
 func number(v any) (float64, bool) {
@@ -171,64 +310,82 @@ func number(v any) (float64, bool) {
 // statusBlocked is what a blocked request is answered with.
 const statusBlocked = 429
 
-// writeRouting is the HTTP part of a VirtualService with r in it and all else as
-// it was. With probing, an entry before it lets the front's probes through.
-func writeRouting(vs *unstructured.Unstructured, nodes []string, r routing, probing bool) ([]any, error) {
-	http, err := entries(vs)
+// write is the HTTP part of a VirtualService with the routings of o's entries in
+// it and all else as it was. With probing, an entry before each lets the front's
+// probes through.
+func (o *object) write(vs *unstructured.Unstructured, routes []routing, revision string, probing bool) ([]any, error) {
+	http, err := httpOf(vs)
 	if err != nil {
 		return nil, err
 	}
-	place, destinations, err := managed(vs, http, nodes)
-	if err != nil {
-		return nil, err
-	}
-	entry := http[place]
-	for j, d := range destinations {
-		d["weight"] = int64(r.weights[j])
-	}
-	err = unstructured.SetNestedField(entry, r.revision, "headers", "response", "set", RouteHeader)
-	unstructured.RemoveNestedField(entry, "fault", "abort")
-	if fault, ok := entry["fault"].(map[string]any); ok && len(fault) == 0 {
-		delete(entry, "fault")
-	}
-	var probe map[string]any
-	if probing {
-		probe, err = probeOf(entry, err)
-	}
-	if r.abort > 0 {
-		err = errors.Join(err,
-			unstructured.SetNestedField(entry, int64(statusBlocked), "fault", "abort", "httpStatus"),
-			unstructured.SetNestedField(entry, r.abort, "fault", "abort", "percentage", "value"))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
-	}
-	var out []any
-	for k, e := range http {
-		if e["name"] == probeEntry {
+	probes := make([]map[string]any, len(http)) // to come before an entry
+	var ours []string                           // names of probes' entries
+	for n, e := range o.entries {
+		r := routes[n]
+		k, destinations, err := e.find(vs, http)
+		if err != nil {
+			return nil, err
+		}
+		ours = append(ours, e.probeName())
+		for j, d := range destinations {
+			d["weight"] = int64(r.weights[j])
+		}
+		if err := unstructured.SetNestedField(http[k], revision, "headers", "response", "set", RouteHeader); err != nil {
+			return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+		}
+		_, others := e.fault(http, k)
+		foreign := slices.Contains(strings.Split(others, ", "), "abort")
+		if !foreign {
+			unstructured.RemoveNestedField(http[k], "fault", "abort")
+			if fault, ok := http[k]["fault"].(map[string]any); ok && len(fault) == 0 {
+				delete(http[k], "fault")
+			}
+		}
+		if !probing && r.abort == 0 {
 			continue
 		}
-		if k == place && probe != nil {
-			out = append(out, probe)
+		if foreign {
+			return nil, lastingError{fmt.Errorf("VirtualService %s has a fault abort of another, which stays; remove it, or block at the front", vs.GetName())}
 		}
-		out = append(out, e)
+		if probes[k], err = e.probeOf(http[k]); err != nil {
+			return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+		}
+		if r.abort > 0 {
+			err := errors.Join(
+				unstructured.SetNestedField(http[k], int64(statusBlocked), "fault", "abort", "httpStatus"),
+				unstructured.SetNestedField(http[k], r.abort, "fault", "abort", "percentage", "value"))
+			if err != nil {
+				return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+			}
+		}
+	}
+	var out []any
+	for k, h := range http {
+		if name, _ := h["name"].(string); slices.Contains(ours, name) {
+			continue
+		}
+		if probes[k] != nil {
+			out = append(out, probes[k])
+		}
+		out = append(out, h)
 	}
 	return out, nil
 }
 
-// probeOf is a copy of an entry for requests with the probes' header alone.
-func probeOf(entry map[string]any, err error) (map[string]any, error) {
-	probe := (&unstructured.Unstructured{Object: entry}).DeepCopy().Object
-	probe["name"] = probeEntry
-	match, _, e := unstructured.NestedSlice(probe, "match")
+// probeOf is a copy of e's HTTP entry for requests with the probes' header alone.
+func (e entry) probeOf(http map[string]any) (map[string]any, error) {
+	probe := (&unstructured.Unstructured{Object: http}).DeepCopy().Object
+	probe["name"] = e.probeName()
+	delete(probe, "fault")
+	match, _, err := unstructured.NestedSlice(probe, "match")
 	if len(match) == 0 {
 		match = []any{map[string]any{}}
 	}
 	for _, m := range match {
 		if m, ok := m.(map[string]any); ok {
-			e = errors.Join(e, unstructured.SetNestedField(m, "1", "headers", strings.ToLower(service.ProbeHeader), "exact"))
+			err = errors.Join(err, unstructured.SetNestedField(m, "1", "headers", strings.ToLower(service.ProbeHeader), "exact"))
 		}
 	}
 	probe["match"] = match
-	return probe, errors.Join(err, e)
+	return probe, err
 }

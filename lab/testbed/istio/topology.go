@@ -17,8 +17,8 @@ import (
 // Topology reads pods, subsets, weights and blocking from the API server, and
 // the front's own blocking from the front.
 func (t *Testbed) Topology(ctx context.Context) (mesh.Topology, error) {
-	m := t.cfg.Mesh
-	all := mesh.Topology{Mesh: m, Namespace: t.cfg.Namespace}
+	m := t.cfg.Scenario.Mesh
+	all := mesh.Topology{Mesh: m, Namespace: t.cfg.Namespace, Block: make([]float64, m.M())}
 	by, err := t.plane.pods.list(ctx)
 	if err != nil {
 		return all, fmt.Errorf("istio: pods: %w", err)
@@ -28,26 +28,31 @@ func (t *Testbed) Topology(ctx context.Context) (mesh.Topology, error) {
 		labels labels.Selector
 	}
 	var subsets []subset
-	for _, name := range m.ServiceNames() {
-		rule, err := t.cfg.Dynamic.Resource(destinationRules).Namespace(t.cfg.Namespace).Get(ctx, name, metav1.GetOptions{})
+	layout := t.cfg.space.Layout()
+	all.Weights = make([][]int, len(layout.Calls))
+	for _, o := range objects(layout, t.cfg.object) {
+		rule, err := t.cfg.Dynamic.Resource(destinationRules).Namespace(t.cfg.Namespace).Get(ctx, o.name, metav1.GetOptions{})
 		if err != nil {
-			return all, fmt.Errorf("istio: DestinationRule %s: %w", name, err)
+			return all, fmt.Errorf("istio: DestinationRule %s: %w", o.name, err)
 		}
-		for _, node := range m.NodeNames() {
+		for _, node := range o.subsets() {
 			if l := subsetLabels(rule, node); l != nil {
-				subsets = append(subsets, subset{name + "/" + node, labels.SelectorFromSet(l)})
+				subsets = append(subsets, subset{o.name + "/" + node, labels.SelectorFromSet(l)})
 			}
 		}
-		vs, err := t.cfg.Dynamic.Resource(virtualServices).Namespace(t.cfg.Namespace).Get(ctx, name, metav1.GetOptions{})
+		vs, err := t.cfg.Dynamic.Resource(virtualServices).Namespace(t.cfg.Namespace).Get(ctx, o.name, metav1.GetOptions{})
 		if err != nil {
-			return all, fmt.Errorf("istio: VirtualService %s: %w", name, err)
+			return all, fmt.Errorf("istio: VirtualService %s: %w", o.name, err)
 		}
-		r, err := readRouting(vs, m.NodeNames())
+		w, err := o.read(vs)
 		if err != nil {
 			return all, fmt.Errorf("istio: %w", err)
 		}
-		all.Weights = append(all.Weights, r.weights)
-		all.Block = append(all.Block, r.abort/100)
+		for k, e := range o.entries {
+			all.Weights[e.call] = w.routes[k].weights
+			i := layout.Calls[e.call].Service
+			all.Block[i] = max(all.Block[i], w.routes[k].abort/100) // of several calls none is aborted
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		for _, p := range by[name] {

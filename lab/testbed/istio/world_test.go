@@ -30,15 +30,18 @@ import (
 	fakekubernetes "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service"
-	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 // world is a cluster in memory: an API server that minds versions as the real
 // one does, and a mesh that routes by what the API server has. Front and control
 // endpoint are the real ones.
 type world struct {
+	scenario  scenario.Scenario
+	layout    *mesh.Layout
 	mu        sync.Mutex
 	objects   map[string]*unstructured.Unstructured // VirtualServices
 	version   int
@@ -52,19 +55,38 @@ type world struct {
 	kube      *fakekubernetes.Clientset
 	dynamic   *fakedynamic.FakeDynamicClient
 	front     *httptest.Server
-	upstreams []*httptest.Server // the mesh, by service
-	routed    map[string]int     // requests by "service node", probes left out
+	upstreams []*httptest.Server // the mesh, by microservice
+	routed    map[string]int     // requests by "call node", probes left out
 }
 
-func virtualService(name string, weights ...int64) *unstructured.Unstructured {
-	var route []any
-	for j, w := range weights {
-		route = append(route, map[string]any{"destination": map[string]any{"host": name, "subset": fmt.Sprintf("node%d", j+1)}, "weight": w})
+// virtualService is that of a microservice with even weights, as cluster/ has
+// it, and things of its owner's.
+func virtualService(l *mesh.Layout, microservice string) *unstructured.Unstructured {
+	var http []any
+	for _, o := range objects(l, func(name string) string { return name }) {
+		if o.name != microservice {
+			continue
+		}
+		for _, e := range o.entries {
+			var route []any
+			for j, node := range e.nodes {
+				weight := int64(100 / len(e.nodes))
+				if j == 0 {
+					weight += int64(100 % len(e.nodes))
+				}
+				route = append(route, map[string]any{"destination": map[string]any{"host": microservice, "subset": node}, "weight": weight})
+			}
+			h := map[string]any{"name": l.Mesh.Services[l.Calls[e.call].Service].Name, "retries": map[string]any{"attempts": int64(0)}, "timeout": "10s",
+				"headers": map[string]any{"request": map[string]any{"set": map[string]any{"x-kept": "yes"}}}, "route": route}
+			if e.service != "" {
+				h["match"] = []any{map[string]any{"headers": map[string]any{serviceHeader: map[string]any{"exact": e.service}}}}
+			}
+			http = append(http, h)
+		}
 	}
 	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-		"metadata": map[string]any{"name": name, "namespace": "meshbench", "generation": int64(1), "resourceVersion": "1"},
-		"spec": map[string]any{"hosts": []any{name}, "http": []any{map[string]any{"name": name, "retries": map[string]any{"attempts": int64(0)}, "timeout": "10s",
-			"headers": map[string]any{"request": map[string]any{"set": map[string]any{"x-kept": "yes"}}}, "route": route}}}}}
+		"metadata": map[string]any{"name": microservice, "namespace": "meshbench", "generation": int64(1), "resourceVersion": "1"},
+		"spec":     map[string]any{"hosts": []any{microservice}, "http": http}}}
 }
 
 func destinationRule(name string, nodes ...string) *unstructured.Unstructured {
@@ -83,27 +105,27 @@ func pod(name string, labels map[string]string) *corev1.Pod {
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, scenario.Paper()) }
+
+func newWorldOf(t *testing.T, s scenario.Scenario) *world {
 	t.Helper()
-	w := &world{objects: map[string]*unstructured.Unstructured{}, version: 1, routed: map[string]int{}}
-	for _, name := range []string{"service1", "service2"} {
-		w.objects[name] = virtualService(name, 50, 50)
+	w := &world{scenario: s, layout: s.Mesh.Layout(), objects: map[string]*unstructured.Unstructured{}, version: 1, routed: map[string]int{}}
+	var rules []runtime.Object
+	for _, o := range objects(w.layout, func(name string) string { return name }) {
+		w.objects[o.name] = virtualService(w.layout, o.name)
+		rules = append(rules, destinationRule(o.name, o.subsets()...))
 	}
 	w.dynamic = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
-		map[schema.GroupVersionResource]string{virtualServices: "VirtualServiceList", destinationRules: "DestinationRuleList"},
-		destinationRule("service1", "node1", "node2"), destinationRule("service2", "node1", "node2"))
+		map[schema.GroupVersionResource]string{virtualServices: "VirtualServiceList", destinationRules: "DestinationRuleList"}, rules...)
 	w.dynamic.PrependReactor("*", "virtualservices", w.serve)
 	objects := []runtime.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "meshbench", Labels: map[string]string{"istio-injection": "enabled"}}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "meshbench"}},
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: settingsName, Namespace: "meshbench"}, Data: map[string]string{"TIME_SCALE": "10"}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName, Namespace: "meshbench"}, Data: map[string][]byte{secretKey: []byte("sesame\n")}},
+		pod("front-a", map[string]string{"app": "front"}), pod("generator-a", map[string]string{"app": "generator"}),
 	}
-	for _, p := range []struct{ name, app, node string }{{"front-a", "front", ""}, {"generator-a", "generator", ""}, {"node1-a", "node", "node1"}, {"node2-a", "node", "node2"}} {
-		labels := map[string]string{"app": p.app}
-		if p.node != "" {
-			labels["node"] = p.node
-		}
-		objects = append(objects, pod(p.name, labels))
+	for _, node := range s.Mesh.NodeNames() {
+		objects = append(objects, pod(node+"-a", map[string]string{"app": "node", "node": node}))
 	}
 	w.kube = fakekubernetes.NewSimpleClientset(objects...)
 	w.kube.PrependReactor("create", "selfsubjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -211,40 +233,71 @@ func (w *world) set(f func()) {
 	f()
 }
 
-// weights are what the API server has.
+// weights are what the API server has for the calls of a microservice.
 func (w *world) weights(t *testing.T, name string) []int {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r, err := readRouting(w.objects[name], []string{"node1", "node2"})
-	if err != nil {
-		t.Fatal(err)
+	for _, o := range objects(w.layout, func(name string) string { return name }) {
+		if o.name != name {
+			continue
+		}
+		x, err := o.read(w.objects[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []int
+		for _, r := range x.routes {
+			all = append(all, r.weights...)
+		}
+		return all
 	}
-	return r.weights
+	t.Fatal("no microservice ", name)
+	return nil
+}
+
+// matches tells whether an HTTP entry is for a request, by exact headers.
+func matches(entry map[string]any, r *http.Request) bool {
+	list, _, _ := unstructured.NestedSlice(entry, "match")
+	if len(list) == 0 {
+		return true
+	}
+	for _, m := range list {
+		headers, _, _ := unstructured.NestedMap(m.(map[string]any), "headers")
+		all := true
+		for name, want := range headers {
+			all = all && r.Header.Get(name) == want.(map[string]any)["exact"]
+		}
+		if all {
+			return true
+		}
+	}
+	return false
 }
 
 // startFront starts the front with a mesh behind it, which has the proxy's
 // part: it picks the first entry that matches, aborts, routes by weight and adds
 // the headers.
 func (w *world) startFront(t *testing.T) {
-	var nodes []*url.URL
-	for _, name := range []string{"node1", "node2"} {
+	nodes := map[string]*url.URL{}
+	for _, name := range w.scenario.Mesh.NodeNames() {
 		node := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "" {
 				t.Error("the token reached a node")
 			}
 			rw.Header().Set(service.NodeHeader, name)
+			io.WriteString(rw, "{}")
 		}))
 		t.Cleanup(node.Close)
 		u, err := url.Parse(node.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		nodes = append(nodes, u)
+		nodes[name] = u
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	var upstreams []string
-	for _, name := range []string{"service1", "service2"} {
+	cfg := service.FrontConfig{Mesh: w.scenario.Mesh, Token: "sesame"}
+	for _, name := range w.layout.Microservices {
 		proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
 			vs := w.objects[name]
@@ -254,42 +307,53 @@ func (w *world) startFront(t *testing.T) {
 			probing := r.Header.Get(service.ProbeHeader) != ""
 			var entry map[string]any
 			for _, e := range vs.Object["spec"].(map[string]any)["http"].([]any) {
-				entry = e.(map[string]any)
-				if entry["name"] != probeEntry || probing {
+				if e := e.(map[string]any); matches(e, r) {
+					entry = e
 					break
 				}
 			}
+			if entry == nil {
+				w.mu.Unlock()
+				http.Error(rw, "no route", http.StatusNotFound)
+				return
+			}
 			if v, ok, _ := unstructured.NestedFieldNoCopy(entry, "fault", "abort", "percentage", "value"); ok {
 				if x, _ := number(v); 100*rng.Float64() < x {
+					status, _, _ := unstructured.NestedInt64(entry, "fault", "abort", "httpStatus")
 					w.mu.Unlock()
-					http.Error(rw, "fault filter abort", http.StatusTooManyRequests)
+					http.Error(rw, "fault filter abort", int(status))
 					return
 				}
 			}
-			u, j := 100*rng.Float64(), 0
+			u, node := 100*rng.Float64(), ""
 			for _, d := range entry["route"].([]any) {
+				node, _, _ = unstructured.NestedString(d.(map[string]any), "destination", "subset")
 				x, _ := number(d.(map[string]any)["weight"])
 				if u -= x; u < 0 {
 					break
 				}
-				j++
 			}
 			if !probing {
-				w.routed[fmt.Sprintf("%s node%d", name, j+1)]++
+				call := name
+				if from := r.Header.Get(service.ServiceHeader); from != name {
+					call = from + "/" + name
+				}
+				w.routed[call+" "+node]++
 			}
 			revision, _, _ := unstructured.NestedString(entry, "headers", "response", "set", RouteHeader)
 			w.mu.Unlock()
 			if revision != "" {
 				rw.Header().Set(RouteHeader, revision)
 			}
-			proxy := httputil.NewSingleHostReverseProxy(nodes[j])
+			proxy := httputil.NewSingleHostReverseProxy(nodes[node])
 			proxy.ErrorLog = log.New(io.Discard, "", 0) // of requests that the generator gave up
 			proxy.ServeHTTP(rw, r)
 		}))
 		t.Cleanup(proxy.Close)
-		w.upstreams, upstreams = append(w.upstreams, proxy), append(upstreams, proxy.URL)
+		w.upstreams, cfg.Upstreams = append(w.upstreams, proxy), append(cfg.Upstreams, proxy.URL)
+		cfg.Items = append(cfg.Items, 10)
 	}
-	front, err := service.NewFront(service.FrontConfig{Upstreams: upstreams, Token: "sesame"})
+	front, err := service.NewFront(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,8 +363,9 @@ func (w *world) startFront(t *testing.T) {
 
 // config is that of a testbed on the world, impatient.
 func (w *world) config() Config {
-	return Config{Kubernetes: w.kube, Dynamic: w.dynamic, Front: w.front.URL, LocalLoad: w.front.URL, Patience: .5, Follow: .5,
-		Timing: testbed.Timing{Step: 1, Settle: -1}, MaxLag: 10}
+	s := w.scenario
+	s.Timing = control.Timing{Step: 1, Settle: -1}
+	return Config{Scenario: s, Kubernetes: w.kube, Dynamic: w.dynamic, Front: w.front.URL, LocalLoad: w.front.URL, Patience: .5, Follow: .5, MaxLag: 10}
 }
 
 func (w *world) testbed(t *testing.T, cfg Config) *Testbed {
@@ -313,9 +378,9 @@ func (w *world) testbed(t *testing.T, cfg Config) *Testbed {
 	return bed
 }
 
-// action has weights p11, p21 and blocking rates b1, b2.
+// action of the paper's mesh has weights p11, p21 and blocking rates b1, b2.
 func action(p11, p21, b1, b2 float64) mesh.Action {
-	return mesh.Action{Route: []float64{p11, 1 - p11, p21, 1 - p21}, Block: []float64{b1, b2}}
+	return mesh.Action{p11, 1 - p11, p21, 1 - p21, b1, b2}
 }
 
 // measure makes a step of 8 requests/s of each service and returns it with what
@@ -323,7 +388,11 @@ func action(p11, p21, b1, b2 float64) mesh.Action {
 func (w *world) measure(t *testing.T, bed *Testbed, a mesh.Action) (mesh.Measurement, map[string]int) {
 	t.Helper()
 	w.set(func() { clear(w.routed) })
-	x, err := bed.Measure(context.Background(), mesh.Load{8, 8}, a)
+	load := make(mesh.Load, w.scenario.Mesh.M())
+	for i := range load {
+		load[i] = 8
+	}
+	x, err := bed.Measure(context.Background(), load, a)
 	if err != nil {
 		t.Fatal(err)
 	}

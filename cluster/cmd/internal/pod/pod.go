@@ -16,7 +16,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/item"
 )
 
 // Settings reads the environment and gathers what is wrong with it.
@@ -92,22 +94,28 @@ func (s *Settings) Token() string {
 	return token
 }
 
-// Mesh has the services and nodes that SERVICES and NODES name, separated by
-// commas; by default the paper's two of each.
-func (s *Settings) Mesh() mesh.Mesh {
-	m := mesh.Mesh{Services: s.names("SERVICES"), Nodes: s.names("NODES")}
-	if err := m.Validate(); err != nil {
-		s.fail("SERVICES, NODES: %w", err)
+// Scenario is the one that SCENARIO names: a built-in one, or a file; by default
+// the paper's.
+func (s *Settings) Scenario() scenario.Scenario {
+	sc, err := scenario.Open(s.Text("SCENARIO", "paper"))
+	if err != nil {
+		s.fail("SCENARIO: %w", err)
+		return scenario.Paper() // for what else may be wrong
 	}
-	return m
+	return sc
 }
 
-func (s *Settings) names(name string) []string {
-	v, ok := s.lookup(name)
-	if !ok {
-		return nil
+// Items are the numbers of items of a scenario's microservices.
+func Items(sc scenario.Scenario) ([]int, error) {
+	c, err := item.NewCatalogue(sc.Kinds(), 0)
+	if err != nil {
+		return nil, err
 	}
-	return strings.Split(v, ",")
+	items := make([]int, c.Services())
+	for u := range items {
+		items[u] = c.Len(u)
+	}
+	return items, nil
 }
 
 // Main runs a program until a signal ends it, and exits with one line on
@@ -128,7 +136,12 @@ const grace = 5 * time.Second
 type Port struct {
 	Address string // such as :8080
 	Handler http.Handler
+	Limits  service.Limits // of its clients; default that of the service package, but for Idle
 }
+
+// idle is longer than a proxy of the mesh keeps an unused connection, by default
+// an hour, so that none is closed while a request is sent on it.
+const idle = 2 * time.Hour
 
 // Serve serves all ports until the context ends, and then what is under way.
 func Serve(ctx context.Context, ports ...Port) error {
@@ -145,7 +158,10 @@ func Serve(ctx context.Context, ports ...Port) error {
 			return err
 		}
 		slog.Info("serving", "address", l.Addr().String())
-		server := &http.Server{Handler: p.Handler, ReadHeaderTimeout: 10 * time.Second}
+		if p.Limits.Idle == 0 {
+			p.Limits.Idle = idle
+		}
+		server := service.NewServer(p.Handler, p.Limits)
 		servers = append(servers, server)
 		go func() { failed <- server.Serve(l) }()
 	}

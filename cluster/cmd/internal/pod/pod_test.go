@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshbench/meshbench/lab/scenario"
 )
 
 func settings(env map[string]string) *Settings {
@@ -22,14 +24,14 @@ func TestSettingsErrors(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := settings(map[string]string{"TIME_SCALE": "0", "LINK": "fast", "SEED": "-1", "NODES": "a,a", "CONTROL_TOKEN_FILE": empty})
+	s := settings(map[string]string{"TIME_SCALE": "0", "LINK": "fast", "SEED": "-1", "SCENARIO": "none", "CONTROL_TOKEN_FILE": empty})
 	s.Positive("TIME_SCALE", 1)
 	s.Positive("LINK", 1)
 	s.Whole("SEED", 0)
-	s.Mesh()
+	s.Scenario()
 	s.Token()
 	err := s.Err()
-	for _, want := range []string{`TIME_SCALE is "0"`, `LINK is "fast"`, `SEED is "-1"`, "NODES", "is empty"} {
+	for _, want := range []string{`TIME_SCALE is "0"`, `LINK is "fast"`, `SEED is "-1"`, `unknown scenario "none"`, "is empty"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
@@ -43,12 +45,24 @@ func TestSettingsErrors(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	s := settings(map[string]string{"TIME_SCALE": "2.5", "SERVICES": "a,b,c"})
-	if x := s.Positive("TIME_SCALE", 1); x != 2.5 {
-		t.Errorf("time scale %v", x)
+	file := filepath.Join(t.TempDir(), "scenario.yaml")
+	text, err := scenario.Text("graph")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if m := s.Mesh(); m.M() != 3 || m.N() != 2 || s.Text("LISTEN", ":8080") != ":8080" || s.Err() != nil {
-		t.Errorf("mesh %s, error %v", m, s.Err())
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, env := range map[string]map[string]string{"paper": {"TIME_SCALE": "2.5"}, "chain": {"TIME_SCALE": "2.5", "SCENARIO": "chain"}, "graph": {"TIME_SCALE": "2.5", "SCENARIO": file}} {
+		s := settings(env)
+		if x := s.Positive("TIME_SCALE", 1); x != 2.5 {
+			t.Errorf("time scale %v", x)
+		}
+		sc := s.Scenario()
+		items, err := Items(sc)
+		if sc.Name != name || err != nil || len(items) != len(sc.Mesh.Layout().Microservices) || s.Text("LISTEN", ":8080") != ":8080" || s.Err() != nil {
+			t.Errorf("scenario %s, items %v, errors %v, %v", sc.Name, items, err, s.Err())
+		}
 	}
 }
 
@@ -64,7 +78,7 @@ func TestServeEndsGracefully(t *testing.T) {
 	begun := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, Port{"127.0.0.1:0", http.NotFoundHandler()}, Port{addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ended <- Serve(ctx, Port{Address: "127.0.0.1:0", Handler: http.NotFoundHandler()}, Port{Address: addr, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(begun)
 			time.Sleep(100 * time.Millisecond)
 		})})
@@ -89,7 +103,7 @@ func TestServeEndsGracefully(t *testing.T) {
 	if code := <-status; code != http.StatusOK {
 		t.Errorf("status %d", code)
 	}
-	if err := Serve(context.Background(), Port{"127.0.0.1:0", nil}, Port{"127.0.0.1:99999", nil}); err == nil {
+	if err := Serve(context.Background(), Port{Address: "127.0.0.1:0"}, Port{Address: "127.0.0.1:99999"}); err == nil {
 		t.Error("no error for a bad address")
 	}
 }

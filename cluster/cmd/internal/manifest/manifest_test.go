@@ -1,0 +1,264 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	fakedynamic "k8s.io/client-go/dynamic/fake"
+	fakekubernetes "k8s.io/client-go/kubernetes/fake"
+
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/testbed/istio"
+)
+
+const cluster = "../../.."
+
+// cluster/base is the paper's, as it is written today.
+func TestBase(t *testing.T) {
+	files, err := Files("paper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadDir(filepath.Join(cluster, "base"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(have) != len(files) {
+		t.Errorf("%d files in cluster/base, want %d", len(have), len(files))
+	}
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join(cluster, "base", name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("cluster/base/%s is not what `go run ./cluster/cmd/manifests paper cluster/base` writes: %v", name, err)
+		}
+	}
+}
+
+// render is what an overlay over a scenario's manifests gives, as kubectl has it.
+func render(t *testing.T, name, overlay string) []*unstructured.Unstructured {
+	t.Helper()
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Skip("needs kubectl, which has kustomize")
+	}
+	dir := t.TempDir()
+	if err := Write(name, filepath.Join(dir, "base")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "overlay"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	head := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../base]\n"
+	if err := os.WriteFile(filepath.Join(dir, "overlay", "kustomization.yaml"), []byte(head+overlay), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command(kubectl, "kustomize", filepath.Join(dir, "overlay"))
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, &stderr)
+	}
+	var all []*unstructured.Unstructured
+	in := yaml.NewDecoder(bytes.NewReader(out))
+	for {
+		var object map[string]any
+		if in.Decode(&object) != nil {
+			return all
+		}
+		// Numbers as the API machinery has them.
+		u := &unstructured.Unstructured{Object: map[string]any{}}
+		b, err := (&unstructured.Unstructured{Object: numbers(object).(map[string]any)}).MarshalJSON()
+		if err == nil {
+			err = u.UnmarshalJSON(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, u)
+	}
+}
+
+func numbers(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = numbers(v[k])
+		}
+	case []any:
+		for k := range v {
+			v[k] = numbers(v[k])
+		}
+	case int:
+		return int64(v)
+	}
+	return v
+}
+
+// texts are all strings of an object with where they stand.
+func texts(path string, v any, do func(path, text string)) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			texts(path+"/"+k, v[k], do)
+		}
+	case []any:
+		for _, x := range v {
+			texts(path, x, do)
+		}
+	case string:
+		do(path, v)
+	}
+}
+
+// An overlay with a namespace, a prefix, a suffix and labels of its own leaves no
+// name behind, so that two of them live in one cluster and one namespace.
+func TestOverlay(t *testing.T) {
+	const overlay = `namespace: elsewhere
+namePrefix: x-
+nameSuffix: -y
+labels: [{pairs: {app.kubernetes.io/instance: x}, includeSelectors: true}]
+`
+	for _, name := range []string{"paper", "graph"} {
+		sc, err := scenario.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := render(t, name, overlay)
+		old := append([]string{"front", "generator", "controller", "meshbench", "meshbench-settings", "meshbench-scenario"}, sc.Mesh.Layout().Microservices...)
+		for _, node := range sc.Mesh.NodeNames() {
+			old = append(old, node)
+		}
+		// Where a name is not an object's: labels, containers, the names of HTTP
+		// entries, subsets, and a node's own name.
+		kept := func(path string) bool {
+			for _, part := range []string{"/labels", "/matchLabels", "/selector", "/subsets", "/subset", "/containers/name", "/containers/image", "/env/", "/http/name",
+				"/matchExpressions/values", "/exact", "/ports/name", "/volumes/name", "/volumeMounts", "/data/"} {
+				if strings.Contains(path+"/", part+"/") || strings.Contains(path, part) && strings.HasSuffix(part, "/") {
+					return true
+				}
+			}
+			return false
+		}
+		for _, o := range all {
+			what := o.GetKind() + " " + o.GetName()
+			switch {
+			case o.GetKind() == "Namespace":
+				if o.GetName() != "elsewhere" {
+					t.Errorf("%s: %s is not the overlay's", name, what)
+				}
+				continue
+			case o.GetNamespace() != "elsewhere":
+				t.Errorf("%s: %s is in namespace %q; one of the cluster would be shared", name, what, o.GetNamespace())
+			case !strings.HasPrefix(o.GetName(), "x-") || !strings.HasSuffix(o.GetName(), "-y"):
+				t.Errorf("%s: %s has no name of its own", name, what)
+			}
+			texts("", o.Object, func(path, text string) {
+				if slices.Contains(old, text) && !kept(path) {
+					t.Errorf("%s: %s still has %q at %s", name, what, text, path)
+				}
+			})
+			// Pods of another installation are none of its own.
+			if path := map[string][]string{"Service": {"spec", "selector"}, "Deployment": {"spec", "selector", "matchLabels"}}[o.GetKind()]; path != nil {
+				if labels, _, _ := unstructured.NestedStringMap(o.Object, path...); labels["app.kubernetes.io/instance"] != "x" {
+					t.Errorf("%s: %s selects by %v", name, what, labels)
+				}
+			}
+		}
+
+		// The testbed finds it by those names, and the account may do all that it
+		// needs to do.
+		cfg := istio.Config{Scenario: sc, Namespace: "elsewhere", Prefix: "x-", Suffix: "-y", Selector: "app.kubernetes.io/instance=x", LocalLoad: "http://127.0.0.1:1"}
+		rights, err := cfg.Rights()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rights {
+			if !granted(all, r.Group, r.Resource, r.Verb, r.Name) {
+				t.Errorf("%s: the role does not grant %s", name, r)
+			}
+		}
+		found(t, cfg, all)
+	}
+}
+
+func granted(all []*unstructured.Unstructured, group, resource, verb, name string) bool {
+	for _, o := range all {
+		if o.GetKind() != "Role" {
+			continue
+		}
+		rules, _, _ := unstructured.NestedSlice(o.Object, "rules")
+		for _, r := range rules {
+			r := r.(map[string]any)
+			has := func(key, want string) bool { return slices.Contains(r[key].([]any), any(want)) }
+			if has("apiGroups", group) && has("resources", resource) && has("verbs", verb) && (r["resourceNames"] == nil || name != "" && has("resourceNames", name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// found checks that a testbed misses nothing in VirtualServices and
+// DestinationRules.
+func found(t *testing.T, cfg istio.Config, all []*unstructured.Unstructured) {
+	t.Helper()
+	var objects []runtime.Object
+	for _, o := range all {
+		if o.GetKind() == "VirtualService" || o.GetKind() == "DestinationRule" {
+			objects = append(objects, o)
+		}
+	}
+	resource := func(name string) schema.GroupVersionResource {
+		return schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: name}
+	}
+	cfg.Dynamic = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		resource("virtualservices"): "VirtualServiceList", resource("destinationrules"): "DestinationRuleList"}, objects...)
+	cfg.Kubernetes = fakekubernetes.NewSimpleClientset()
+	findings, err := istio.Preflight(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range findings {
+		if strings.HasPrefix(f.What, "VirtualService ") || strings.HasPrefix(f.What, "DestinationRule ") {
+			t.Errorf("%s: %s", cfg.Scenario.Name, f.What)
+		}
+	}
+}
+
+// Every built-in scenario can be deployed.
+func TestBuiltin(t *testing.T) {
+	for _, name := range scenario.List() {
+		sc, err := scenario.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found(t, istio.Config{Scenario: sc, LocalLoad: "http://127.0.0.1:1"}, render(t, name, ""))
+	}
+}
+
+func TestNames(t *testing.T) {
+	sc := scenario.Paper()
+	sc.Mesh = mesh.Single([]string{"front", "a_b"}, []string{"generator", "n"})
+	err := checkNames(sc)
+	for _, want := range []string{`microservice "front"`, `microservice "a_b"`, `node "generator"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	got := fmt.Sprint(list([]string{"a", "1", "on", "null", "1e3", "x-1"}))
+	if want := `a, "1", "on", "null", "1e3", x-1`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
