@@ -19,9 +19,9 @@ import (
 // A model's file is a zip: model.json, which is the card below, then forest0,
 // forest1, ... in the order of Forests, and for structure "per node" count0, ...
 // with the answered requests of each forest's training rows (little-endian
-// float64). Entries are stored, and checked by their CRC.
+// float64), on nodes of a mix as a share of those that were sent. Entries are stored, and checked by their CRC.
 
-const modelVersion = 3
+const modelVersion = 4
 
 // maxEntry bounds an entry of a model's file, bytes.
 const maxEntry = 1 << 30
@@ -203,6 +203,9 @@ func unpackPerNode(space *mesh.Space, c card, forests []*forest.Forest, get func
 	for j := range p.hosts {
 		h := &p.hosts[j]
 		h.mix = c.Mix[j]
+		if want := h.inputs(); len(h.mix) != 0 && len(h.mix) != maxInputs || want > maxInputs {
+			return nil, fmt.Errorf("node %d has %d inputs; accepted: at most %d", j+1, want, maxInputs)
+		}
 		for _, weights := range h.mix {
 			if len(weights) != len(h.microservices) {
 				return nil, fmt.Errorf("node %d has %d microservices, not %d", j+1, len(h.microservices), len(weights))

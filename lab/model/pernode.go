@@ -79,7 +79,7 @@ type nodeDelay struct {
 	microservice, node int
 
 	forest *forest.Forest // log d, d in s, from the host's inputs
-	count  []float64      // answered requests of each training row
+	count  []float64      // answered requests of each training row; with a mix, over those that were sent
 	inputs []float64      // training rows x inputs
 	scale  []float64      // standard deviation of each input
 	lo, hi float64        // smallest and largest log d
@@ -224,7 +224,8 @@ func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Co
 }
 
 // requests is the number of answered requests of delay d's microservice on its
-// node in a row, of all services; rates are what the node carries.
+// node in a row, of all services; rates are what the node carries. Where the
+// inputs do not tell how many were sent it is the share that was answered.
 func (p *PerNode) requests(d *nodeDelay, row trace.Row, rates []float64) float64 {
 	count := 0.0
 	for e, at := range p.at {
@@ -232,11 +233,19 @@ func (p *PerNode) requests(d *nodeDelay, row trace.Row, rates []float64) float64
 			count += row.Measurement.Endpoint[e].Count
 		}
 	}
-	if count > 0 {
-		return count
+	h := &p.hosts[d.node]
+	u, _ := slices.BinarySearch(h.microservices, d.microservice)
+	sent := rates[u] * p.seconds
+	if !(count > 0) { // not known
+		count = sent
 	}
-	u, _ := slices.BinarySearch(p.hosts[d.node].microservices, d.microservice)
-	return rates[u] * p.seconds // not known
+	switch {
+	case h.mix == nil:
+		return count
+	case sent > 0:
+		return count / sent
+	}
+	return 1
 }
 
 // inputNames are those of what node j's delays are learned from.
@@ -406,12 +415,15 @@ func (p *PerNode) rates(dst [][]float64, carried []float64, a mesh.Action) [][]f
 // answered requests of each step, with the slopes of log delay and of counts
 // against the carried loads.
 type cloud struct {
-	delay, count [points]float64
-	sum          float64 // of delay
-	meanCount    float64
-	centre       []float64 // carried loads, requests/s
-	slope        []float64 // m x 2, per request/s
+	step      [points]sample
+	sum       float64 // of delays
+	meanCount float64
+	centre    []float64 // carried loads, requests/s
+	slope     []float64 // m x 2, per request/s
 }
+
+// sample is a delay in s and the answered requests.
+type sample struct{ delay, count float64 }
 
 // part is a cloud that was moved to other carried loads nearby.
 type part struct {
@@ -545,8 +557,8 @@ func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
 			k++
 			sum += w.near[k].weight
 		}
-		c.delay[s], c.count[s] = math.Exp(w.near[k].log), w.near[k].count
-		c.sum += c.delay[s]
+		c.step[s] = sample{math.Exp(w.near[k].log), w.near[k].count}
+		c.sum += c.step[s].delay
 		c.meanCount += w.near[k].count / points
 	}
 	return c
@@ -680,6 +692,10 @@ func (o *outlook) Set(a mesh.Action) error {
 				// requests.
 				o.parts[e].share = o.mean[call.Service] * share / total
 			}
+			if q := &o.parts[e]; p.hosts[j].mix != nil {
+				// Counts say how they vary, not how many requests there are.
+				q.more, q.share = 0, o.mean[call.Service]*share*p.seconds/q.meanCount
+			}
 		}
 	}
 	for i := range o.mean {
@@ -735,8 +751,8 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 						x.Endpoint[e].Mean = math.NaN()
 						continue
 					}
-					k := order[e]
-					n, d := max(q.count[k]+q.more, 0)*q.share, q.delay[k]*q.factor
+					at := &q.step[order[e]]
+					n, d := max(at.count+q.more, 0)*q.share, at.delay*q.factor
 					requests += n
 					sum += n * d
 					x.Endpoint[e].Mean = d
