@@ -72,8 +72,27 @@ func (d diagram) arrow(x0, y0, x1, y1 float64, label string, share float64, dx, 
 }
 
 // Mesh draws a mesh (paper, Fig. 1b): a load generator per service, the front
-// node that blocks and routes, the processing nodes and their databases.
-func Mesh(m mesh.Mesh) Figure {
+// node that blocks and routes, the processing nodes and their databases. A mesh
+// whose services pass several calls is drawn as a CallGraph (Fig. 1a).
+func Mesh(m mesh.Mesh) (Figure, error) {
+	var graph []GraphService
+	several := false
+	for _, s := range m.Services {
+		g := GraphService{Name: s.Name}
+		for _, stage := range s.Stages {
+			var calls []GraphCall
+			for _, c := range stage {
+				calls = append(calls, GraphCall{c.Microservice, c.Nodes})
+				several = several || len(c.Nodes) != m.N()
+			}
+			g.Stages = append(g.Stages, calls)
+			several = several || len(stage) > 1 || len(s.Stages) > 1
+		}
+		graph = append(graph, g)
+	}
+	if several {
+		return CallGraph("front", graph...)
+	}
 	rows := max(m.M(), m.N())
 	height := vg.Length(rows)*.75*vg.Inch + .3*vg.Inch
 	return Figure{Column, height, func(c draw.Canvas) {
@@ -103,7 +122,7 @@ func Mesh(m mesh.Mesh) Figure {
 			d.box(93, y, 13, 45/float64(rows), "data-", "base")
 			d.arrow(79.5, y, 86.5, y, "", 0, 0, 0)
 		}
-	}}
+	}}, nil
 }
 
 // Framework draws the loop of the method (paper, Fig. 2): measure on a testbed,

@@ -85,8 +85,8 @@ func TestGolden(t *testing.T) {
 		name string
 		draw func() (figure.Figure, error)
 	}{
-		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.New(2, 2)), nil }},
-		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(mesh.New(3, 4)), nil }},
+		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.New(2, 2)) }},
+		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(mesh.New(3, 4)) }},
 		{"topology", func() (figure.Figure, error) { return figure.Topology(deployed()) }},
 		{"topology-disturbed", func() (figure.Figure, error) { return figure.Topology(disturbed()) }},
 		{"framework", func() (figure.Figure, error) { return figure.Framework(), nil }},

@@ -287,10 +287,19 @@ func LearningCurve(series ...Series) (Figure, error) {
 
 // Run is one evaluation, per step and service.
 type Run struct {
+	Services         []string    // names; default "service 1" ...
 	Offered, Carried [][]float64 // service x step, requests/s
 	Delay            [][]float64 // service x step, s; NaN leaves a gap; only Watch draws it
 	NR               []float64   // per step; NaN leaves a gap
 	ANR              float64
+}
+
+// service is the name of service i.
+func (r Run) service(i int) string {
+	if i < len(r.Services) {
+		return r.Services[i]
+	}
+	return fmt.Sprintf("service %d", i+1)
 }
 
 // Add appends a step: loads and delays by service, delay nil where none is
@@ -352,7 +361,7 @@ func Watch(r Run, goals []float64) (Figure, error) {
 	}
 	c := newChart("mean response time", newAxis("step", false), newAxis("seconds", true))
 	for i, d := range r.Delay {
-		s := Series{Name: fmt.Sprintf("service %d", i+1), X: count(len(d)), Y: d}
+		s := Series{Name: r.service(i), X: count(len(d)), Y: d}
 		if err := s.check(); err != nil {
 			return Figure{}, err
 		}
@@ -365,7 +374,7 @@ func Watch(r Run, goals []float64) (Figure, error) {
 	c.y.see(.01, 2)
 	c.x.see(all[0].x.lo, all[0].x.hi)
 	for i, o := range goals {
-		c.across(fmt.Sprintf("goal of service %d", i+1), o, draw.LineStyle{Color: ink(i), Width: .8, Dashes: dashes[1]})
+		c.across("goal of "+r.service(i), o, draw.LineStyle{Color: ink(i), Width: .8, Dashes: dashes[1]})
 	}
 	return grid{charts: column(append(all, c)), data: runData(r)}.figure(Double, 1.5*vg.Inch), nil
 }
@@ -402,7 +411,7 @@ func loads(prefix string, r Run) ([]*chart, error) {
 	var all []*chart
 	var axes []*axis
 	for i := range r.Offered {
-		c, err := lines(Axes{Title: fmt.Sprintf("%sservice %d", prefix, i+1), X: "step", Y: "requests/s", Steps: true}, []Series{
+		c, err := lines(Axes{Title: prefix + r.service(i), X: "step", Y: "requests/s", Steps: true}, []Series{
 			{Name: "offered load", X: count(len(r.Offered[i])), Y: r.Offered[i]},
 			{Name: "carried load", X: count(len(r.Carried[i])), Y: r.Carried[i]}})
 		if err != nil {

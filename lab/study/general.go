@@ -23,7 +23,7 @@ import (
 func init() {
 	notPaper := func(s scenario.Scenario) bool { return s.Name != scenario.Paper().Name }
 	RegisterDrawing(Drawing{Name: "mesh", Title: "services, stages and nodes", For: notPaper, Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
-		return drawn(figure.Mesh(r.Config.Scenario().Mesh), nil)
+		return drawn(figure.Mesh(r.Config.Scenario().Mesh))
 	}})
 	RegisterDrawing(Drawing{Name: "learning", Title: "learning curves, setting best", Needs: NeedsRun, For: notPaper, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		return drawn(r.Curves(s, BestSetting))
@@ -160,7 +160,7 @@ func (r *Result) Curve(source, objective, setting string) figure.Series {
 
 // Drawn converts a run for drawing.
 func (r *Result) Drawn(run anr.Run) figure.Run {
-	d := figure.Run{NR: run.NR(), ANR: run.ANR()}
+	d := figure.Run{Services: r.Config.Scenario().Mesh.ServiceNames(), NR: run.NR(), ANR: run.ANR()}
 	for _, s := range run.Steps {
 		d.Add(s.Load, s.Carried, nil)
 	}

@@ -16,9 +16,27 @@ func init() {
 	paper := func(s scenario.Scenario) bool { return s.Name == scenario.Paper().Name }
 	for _, d := range []Drawing{
 		{Name: "fig1", Title: "Fig. 1(b): services and nodes of the use case", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
-			return drawn(figure.Mesh(r.Config.Scenario().Mesh), nil)
+			return drawn(figure.Mesh(r.Config.Scenario().Mesh))
 		}},
-		{Name: "fig2", Title: "Fig. 2: the framework", Make: func(context.Context, *Result, Source) (Output, error) { return drawn(figure.Framework(), nil) }},
+		{Name: "fig1a", Title: "Fig. 1(a): a general mesh, that of scenario graph", Make: func(context.Context, *Result, Source) (Output, error) {
+			graph, err := scenario.Open("graph")
+			if err != nil {
+				return Output{}, err
+			}
+			return drawn(figure.Mesh(graph.Mesh))
+		}},
+		{Name: "fig2", Title: "Fig. 2: the application on the mesh", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
+			m := r.Config.Scenario().Mesh
+			d := figure.Deployment{Nodes: m.NodeNames()}
+			for _, name := range m.ServiceNames() {
+				d.Generators = append(d.Generators, "load of "+name)
+			}
+			for range d.Nodes {
+				d.Databases = append(d.Databases, "database")
+			}
+			return drawn(figure.Architecture(d))
+		}},
+		{Name: "framework", Title: "the loop of the method", Make: func(context.Context, *Result, Source) (Output, error) { return drawn(figure.Framework(), nil) }},
 		{Name: "fig3", Title: "Fig. 3: components of the objectives", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
 			return drawn(figure.Objectives(RewardCurves(r.Config.Scenario())))
 		}},
