@@ -96,7 +96,7 @@ func postgresDSN(text string) (dsn, error) {
 		// always where it can be found.
 		return dsn{}, fmt.Errorf("not a DSN of PostgreSQL%s; accepted: postgres://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in a URL escaped, or host=... user=... password=... dbname=...", wrongPort(text))
 	}
-	d := dsn{driver: "pgx", name: text, shown: fmt.Sprintf("%s on PostgreSQL at %s", c.Database, address(c.Host, c.Port)), hide: []string{c.Password}}
+	d := dsn{driver: "pgx", name: text, shown: strings.TrimPrefix(c.Database+" on PostgreSQL at ", " on ") + address(c.Host, c.Port), hide: []string{c.Password}}
 	for _, m := range secretForm.FindAllStringSubmatch(text, -1) {
 		value := strings.Trim(m[1], "'")
 		d.hide = append(d.hide, value)

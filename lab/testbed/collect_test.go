@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,9 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
@@ -48,18 +50,22 @@ var killSteps = map[string]int{"virtual": 20_000, "local": 200}
 
 func collectOn(ctx context.Context, name, path string) (err error) {
 	var bed testbed.Testbed
+	s := scenario.Paper()
 	if name == "local" {
 		// Little to fill the databases with, and 20 steps/s.
-		bed, err = local.New(ctx, local.Config{Timing: testbed.Timing{Step: .4, Settle: .1}, Kinds: []item.Kind{
-			{Items: 20, MeanBytes: 1200, Shape: .5}, {Items: 20, MeanBytes: 3600, Shape: 16, Nested: true}}})
+		s.Timing = control.Timing{Step: .4, Settle: .1}
+		for u := range s.Work {
+			s.Work[u].Items = 20
+		}
+		bed, err = local.New(ctx, local.Config{Scenario: s})
 	} else {
-		bed, err = virtual.New(virtual.Config{})
+		bed, err = virtual.New(virtual.Config{Scenario: s})
 	}
 	if err != nil {
 		return err
 	}
 	defer bed.Close()
-	_, err = testbed.CollectFile(ctx, bed, path, testbed.Collection{Steps: killSteps[name], Seed: 3, Progress: func(row trace.Row) {
+	_, err = testbed.CollectFile(ctx, bed, path, testbed.Collection{Scenario: s, Steps: killSteps[name], Seed: 3, Progress: func(row trace.Row) {
 		fmt.Println(row.Step) // one write: the step is in the file when it is seen
 	}})
 	return err
@@ -209,7 +215,10 @@ func check(t *testing.T, lines []byte) int {
 // memory collects into a table.
 func memory(t *testing.T, c testbed.Collection, stops ...int) *trace.Table {
 	t.Helper()
-	bed, err := virtual.New(virtual.Config{})
+	if c.Scenario.Name == "" {
+		c.Scenario = scenario.Paper()
+	}
+	bed, err := virtual.New(virtual.Config{Scenario: c.Scenario})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,11 +252,11 @@ func TestCollectResumes(t *testing.T) {
 	for _, actions := range []string{testbed.RandomActions, testbed.GridActions} {
 		c := testbed.Collection{Steps: 300, Seed: 5, Actions: actions}
 		a, b := memory(t, c), memory(t, c, 1, 100, 101, 257)
-		m := a.Mesh()
+		m := a.Space()
 		for r := range a.Len() {
 			x, y := a.Row(r), b.Row(r)
-			if fmt.Sprint(x.Load, m.FormatAction(x.Action)) != fmt.Sprint(y.Load, m.FormatAction(y.Action)) {
-				t.Fatalf("%s, step %d: %v %s and %v %s", actions, r, x.Load, m.FormatAction(x.Action), y.Load, m.FormatAction(y.Action))
+			if fmt.Sprint(x.Load, m.Format(x.Action)) != fmt.Sprint(y.Load, m.Format(y.Action)) {
+				t.Fatalf("%s, step %d: %v %s and %v %s", actions, r, x.Load, m.Format(x.Action), y.Load, m.Format(y.Action))
 			}
 		}
 	}
@@ -255,12 +264,13 @@ func TestCollectResumes(t *testing.T) {
 
 // Grid actions come equally often, whatever the reference steps.
 func TestCollectGrid(t *testing.T) {
-	const levels = 3 // 81 actions
-	space := mesh.NewSpace(mesh.Mesh{}, levels)
-	c := testbed.Collection{Steps: 7 * space.Len() * 10 / 9, Levels: levels, Actions: testbed.GridActions, Reference: 10, Load: load.Constant{}}
+	s := scenario.Paper()
+	s.Knobs = []mesh.Knob{{Kind: mesh.Route, Levels: 3}, {Kind: mesh.Block, Levels: 3}}
+	space := s.MustSpace() // 81 actions
+	c := testbed.Collection{Scenario: s, Steps: 7 * space.Len() * 10 / 9, Actions: testbed.GridActions, Reference: 10, Load: load.Constant{Load: mesh.Load{20, 20}}}
 	table := memory(t, c)
 	count := make([]int, space.Len())
-	reference := space.Nearest(mesh.Even(mesh.Mesh{}))
+	reference := space.FromChoice(space.Nearest(space.Default()))
 	for r := range table.Len() {
 		k, ok := space.Index(table.Row(r).Action)
 		if !ok {
@@ -276,41 +286,116 @@ func TestCollectGrid(t *testing.T) {
 	}
 	for k, n := range count {
 		if n != 7 {
-			t.Errorf("%s came %d times, want 7", mesh.Mesh{}.FormatAction(space.At(k)), n)
+			t.Errorf("%s came %d times, want 7", space.Format(space.At(k)), n)
 		}
 	}
 }
 
 func TestCollectErrors(t *testing.T) {
-	bed, err := virtual.New(virtual.Config{})
+	bed, err := virtual.New(virtual.Config{Scenario: scenario.Paper()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide, err := scenario.Open("wide")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wideBed, err := virtual.New(virtual.Config{Scenario: wide})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
+		bed  testbed.Testbed
 		c    testbed.Collection
 		want string
 	}{
-		{testbed.Collection{Steps: -1}, "-1 steps; accepted: 1 or more"},
-		{testbed.Collection{Actions: "best"}, `"best"; accepted: random, grid`},
+		{bed, testbed.Collection{}, "no service"},
+		{bed, testbed.Collection{Scenario: scenario.Paper(), Steps: -1}, "-1 steps; accepted: 1 or more"},
+		{bed, testbed.Collection{Scenario: scenario.Paper(), Actions: "best"}, `"best"; accepted: random, grid`},
+		{bed, testbed.Collection{Scenario: wide}, "scenario wide is of login,search,feed,report on node1,"},
+		{wideBed, testbed.Collection{Scenario: wide, Actions: testbed.GridActions}, `1.27e+10 actions to go through; accepted: at most 1000000, so choose actions by "random"`},
 	} {
 		path := filepath.Join(t.TempDir(), "t.csv")
-		if _, err := testbed.CollectFile(context.Background(), bed, path, c.c); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := testbed.CollectFile(context.Background(), c.bed, path, c.c); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want one with %q", err, c.want)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s was made", path)
 		}
 	}
-	// Another seed is another trace; nothing is changed.
+	// Another seed, or a scenario that differs in what requests meet, is another
+	// trace; nothing is changed. Goals are not what a trace depends on.
 	path := filepath.Join(t.TempDir(), "t.csv")
-	if _, err := testbed.CollectFile(context.Background(), bed, path, testbed.Collection{Steps: 3}); err != nil {
+	if _, err := testbed.CollectFile(context.Background(), bed, path, testbed.Collection{Scenario: scenario.Paper(), Steps: 3}); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(path)
-	if _, err := testbed.CollectFile(context.Background(), bed, path, testbed.Collection{Steps: 9, Seed: 1}); err == nil || !strings.Contains(err.Error(), "another trace") {
-		t.Errorf("error %v", err)
+	slower, goals := scenario.Paper(), scenario.Paper()
+	slower.Work[0].Time *= 2
+	goals.Targets[0].Goal *= 2
+	for _, c := range []testbed.Collection{{Scenario: scenario.Paper(), Steps: 9, Seed: 1}, {Scenario: slower, Steps: 9}} {
+		if _, err := testbed.CollectFile(context.Background(), bed, path, c); err == nil || !strings.Contains(err.Error(), "another trace") {
+			t.Errorf("error %v", err)
+		}
+		if after, _ := os.ReadFile(path); string(after) != string(before) {
+			t.Error("the refused file was changed")
+		}
 	}
-	if after, _ := os.ReadFile(path); string(after) != string(before) {
-		t.Error("the refused file was changed")
+	if rows, err := testbed.CollectFile(context.Background(), bed, path, testbed.Collection{Scenario: goals, Steps: 5}); rows != 5 || err != nil {
+		t.Errorf("with other goals: %d rows, %v", rows, err)
+	}
+}
+
+// Every built-in scenario can be collected; each knob takes all of its points,
+// equally often, and the reference comes in between.
+func TestCollectScenarios(t *testing.T) {
+	for _, name := range scenario.List() {
+		t.Run(name, func(t *testing.T) {
+			s, err := scenario.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const steps = 600
+			table := memory(t, testbed.Collection{Scenario: s, Steps: steps, Reference: 10}, 57)
+			space := table.Space()
+			load, reference := s.Reference(space)
+			count := make([][]int, len(space.Knobs()))
+			for h := range count {
+				count[h] = make([]int, space.Choices()[h])
+			}
+			answered := make([]float64, space.Mesh().M())
+			for r := range table.Len() {
+				row := table.Row(r)
+				choice, ok := space.ChoiceOf(nil, row.Action)
+				if !ok {
+					t.Fatalf("step %d is off the grid: %v", r, row.Action)
+				}
+				if r%10 == 0 {
+					if fmt.Sprint(row.Load, row.Action) != fmt.Sprint(load, reference) {
+						t.Fatalf("step %d is %v %v, not the reference", r, row.Load, row.Action)
+					}
+					continue
+				}
+				for h, u := range choice {
+					count[h][u]++
+				}
+				for i, d := range row.Measurement.Service {
+					answered[i] += d.Count
+				}
+			}
+			for h, n := range count {
+				want := float64(steps*9/10) / float64(len(n))
+				for u, k := range n {
+					if math.Abs(float64(k)-want) > 5*math.Sqrt(want) {
+						t.Errorf("point %d of knob %s came %d times, about %.0f are due", u, space.Knobs()[h].Name, k, want)
+					}
+				}
+			}
+			for i, n := range answered {
+				if n == 0 {
+					t.Errorf("no request of service %d was answered", i+1)
+				}
+			}
+		})
 	}
 }

@@ -13,8 +13,12 @@ import (
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/call"
 	"github.com/meshbench/meshbench/lab/testbed"
 )
+
+// paper is the space of the paper's mesh.
+var paper = mesh.Grid(mesh.New(2, 2), 6)
 
 // plane is one that does as it is told, or fails.
 type plane struct {
@@ -83,8 +87,8 @@ func TestLoop(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g := &script{results: c.results, late: c.late}
 			p := &plane{faults: c.faults}
-			l := testbed.NewLoop(testbed.LoopConfig{Name: "test", TimeScale: 10, Plane: p, Generator: g})
-			load, a := mesh.Load{5, 20}, mesh.Even(mesh.Mesh{})
+			l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Space: paper, TimeScale: 10, Plane: p, Generator: g})
+			load, a := mesh.Load{5, 20}, paper.Default()
 			x, err := l.Measure(context.Background(), load, a)
 			if err != nil {
 				t.Fatal(err)
@@ -107,7 +111,7 @@ func TestLoop(t *testing.T) {
 			if sum := x.Generated[0] + x.Generated[1]; math.Abs(sum-generated) > 1e-12 || math.Abs(sum-x.Carried[0]-x.Carried[1]-(x.Blocked[0]+x.Blocked[1])/5) > 1e-12 {
 				t.Errorf("%v requests/s generated, %v carried, %v blocked in 5 s", x.Generated, x.Carried, x.Blocked)
 			}
-			if d := x.Node[0]; len(c.results) > 0 && (d.Count != 1 || d.Mean != .02) || len(c.results) == 0 && !math.IsNaN(d.Mean) {
+			if d := x.Endpoint[0]; len(c.results) > 0 && (d.Count != 1 || d.Mean != .02) || len(c.results) == 0 && !math.IsNaN(d.Mean) {
 				t.Errorf("d11 is %+v", d)
 			}
 			if fmt.Sprint(p.applied) != fmt.Sprint(a) {
@@ -132,13 +136,60 @@ func TestLoopErrors(t *testing.T) {
 		{"plane", plane{err: broken}, script{}},
 		{"generator", plane{}, script{err: broken}},
 	} {
-		l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Plane: &c.p, Generator: &c.g})
-		_, err := l.Measure(context.Background(), mesh.Load{5, 5}, mesh.Even(mesh.Mesh{}))
+		l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Space: paper, Plane: &c.p, Generator: &c.g})
+		_, err := l.Measure(context.Background(), mesh.Load{5, 5}, paper.Default())
 		if !errors.Is(err, broken) || !strings.Contains(err.Error(), "test: step 0: ") {
 			t.Errorf("%s: step: error %v", c.name, err)
 		}
 		if err := l.Reset(context.Background(), 1); !errors.Is(err, broken) {
 			t.Errorf("%s: reset: error %v", c.name, err)
 		}
+	}
+}
+
+// Calls of a request count at their endpoints, those of a request that failed
+// later, too; what cannot be told counts for nothing.
+func TestLoopCalls(t *testing.T) {
+	m := mesh.Mesh{Nodes: []mesh.Node{{Name: "a"}, {Name: "b"}}, Services: []mesh.Service{{Name: "shop", Stages: []mesh.Stage{
+		{{Microservice: "web", Nodes: []string{"a", "b"}}}, {{Microservice: "store", Nodes: []string{"b"}}}}}}}
+	space := mesh.Grid(m, 3)
+	ok := result(0, 200, "", "", .5)
+	ok.Calls = []call.Call{{Microservice: "web", Node: "b", Seconds: .1}, {Microservice: "store", Node: "b", Seconds: .4}}
+	full := result(0, 503, "b", service.FailureQueue, .3)
+	full.Calls = []call.Call{{Microservice: "web", Node: "a", Seconds: .2}}
+	odd := result(0, 200, "", "", .7)
+	odd.Calls = []call.Call{{Microservice: "cart", Node: "b", Seconds: 9}, {Microservice: "web", Node: "", Seconds: 9}, {Microservice: "store", Node: "a", Seconds: 9}}
+	g := &script{results: []httpload.Result{ok, full, odd}}
+	l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Space: space, TimeScale: 10, Plane: &plane{}, Generator: g, Run: "mine"})
+	x, err := l.Measure(context.Background(), mesh.Load{20}, space.Default())
+	if err != nil || x.Mark != "" || g.steps[0].Run != "mine" {
+		t.Fatalf("mark %q, %v; run %q", x.Mark, err, g.steps[0].Run)
+	}
+	if d := x.Service[0]; d.Count != 2 || math.Abs(d.Mean-.6) > 1e-12 || x.Failed[0] != 1 {
+		t.Errorf("%+v, %v failed", d, x.Failed)
+	}
+	for e, want := range []mesh.Delay{{Count: 1, Mean: .2}, {Count: 1, Mean: .1}, {Count: 1, Mean: .4}} {
+		if d := x.Endpoint[e]; d.Count != want.Count || d.Mean != want.Mean {
+			t.Errorf("%s is %+v, want %+v", space.Layout().EndpointName("d", e), d, want)
+		}
+	}
+}
+
+// However many reasons the failures of a step have, its mark stays short; and a
+// load that no testbed serves makes no step.
+func TestLoopBounds(t *testing.T) {
+	g := &script{}
+	for k := range 300 {
+		g.results = append(g.results, result(0, 503, "node1", fmt.Sprintf("upstream %d", k/2%100), .1))
+	}
+	g.results = append(g.results, result(0, 503, "node1", "upstream 1", .1))
+	l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Space: paper, TimeScale: 10, Plane: &plane{}, Generator: g})
+	x, err := l.Measure(context.Background(), mesh.Load{20, 20}, paper.Default())
+	if err != nil || len(x.Mark) > 400 || !strings.HasPrefix(x.Mark, "5 requests failed: node1 upstream 1; ") || !strings.Contains(x.Mark, " requests failed for 95 other reasons") {
+		t.Errorf("%q, %v", x.Mark, err)
+	}
+	runs := len(g.steps)
+	if _, err := l.Measure(context.Background(), mesh.Load{1e9, 20}, paper.Default()); err == nil || !strings.Contains(err.Error(), "accepted: at most 1000000 in a step") || len(g.steps) != runs {
+		t.Errorf("1e9 requests/s: %v", err)
 	}
 }

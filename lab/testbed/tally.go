@@ -25,18 +25,22 @@ type Call struct {
 // Tally collects the requests of one step and summarises them. The zero value
 // is not usable; make one with NewTally and Reset it for each step.
 type Tally struct {
+	layout    *mesh.Layout
 	generated []int
 	blocked   []int
 	failed    []int
-	service   [][]float64 // delays, s
+	service   [][]float64 // delays, s; where only is not -1, those of which the endpoint is not known
 	endpoint  [][]float64
+	only      []int // the call of a service that makes no other, else -1
+	all       []float64
 	out       mesh.Measurement
 }
 
 // NewTally returns an empty tally for the mesh of that layout.
 func NewTally(l *mesh.Layout) *Tally {
 	m := l.Mesh.M()
-	return &Tally{
+	t := &Tally{
+		layout:    l,
 		generated: make([]int, m),
 		blocked:   make([]int, m),
 		failed:    make([]int, m),
@@ -44,6 +48,14 @@ func NewTally(l *mesh.Layout) *Tally {
 		endpoint:  make([][]float64, len(l.Endpoints)),
 		out:       mesh.NewMeasurement(l),
 	}
+	for _, stages := range l.Stages {
+		only := -1
+		if len(stages) == 1 && len(stages[0]) == 1 {
+			only = stages[0][0]
+		}
+		t.only = append(t.only, only)
+	}
+	return t
 }
 
 // Reset forgets all requests.
@@ -60,7 +72,8 @@ func (t *Tally) Reset() {
 
 // Add counts one request of service i, its end-to-end delay in s where it was
 // answered, and the calls that were answered, also of a request that failed
-// later on its way. calls is only read.
+// later on its way. The one call of a service that makes no other is the
+// request: it takes as long, and fails with it. calls is only read.
 func (t *Tally) Add(i int, what Outcome, delay float64, calls []Call) {
 	t.generated[i]++
 	switch what {
@@ -68,30 +81,52 @@ func (t *Tally) Add(i int, what Outcome, delay float64, calls []Call) {
 		t.blocked[i]++
 	case Failed:
 		t.failed[i]++
-	default:
+	}
+	if t.only[i] >= 0 {
+		switch {
+		case what != Answered:
+		case len(calls) == 1 && t.known(calls[0]):
+			e := calls[0].Endpoint
+			t.endpoint[e] = append(t.endpoint[e], delay)
+		default:
+			t.service[i] = append(t.service[i], delay)
+		}
+		return
+	}
+	if what == Answered {
 		t.service[i] = append(t.service[i], delay)
 	}
 	for _, c := range calls {
-		if c.Endpoint >= 0 && c.Endpoint < len(t.endpoint) {
+		if t.known(c) {
 			t.endpoint[c.Endpoint] = append(t.endpoint[c.Endpoint], c.Delay)
 		}
 	}
 }
+
+func (t *Tally) known(c Call) bool { return c.Endpoint >= 0 && c.Endpoint < len(t.endpoint) }
 
 // Measurement summarises the requests of a step that lasted seconds. The
 // result is valid until the next call.
 func (t *Tally) Measurement(seconds float64) mesh.Measurement {
 	x := &t.out
 	x.Mark = ""
+	for e, d := range t.endpoint {
+		x.Endpoint[e] = summarise(d)
+	}
 	for i := range t.generated {
 		x.Generated[i] = float64(t.generated[i]) / seconds
 		x.Carried[i] = float64(t.generated[i]-t.blocked[i]) / seconds
 		x.Blocked[i] = float64(t.blocked[i])
 		x.Failed[i] = float64(t.failed[i])
-		x.Service[i] = summarise(t.service[i])
-	}
-	for e, d := range t.endpoint {
-		x.Endpoint[e] = summarise(d)
+		t.all = t.all[:0]
+		if c := t.only[i]; c >= 0 {
+			first, end := t.layout.Of(c)
+			for _, d := range t.endpoint[first:end] {
+				t.all = append(t.all, d...) // sorted, which makes the sorting of all faster
+			}
+		}
+		t.all = append(t.all, t.service[i]...)
+		x.Service[i] = summarise(t.all)
 	}
 	return *x
 }

@@ -25,7 +25,10 @@ func generator(t *testing.T, handler http.HandlerFunc, cfg httpload.Config) *htt
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	cfg.Target, cfg.Items = server.URL, []int{10, 20}
-	cfg.NodeHeader, cfg.FailureHeader = "Node", "Failure"
+	if cfg.Mesh.M() == 0 {
+		cfg.Mesh = mesh.New(2, 2)
+	}
+	cfg.NodeHeader, cfg.FailureHeader, cfg.CallsHeader, cfg.RunHeader = "Node", "Failure", "Calls", "Run"
 	g, err := httpload.New(cfg, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +239,7 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestNoServer(t *testing.T) {
-	g, err := httpload.New(httpload.Config{Target: "http://127.0.0.1:1", Items: []int{1, 1}}, 1)
+	g, err := httpload.New(httpload.Config{Mesh: mesh.New(2, 2), Target: "http://127.0.0.1:1", Items: []int{1, 1}}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +253,8 @@ func TestNoServer(t *testing.T) {
 	if _, err := g.Run(ctx, httpload.Step{Load: mesh.Load{0, 0}, Seconds: 5}); err == nil {
 		t.Error("a cancelled step gave no error")
 	}
-	for _, cfg := range []httpload.Config{{TimeScale: -1, Items: []int{1, 1}}, {Items: []int{1}}, {Items: []int{0, 1}}} {
+	for _, cfg := range []httpload.Config{{Mesh: mesh.New(2, 2), TimeScale: -1, Items: []int{1, 1}}, {Mesh: mesh.New(2, 2), Items: []int{1}},
+		{Mesh: mesh.New(2, 2), Items: []int{0, 1}}, {Items: []int{1, 1}}, {Mesh: mesh.New(2, 2), Items: []int{1, 1}, Timeout: math.NaN()}} {
 		if _, err := httpload.New(cfg, 1); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}

@@ -18,7 +18,7 @@ func TestRemote(t *testing.T) {
 	ctx := context.Background()
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
 	defer target.Close()
-	cfg := httpload.Config{Target: target.URL, Items: []int{10, 10}, TimeScale: 50, Timeout: 1000}
+	cfg := httpload.Config{Mesh: mesh.New(2, 2), Target: target.URL, Items: []int{10, 10}, TimeScale: 50, Timeout: 1000}
 	served, err := httpload.New(cfg, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestRemote(t *testing.T) {
 }
 
 func TestHandlerErrors(t *testing.T) {
-	g, err := httpload.New(httpload.Config{Target: "http://127.0.0.1:1", Items: []int{1, 1}}, 0)
+	g, err := httpload.New(httpload.Config{Mesh: mesh.New(2, 2), Target: "http://127.0.0.1:1", Items: []int{1, 1}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestHandlerErrors(t *testing.T) {
 		{"secret", "/run", `{`, 400, "not an order"},
 		{"secret", "/run", `{"stop":1}`, 400, "not an order"},
 		{"secret", "/run", `{"step":{"Load":[1],"Seconds":5}}`, 400, "2 loads"},
-		{"secret", "/run", `{"step":{"Load":[1,-1],"Seconds":5}}`, 400, "load -1"},
+		{"secret", "/run", `{"step":{"Load":[1,-1],"Seconds":5}}`, 400, "load l2 is -1"},
 		{"secret", "/run", `{"step":{"Load":[1,1]}}`, 400, "Seconds above 0"},
 		{"secret", "/run", strings.Repeat(" ", 2<<20) + `{}`, 400, "too large"},
 	} {

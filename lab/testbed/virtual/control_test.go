@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
@@ -22,19 +22,15 @@ func TestLongControlMatters(t *testing.T) {
 	if !*long {
 		t.Skip("10 million steps, 2 minutes: run with -long")
 	}
-	space := mesh.NewSpace(mesh.Mesh{}, 6)
+	paper := scenario.Paper().Defaults()
+	space := paper.MustSpace()
 	var actions []mesh.Action
 	for k := range space.Len() {
 		actions = append(actions, space.At(k))
 	}
-	var loads []mesh.Load
-	for _, l1 := range []float64{5, 10, 15, 20} {
-		for _, l2 := range []float64{5, 10, 15, 20} {
-			loads = append(loads, mesh.Load{l1, l2})
-		}
-	}
+	loads := paper.Loads.Grid(100)
 	half := func(seed uint64) [][][]float64 {
-		r, err := virtual.Rewards(context.Background(), virtual.TruthConfig{Steps: *steps, Seed: seed}, loads, actions, objective.Paper())
+		r, err := virtual.Rewards(context.Background(), virtual.TruthConfig{Virtual: virtual.Config{Scenario: paper}, Steps: *steps, Seed: seed}, loads, actions, paper.Objectives)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +38,7 @@ func TestLongControlMatters(t *testing.T) {
 	}
 	choose, score := half(1), half(2)
 	limits := []float64{.90, .80, .95}
-	for o, mo := range objective.Paper() {
+	for o, mo := range paper.Objectives {
 		greedy := make([]int, len(loads))
 		for l := range loads {
 			for k := range actions {
@@ -67,9 +63,9 @@ func TestLongControlMatters(t *testing.T) {
 			random += anr(score[o], k) / float64(len(actions))
 		}
 		constant := anr(score[o], best)
-		t.Logf("%s: best constant %.3f (%s), random %.3f", mo.Name, constant, mesh.Mesh{}.FormatAction(actions[best]), random)
+		t.Logf("%s: best constant %.3f (%s), random %.3f", mo.Name, constant, space.Format(actions[best]), random)
 		for _, l := range []int{0, 3, 12, 15} {
-			t.Logf("    %v: %.2f by %s", loads[l], score[o][l][greedy[l]], mesh.Mesh{}.FormatAction(actions[greedy[l]]))
+			t.Logf("    %v: %.2f by %s", loads[l], score[o][l][greedy[l]], space.Format(actions[greedy[l]]))
 		}
 		if constant > limits[o] {
 			t.Errorf("%s: the best constant action has ANR %.3f, above %.2f", mo.Name, constant, limits[o])
