@@ -359,11 +359,14 @@ func ready(ctx context.Context, addr string) error {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err // without the address, which is of no interest in a trace
-	}
-	if err != nil {
-		return err
+	switch {
+	// Without the address, which is of no interest in a trace.
+	case ctx.Err() != nil:
+		return errors.New("no answer")
+	case errors.As(err, &op):
+		return op.Err
+	case err != nil:
+		return errors.Unwrap(err)
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -192,13 +192,14 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 	v.last, v.pending = end, 0
 	next := v.requests.Next()
 	for n := 1; ; n++ {
-		if n%4096 == 0 && ctx.Err() != nil {
-			v.leave()
-			return mesh.Measurement{}, ctx.Err()
-		}
 		t, later := v.now+next.At, false
 		if at := v.later.first(); at <= t {
 			t, later = at, true
+		}
+		if n%4096 == 0 && ctx.Err() != nil {
+			v.leave()
+			v.now = min(t, v.last) // the nodes have what came until then
+			return mesh.Measurement{}, ctx.Err()
 		}
 		if t >= v.last && v.pending == 0 {
 			break

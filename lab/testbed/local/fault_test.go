@@ -5,29 +5,37 @@ import (
 	"errors"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/pgtest"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/service/item"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
-// small are databases that are filled in no time.
-var small = []item.Kind{
-	{Items: 50, MeanBytes: 1200, Shape: .5},
-	{Items: 50, MeanBytes: 3600, Shape: 16, Nested: true},
+// paper is the paper's scenario with databases that are filled in no time, and
+// the given timing.
+func paper(timing control.Timing) scenario.Scenario {
+	s := scenario.Paper()
+	s.Timing = timing
+	for u := range s.Work {
+		s.Work[u].Items = 50
+	}
+	return s
 }
 
 // quick is a testbed whose steps take a tenth of a second; the time-out leaves a
 // busy machine 20 s.
 func quick() local.Config {
-	return local.Config{TimeScale: 20, Timing: testbed.Timing{Step: 2, Settle: .1}, Kinds: small, Timeout: 400}
+	return local.Config{Scenario: paper(control.Timing{Step: 2, Settle: .1}), TimeScale: 20, Timeout: 400}
 }
 
 // A node, its database, or the database server of both nodes is stopped while a
@@ -81,7 +89,7 @@ func TestFaults(t *testing.T) {
 			}
 			b := start(t, cfg)
 			path := filepath.Join(t.TempDir(), "trace.csv")
-			collection := testbed.Collection{Steps: steps, Reference: 1} // 10 requests/s of each service, on both nodes
+			collection := testbed.Collection{Scenario: cfg.Scenario, Steps: steps, Reference: 1} // 10 requests/s of each service, on both nodes
 			collection.Progress = func(row trace.Row) {
 				var err error
 				switch row.Step + 1 {
@@ -113,13 +121,13 @@ func TestFaults(t *testing.T) {
 						t.Errorf("step %d is marked %q; %q in it: want %v", step, x.Mark, mark, faulty)
 					}
 				}
-				for j := range table.Mesh().N() {
+				for j := range table.Space().Mesh().N() {
 					down := false
 					for _, k := range c.down {
 						down = down || faulty && k == j
 					}
-					for i := range table.Mesh().M() {
-						d := x.Node[i*table.Mesh().N()+j]
+					for i := range table.Space().Mesh().M() {
+						d := x.Endpoint[i*table.Space().Mesh().N()+j]
 						if !down && late { // sent all at once, its requests may have met a full queue
 							continue
 						}
@@ -148,6 +156,8 @@ func TestNewErrors(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	replicas := paper(control.Timing{})
+	replicas.Knobs = append(replicas.Knobs, mesh.Knob{Kind: mesh.Replicas, Max: 2})
 	for _, c := range []struct {
 		name string
 		cfg  local.Config
@@ -159,22 +169,21 @@ func TestNewErrors(t *testing.T) {
 		{"one address", local.Config{Nodes: []string{"127.0.0.1:0"}}, "1 addresses for 2 nodes"},
 		{"folder below a file", local.Config{Dir: filepath.Join(file, "databases")}, "directory for the databases: mkdir " + file + ": not a directory"},
 		{"unwritable folder", local.Config{Dir: "/proc/databases"}, "directory for the databases: mkdir /proc/databases"},
-		{"unreachable DSN", local.Config{Databases: []string{":memory:", "postgres://meshbench:pass@127.0.0.1:1/items"}}, "node2: service: database postgres://meshbench:xxxxx@127.0.0.1:1/items: "},
+		{"unreachable DSN", local.Config{Databases: []string{":memory:", "postgres://meshbench:pass@127.0.0.1:1/items"}}, "node2: service: database items on PostgreSQL at 127.0.0.1:1: "},
 		{"one DSN", local.Config{Databases: []string{":memory:"}}, "1 databases for 2 nodes"},
 		{"k below 0", local.Config{TimeScale: -1}, "time scale -1; it is above 0, and 1 is real time"},
 		{"k not a number", local.Config{TimeScale: math.NaN()}, "time scale NaN"},
 		{"k infinite", local.Config{TimeScale: math.Inf(1)}, "time scale +Inf"},
-		{"step below 0", local.Config{Timing: testbed.Timing{Step: -5}}, "step of -5 s; it is above 0"},
-		{"queue below 0", local.Config{Queue: -1}, "queue of -1"},
-		{"time-out below 0", local.Config{Timeout: -1}, "time-out -1 s"},
-		{"kinds of one service", local.Config{Kinds: small[:1]}, "1 kinds of items for 2 services"},
-		{"name used twice", local.Config{Mesh: mesh.Mesh{Nodes: []string{"a", "a"}}}, `node name "a" is used twice`},
+		{"step below 0", local.Config{Scenario: paper(control.Timing{Step: -5})}, "timing: step of -5 s"},
+		{"no time-out that is a number", local.Config{Timeout: math.NaN()}, "time-out NaN s"},
+		{"no scenario's name", local.Config{Scenario: scenario.Scenario{Mesh: mesh.New(2, 2)}}, `name: ""`},
+		{"replicas", local.Config{Scenario: replicas}, "knob r1 is of kind replicas, which nothing here can set; accepted: route, block"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			temporary := t.TempDir()
 			t.Setenv("TMPDIR", temporary)
-			if c.cfg.Kinds == nil {
-				c.cfg.Kinds = small
+			if c.cfg.Scenario.Mesh.M() == 0 {
+				c.cfg.Scenario = paper(control.Timing{})
 			}
 			free := ""
 			if c.cfg.Nodes == nil {
@@ -186,7 +195,7 @@ func TestNewErrors(t *testing.T) {
 				b.Close()
 				t.Fatal("no error")
 			}
-			if s := err.Error(); !strings.HasPrefix(s, "local: ") || !strings.Contains(s, c.want) || strings.Contains(s, "\n") {
+			if s := err.Error(); !strings.HasPrefix(s, "local: ") || !strings.Contains(s, c.want) || strings.Contains(s, "\n") && c.name != "no scenario's name" {
 				t.Errorf("error %q, want one line with %q", s, c.want)
 			}
 			if left, _ := os.ReadDir(temporary); len(left) > 0 {
@@ -221,18 +230,19 @@ func freeAddress(t *testing.T) string {
 // goes on.
 func TestMeasureErrors(t *testing.T) {
 	b := start(t, quick())
-	even := mesh.Even(mesh.Mesh{})
+	even := b.Space().Default()
 	half := even.Clone()
-	half.Route[0] = .25
+	half[0] = .25
 	for _, c := range []struct {
 		load   mesh.Load
 		action mesh.Action
 		want   string
 	}{
-		{mesh.Load{5}, even, "1 loads for 2 services"},
-		{mesh.Load{5, -1}, even, "l2 is -1"},
-		{mesh.Load{math.NaN(), 5}, even, "l1 is NaN"},
-		{mesh.Load{5, 5}, half, "weights of service1 sum to 0.75"},
+		{mesh.Load{5}, even, "1 loads for the 2 services"},
+		{mesh.Load{5, -1}, even, "load l2 is -1"},
+		{mesh.Load{math.NaN(), 5}, even, "load l1 is NaN"},
+		{mesh.Load{1e7, 5}, even, "accepted: at most 1000000 in a step"},
+		{mesh.Load{5, 5}, half, "sum to 0.75, not 1"},
 	} {
 		if _, err := b.Measure(context.Background(), c.load, c.action); err == nil || !strings.Contains(err.Error(), "local: step 0: ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: error %v, want one with %q", c.load, err, c.want)
@@ -241,5 +251,79 @@ func TestMeasureErrors(t *testing.T) {
 	x, err := b.Measure(context.Background(), mesh.Load{20, 20}, even)
 	if err != nil || x.Generated[0] == 0 {
 		t.Errorf("the step after: %v requests/s, %v", x.Generated, err)
+	}
+}
+
+// Every built-in scenario runs: each call of each service is answered by the
+// nodes that its action names, and by no other.
+func TestScenarios(t *testing.T) {
+	for _, name := range scenario.List() {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, name)
+			s.Timing = control.Timing{Step: 2, Settle: .1}
+			for u := range s.Work {
+				s.Work[u].Items = 50
+			}
+			b := start(t, local.Config{Scenario: s, TimeScale: 4, Timeout: 400})
+			space := b.Space()
+			a := space.At(0) // all to the last node of each call
+			if space.Len() > 1<<16 {
+				a = space.Action(nil, make([]int, len(space.Choices())))
+			}
+			load := make(mesh.Load, len(s.Loads))
+			for i, r := range s.Loads {
+				load[i] = r.Min
+			}
+			x, err := b.Measure(context.Background(), load, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Mark != "" && !strings.Contains(x.Mark, "generator late") {
+				t.Errorf("mark %q", x.Mark)
+			}
+			for i, d := range x.Service {
+				if d.Count == 0 {
+					t.Errorf("no request of service %d was answered: %v failed", i+1, x.Failed)
+				}
+			}
+			for e, d := range x.Endpoint {
+				at := space.Layout().Endpoints[e]
+				k := e - space.Layout().Calls[at.Call].First
+				if reached := space.RouteOf(a, at.Call)[k] > 0; reached != (d.Count > 0) {
+					t.Errorf("%v answers at %s; reached: %v", d.Count, space.Layout().EndpointName("d", e), reached)
+				}
+			}
+		})
+	}
+}
+
+// Who asks the front during a step marks it.
+func TestStranger(t *testing.T) {
+	b := start(t, quick())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 5 {
+			time.Sleep(5 * time.Millisecond)
+			if resp, err := http.Get(b.URL() + "/service1/items/3"); err == nil {
+				resp.Body.Close()
+			}
+		}
+	}()
+	marked := false
+	for range 20 {
+		x, err := b.Measure(context.Background(), mesh.Load{20, 20}, b.Space().Default())
+		if err != nil {
+			t.Fatal(err)
+		}
+		marked = marked || strings.Contains(x.Mark, "requests of others at the front")
+		select {
+		case <-done:
+			if !marked {
+				t.Error("no step was marked")
+			}
+			return
+		default:
+		}
 	}
 }
