@@ -2,6 +2,7 @@
 # certs.sh: certificate authority, certificates and kubeconfigs of the local
 # control plane, good for 30 days. Elliptic curves: ten times as fast to make.
 . "$(dirname "$0")/env.sh"
+umask 077 # keys are nobody else's
 mkdir -p "$PKI" && cd "$PKI"
 [ -f admin.kubeconfig ] && openssl x509 -checkend 86400 -noout -in apiserver.crt >/dev/null 2>&1 && exit 0
 quiet() { openssl "$@" 2>/dev/null; }

@@ -9,6 +9,7 @@ NETNS=meshbench                   # the network namespace of all of it; no route
 HOST=172.30.0.1                   # of the control plane, on a bridge in NETNS
 PATH=$PATH:/usr/sbin:/sbin         # not on everybody's
 GO=${GO:-go} PYTHON=${PYTHON:-python3}
+SCENARIO=${SCENARIO:-paper}       # that is deployed: a name, or a file
 
 # Where a cluster runs, a file names the folder that began it: it is left alone
 # by the scripts of every other.

@@ -146,14 +146,23 @@ bare_pod() {
   kubectl_ delete pod bare --grace-period=1 --wait=false >/dev/null
 }
 
+# mesh deploys the scenario that SCENARIO names. The paper's manifests are in the
+# repository; another's are written, and the overlay copied beside them.
 mesh() {
+  local overlay=$ROOT/cluster/overlays/local deploy=$STATE/deploy
+  if [ "$SCENARIO" != paper ]; then
+    rm -rf "$deploy" && mkdir -p "$deploy/overlays"
+    cp -r "$overlay" "$deploy/overlays/local" && overlay=$deploy/overlays/local
+    (cd "$ROOT" && $GO run ./cluster/cmd/manifests "$SCENARIO" "$deploy/base")
+  fi
   kubectl_ create namespace meshbench --dry-run=client -o yaml | kubectl_ apply -f - >/dev/null 2>&1
   kubectl_ -n meshbench get secret meshbench-control >/dev/null 2>&1 ||
     kubectl_ -n meshbench create secret generic meshbench-control --from-literal=token="$(openssl rand -hex 24)" >/dev/null
   until_ 30 "root certificate of the mesh" kubectl_ -n meshbench get configmap istio-ca-root-cert
-  until_ 30 "objects of the mesh" kubectl_ apply -k "$ROOT/cluster/overlays/local"
-  for d in node1 node2 front generator; do
-    kubectl_ -n meshbench rollout status deployment/$d --timeout=300s >/dev/null
+  until_ 30 "objects of the mesh" kubectl_ apply -k "$overlay"
+  local d
+  for d in $(kubectl_ -n meshbench get deployments -o name); do
+    kubectl_ -n meshbench rollout status "$d" --timeout=300s >/dev/null
   done
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // What this testbed can set. Another kind of knob is a type like these, and its
-// place in newPlane's list.
+// place in newPlane's list, or in Config.Actuators.
 var (
 	_ control.Actuator = (*route)(nil)
 	_ control.Actuator = (*block)(nil)

@@ -141,6 +141,7 @@ func TestClusterControllerRole(t *testing.T) {
 		"delete a VirtualService":          dyn.Resource(virtualServices).Namespace(space).Delete(ctx, "service1", metav1.DeleteOptions{DryRun: dry}),
 		"list pods of another namespace":   second(kube.CoreV1().Pods("istio-system").List(ctx, metav1.ListOptions{})),
 		"change its own role":              second(kube.RbacV1().Roles(space).Patch(ctx, "controller", types.MergePatchType, empty, patch)),
+		"read its namespace":               second(kube.CoreV1().Namespaces().Get(ctx, space, metav1.GetOptions{})),
 		"read the cluster's nodes":         second(kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})),
 		"make a token for another account": second(kube.CoreV1().ServiceAccounts(space).CreateToken(ctx, "default", &authnv1.TokenRequest{}, metav1.CreateOptions{})),
 	} {

@@ -80,6 +80,9 @@ type Config struct {
 	Token     string // of the control endpoints; default that of Secret
 	Secret    string // default meshbench-control
 	Blocking  Blocking
+	// Actuators are for kinds of knobs that this testbed does not know, in the
+	// order in which they are applied, after routing and blocking.
+	Actuators []control.Actuator
 	// Faults lets fault rules of others in the VirtualServices be, which count as
 	// the mesh's own delays and failures. Default they are reported, and mark
 	// steps.

@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -296,6 +297,59 @@ func TestGraph(t *testing.T) {
 	cfg.Blocking = FaultBlocking
 	if _, err := New(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), "makes several calls") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// replicas sets a knob that the testbed knows nothing of.
+type replicas struct {
+	space *mesh.Space
+	have  []float64 // per node
+	fail  error     // of Apply
+	late  error     // of Follow
+}
+
+func (r *replicas) Kind() mesh.Kind { return mesh.Replicas }
+func (r *replicas) Needs() []control.Right {
+	return []control.Right{{Group: "apps", Resource: "deployments/scale", Verb: "patch", Name: "node1"}}
+}
+func (r *replicas) Apply(_ context.Context, a mesh.Action) error {
+	if r.fail != nil {
+		return r.fail
+	}
+	r.have = r.have[:0]
+	for j := range r.space.Mesh().Nodes {
+		r.have = append(r.have, r.space.Value(a, mesh.Replicas, j, 1))
+	}
+	return nil
+}
+func (r *replicas) Follow(context.Context) error { return r.late }
+
+// A kind of knob from outside is applied, undone and waited for as the others
+// are.
+func TestOwnActuator(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config()
+	cfg.Scenario.Knobs = append(slices.Clone(cfg.Scenario.Knobs), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 3})
+	r := &replicas{space: cfg.Scenario.MustSpace()}
+	cfg.Actuators = []control.Actuator{r}
+	bed := w.testbed(t, cfg)
+	first, second := append(action(.2, .6, 0, 0), 3, 1), append(action(.8, .4, 0, 0), 1, 2)
+	if x, _ := w.measure(t, bed, first); x.Mark != "" || !slices.Equal(r.have, []float64{3, 1}) {
+		t.Errorf("%v, mark %q", r.have, x.Mark)
+	}
+	r.late = errors.New("node1 has 1 of 3 replicas")
+	if x, _ := w.measure(t, bed, first); x.Mark != "the mesh did not follow within 0.5 s: node1 has 1 of 3 replicas" {
+		t.Errorf("mark %q", x.Mark)
+	}
+	r.late = nil
+	r.fail = errors.New("quota exceeded")
+	if x, _ := w.measure(t, bed, second); !strings.HasPrefix(x.Mark, "not applied, ") || !strings.Contains(x.Mark, "quota exceeded") || !slices.Equal(r.have, []float64{3, 1}) {
+		t.Errorf("%v, mark %q", r.have, x.Mark)
+	}
+	wantWeights(t, w, []int{20, 80}, []int{60, 40}) // put back with it
+	w.denied = func(a *authv1.ResourceAttributes) bool { return a.Group == "apps" && a.Subresource == "scale" }
+	if f, err := Preflight(context.Background(), cfg); err != nil || len(f) != 1 || f[0].What != "this user may not patch deployments/scale node1" {
+		t.Errorf("%v, %v", f, err)
 	}
 }
 

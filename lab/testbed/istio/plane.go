@@ -63,6 +63,7 @@ func newPlane(cfg Config) *plane {
 	} else {
 		p.actuators = []control.Actuator{routes, &block{p}}
 	}
+	p.actuators = append(p.actuators, cfg.Actuators...)
 	return p
 }
 
