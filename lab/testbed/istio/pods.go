@@ -181,6 +181,9 @@ func (p *plane) dial(ctx context.Context, network, address string) (net.Conn, er
 	return nil, fmt.Errorf("no pod of the %s is ready", app)
 }
 
+// maxWords bounds what a server says, in bytes.
+const maxWords = 400
+
 // short is an error in a few words that do not differ from step to step.
 func short(err error) string {
 	var (
@@ -198,5 +201,9 @@ func short(err error) string {
 		}
 		text = strings.Replace(text, link.Error(), reason, 1)
 	}
-	return strings.Join(strings.Fields(text), " ")
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) > maxWords { // a page of a proxy's
+		text = strings.ToValidUTF8(text[:maxWords], "") + "..."
+	}
+	return text
 }

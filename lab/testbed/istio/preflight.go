@@ -140,7 +140,8 @@ func (c *Config) permissions(ctx context.Context, rights []control.Right) (f Fin
 				f.add("this user may not "+r.String()+": "+short(err), do)
 			}
 		case err != nil:
-			f.add("whether this user may "+r.String()+" is not known: "+short(err), do)
+			f.add("whether this user may "+r.String()+", and what else is needed, is not known: "+short(err), do)
+			return f // it would be said of every right
 		case !answer.Status.Allowed:
 			what := "this user may not " + r.String()
 			if answer.Status.Reason != "" {
