@@ -3,6 +3,7 @@
 PYTHON ?= python3
 GO     ?= go
 TRACE  ?=
+SCENARIO ?=
 ARGS   ?=
 LIMIT  ?= 20m
 
@@ -11,9 +12,9 @@ TOOLS  := .bin/goimports .bin/gopls
 VENV   := .venv/installed
 KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
-FIGS   := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8
+FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all setup build notebooks test figures scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -72,6 +73,10 @@ $(FIGS): fig%: setup
 
 table2: setup ## table 2 alone; fig1 to fig8 likewise
 	@$(LAB) figure table2
+
+scenario: setup ## results of another scenario, into figures/SCENARIO: make scenario SCENARIO=graph, or a YAML file's path
+	@test -n "$(SCENARIO)" || { echo "make: name the scenario: make scenario SCENARIO=graph; built in: $$($(LAB) scenario list | cut -d' ' -f1 | xargs)" >&2; exit 1; }
+	@$(LAB) figure -scenario "$(SCENARIO)" all
 
 study: setup ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
 	@$(LAB) study
