@@ -108,18 +108,24 @@ func Markdown(text string) {
 	fmt.Fprintln(out, text)
 }
 
-// Figure shows what writes itself as SVG. Outside a notebook it prints one line
-// that says so.
-func Figure(svg io.WriterTo) error {
-	var b bytes.Buffer
-	if _, err := svg.WriteTo(&b); err != nil {
-		return fmt.Errorf("nb: draw: %w", err)
+// Figure shows what writes itself as SVG, several side by side. Outside a
+// notebook it prints a line for each that says so.
+func Figure(svg ...io.WriterTo) error {
+	var html strings.Builder
+	for _, f := range svg {
+		var b bytes.Buffer
+		if _, err := f.WriteTo(&b); err != nil {
+			return fmt.Errorf("nb: draw: %w", err)
+		}
+		if inNotebook {
+			html.WriteString(`<span style="margin-right:2em">` + inline(b.String()) + "</span>")
+			continue
+		}
+		fmt.Fprintf(out, "[figure, %d bytes of SVG]\n", b.Len())
 	}
 	if inNotebook {
-		show(inline(b.String()))
-		return nil
+		show(html.String())
 	}
-	fmt.Fprintf(out, "[figure, %d bytes of SVG]\n", b.Len())
 	return nil
 }
 

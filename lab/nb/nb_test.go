@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // capture returns what f prints outside a notebook.
@@ -32,6 +36,21 @@ func (s svg) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+// oneRow is a trace of one service on one node that has little in it.
+func oneRow(t *testing.T) *trace.Table {
+	space, err := mesh.NewSpace(mesh.New(1, 1), mesh.Knob{Kind: mesh.Block})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := trace.New(trace.Meta{Space: space})
+	x := mesh.NewMeasurement(space.Layout())
+	x.Carried[0] = 4
+	if err := table.Append(trace.Row{Load: mesh.Load{5}, Action: mesh.Action{.2}, Measurement: x}); err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
 func TestText(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -42,6 +61,15 @@ func TestText(t *testing.T) {
 			"policy  ANR\nrandom  0.45\nppo     0.99\n"},
 		{"markdown", func() { Markdown("**bold**") }, "**bold**\n"},
 		{"figure", func() { Figure(svg("<svg/>")) }, "[figure, 6 bytes of SVG]\n"},
+		{"figures side by side", func() { Figure(svg("<svg/>"), svg("<svg a/>")) }, "[figure, 6 bytes of SVG]\n[figure, 8 bytes of SVG]\n"},
+		{"columns with values", func() { Columns(oneRow(t)) },
+			"column  of                 min    mean   max    missing\nl1      service1           5.000  5.000  5.000  0\ncl1     service1           4.000  4.000  4.000  0\nb1      service1           0.200  0.200  0.200  0\nd1_n    service1           0.000  0.000  0.000  0\nd11_n   service1 on node1  0.000  0.000  0.000  0\n"},
+		{"a trace without findings", func() { Audit(oneRow(t)) }, "The audit of 1 rows has no finding.\n"},
+		{"a mesh at work", func() {
+			w := NewWatch(scenario.Paper())
+			w.Row(oneRow(t).Row(0))
+			w.Close()
+		}, ""},
 		{"progress shows its last line", func() {
 			report, end := Progress()
 			report("fit", 1, 2)
