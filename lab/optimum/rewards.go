@@ -146,7 +146,7 @@ func (v *Values) Of(a mesh.Action) (float64, error) {
 	if err := v.forecast.Set(a); err != nil {
 		return 0, err
 	}
-	return v.value(a)
+	return v.value(a, 1)
 }
 
 // number is what action k of the enumeration pays.
@@ -159,22 +159,37 @@ func (v *Values) number(k int) (float64, error) {
 	if err := n.SetNumber(k); err != nil {
 		return 0, err
 	}
-	return v.value(a)
+	return v.value(a, 1)
 }
 
 // Choice is what the action of a choice pays.
-func (v *Values) Choice(choice []int) (float64, error) {
+func (v *Values) Choice(choice []int) (float64, error) { return v.some(choice, 1) }
+
+// some is about what the action of a choice pays, by every stride-th draw.
+func (v *Values) some(choice []int, stride int) (float64, error) {
 	v.action = v.r.Space().Action(v.action, choice)
-	return v.Of(v.action)
+	if err := v.forecast.Set(v.action); err != nil {
+		return 0, err
+	}
+	return v.value(v.action, stride)
 }
 
-func (v *Values) value(a mesh.Action) (float64, error) {
+// draws is the number of draws that value an action.
+func (v *Values) draws() int {
+	if v.r.cfg.Expected {
+		return v.forecast.Draws()
+	}
+	return 1
+}
+
+func (v *Values) value(a mesh.Action, stride int) (float64, error) {
 	sum := 0.0
 	if v.r.cfg.Expected {
 		n := v.forecast.Draws()
-		for k := range n {
+		valued := float64((n + stride - 1) / stride)
+		for k := 0; k < n; k += stride {
 			v.forecast.Draw(k, &v.x)
-			sum += v.evaluator.Reward(v.load, a, v.x) / float64(n)
+			sum += v.evaluator.Reward(v.load, a, v.x) / valued
 		}
 	} else {
 		v.forecast.Mean(&v.x)
