@@ -249,7 +249,7 @@ func TestCacheDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var warning error
-	if v := get(&Cache{Dir: filepath.Join(file, "below"), Code: "1", Warn: func(err error) { warning = err }}); v != 7 || warning == nil || !strings.Contains(warning.Error(), "below") {
+	if v := get(&Cache{Dir: filepath.Join(file, "below"), Code: "1", Warn: func(err error) { warning = err }}); v != 7 || warning == nil || !strings.Contains(warning.Error(), "not a directory") {
 		t.Errorf("a folder that cannot be made: %d, warning %v", v, warning)
 	}
 }

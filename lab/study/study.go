@@ -180,6 +180,8 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		if s.Scenario.Hash() != r.Config.Scenario().Hash() {
 			return nil, fmt.Errorf("study: trace %s is of scenario %s, the first one of %s", s.Name, s.Scenario.Name, r.Config.Scenario().Name)
 		}
+	}
+	for _, s := range r.Config.Sources {
 		if err := r.source(ctx, s); err != nil {
 			return nil, fmt.Errorf("study of %s: %w", s.Title, err)
 		}
