@@ -32,3 +32,24 @@ func TestRegrowRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A file of version 2, which is no longer written, is read: scattered(120, 2, 7,
+// 5, 300), three trees with leaves of 2 and seed 5.
+func TestVersion2(t *testing.T) {
+	f, err := Load("testdata/version2.forest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := scattered(120, 2, 7, 5, 300)
+	fitted, err := Fit(context.Background(), x, y, Config{Trees: 3, Seed: 5, MinLeaf: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "84b0717160a31275" // as of when it was written
+	if got, again := fingerprint(t, f, x), fingerprint(t, fitted, x); got != want || again != want {
+		t.Errorf("the forest is %s, fitted anew %s, want %s", got, again, want)
+	}
+	if f.Meta["trace"] != "scattered" || f.Nodes() != 205 || f.Features()[1] != "p11" || f.Outputs()[1] != "d12" || f.Config().MinLeaf != 2 {
+		t.Errorf("%d nodes, meta %v, settings %+v", f.Nodes(), f.Meta, f.Config())
+	}
+}

@@ -279,6 +279,29 @@ func BenchmarkFit(b *testing.B) {
 	}
 }
 
+// Data that are not dense: inputs measured rather than chosen, and more features
+// than a split looks at.
+func BenchmarkFitWide(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	x, y := mat.NewDense(10000, 3, nil), mat.NewDense(10000, 1, nil)
+	for r := range 10000 {
+		for j := range 3 {
+			x.Set(r, j, rng.Float64())
+		}
+		y.Set(r, 0, x.At(r, 0)*x.At(r, 1)+.1*rng.NormFloat64())
+	}
+	for name, cfg := range map[string]forest.Config{
+		"full depth": {}, "leaves of 40": {MinLeaf: 40}, "one feature": {MaxFeatures: 1}, "random splits": {RandomSplits: true, MinLeaf: 8},
+	} {
+		cfg.Trees, cfg.Workers = 60, 1
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				fit(b, x, y, cfg)
+			}
+		})
+	}
+}
+
 func BenchmarkPredict(b *testing.B) {
 	x, y := example(31740, 1)
 	f := fit(b, x, y, forest.Config{Trees: 120})
