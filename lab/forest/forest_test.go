@@ -257,7 +257,7 @@ func TestFile(t *testing.T) {
 		"damaged":   {damaged, "truncated or damaged"},
 		"other":     {[]byte("PK\x03\x04 something"), "not a forest's file"},
 		"empty":     {nil, "not a forest's file"},
-		"newer":     {append([]byte("meshbench forest 3"), data[bytes.IndexByte(data, '\n'):]...), "version 3 of the format; this program reads version 2"},
+		"newer":     {append([]byte("meshbench forest 4"), data[bytes.IndexByte(data, '\n'):]...), "version 4 of the format; this program reads versions 2 and 3"},
 	} {
 		bad := filepath.Join(dir, name)
 		if err := os.WriteFile(bad, tt.data, 0o644); err != nil {
