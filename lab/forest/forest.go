@@ -166,16 +166,8 @@ func Fit(ctx context.Context, x, y *mat.Dense, cfg Config) (*Forest, error) {
 		return nil, err
 	}
 	f := &Forest{cfg: cfg, data: data, Meta: map[string]string{}}
-	sums := newTargets(data)
+	sums := newTargets(data, cfg)
 	err = f.build(ctx, cfg.Workers, cfg.Progress, func(b *builder) func(tree int) error {
-		if cfg.RandomSplits {
-			g := newRandomGrower(b, cfg)
-			return func(tree int) error { return g.grow(ctx, tree) }
-		}
-		if isDense(data, cfg) {
-			g := newDenseGrower(b, cfg, sums)
-			return func(tree int) error { return g.grow(ctx, tree) }
-		}
 		g := newGrower(b, cfg, sums)
 		return func(tree int) error { return g.grow(ctx, tree) }
 	})

@@ -274,9 +274,7 @@ func TestFile(t *testing.T) {
 
 func BenchmarkFit(b *testing.B) {
 	x, y := example(31740, 1)
-	for b.Loop() {
-		fit(b, x, y, forest.Config{Trees: 120, Workers: 1})
-	}
+	measured(b, func() { fit(b, x, y, forest.Config{Trees: 120, Workers: 1}) })
 }
 
 // Data that are not dense: inputs measured rather than chosen, and more features
@@ -294,11 +292,7 @@ func BenchmarkFitWide(b *testing.B) {
 		"full depth": {}, "leaves of 40": {MinLeaf: 40}, "one feature": {MaxFeatures: 1}, "random splits": {RandomSplits: true, MinLeaf: 8},
 	} {
 		cfg.Trees, cfg.Workers = 60, 1
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				fit(b, x, y, cfg)
-			}
-		})
+		b.Run(name, func(b *testing.B) { measured(b, func() { fit(b, x, y, cfg) }) })
 	}
 }
 
@@ -319,10 +313,9 @@ func BenchmarkPredictGrid(b *testing.B) {
 	f := fit(b, x, y, forest.Config{Trees: 120})
 	unit := []float64{0, .2, .4, .6, .8, 1}
 	levels := [][]float64{{5, 10, 15, 20}, {5, 10, 15, 19}, unit, unit, unit, unit}
-	b.ReportAllocs()
-	for b.Loop() {
+	measured(b, func() {
 		if _, err := f.PredictGrid(nil, levels); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }
