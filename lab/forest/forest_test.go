@@ -277,22 +277,37 @@ func BenchmarkFit(b *testing.B) {
 	measured(b, func() { fit(b, x, y, forest.Config{Trees: 120, Workers: 1}) })
 }
 
-// Data that are not dense: inputs measured rather than chosen, and more features
-// than a split looks at.
-func BenchmarkFitWide(b *testing.B) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	x, y := mat.NewDense(10000, 3, nil), mat.NewDense(10000, 1, nil)
-	for r := range 10000 {
-		for j := range 3 {
-			x.Set(r, j, rng.Float64())
+// Data that are not dense: inputs measured rather than chosen, more features than
+// a split looks at, or the inputs and outputs of a larger mesh.
+func BenchmarkFitSorted(b *testing.B) {
+	draw := func(rows, features, outputs int, input func(*rand.Rand) float64) (x, y *mat.Dense) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		x, y = mat.NewDense(rows, features, nil), mat.NewDense(rows, outputs, nil)
+		for r := range rows {
+			for j := range features {
+				x.Set(r, j, input(rng))
+			}
+			for o := range outputs {
+				y.Set(r, o, x.At(r, o)*x.At(r, o+1)+.1*rng.NormFloat64())
+			}
 		}
-		y.Set(r, 0, x.At(r, 0)*x.At(r, 1)+.1*rng.NormFloat64())
+		return x, y
 	}
-	for name, cfg := range map[string]forest.Config{
-		"full depth": {}, "leaves of 40": {MinLeaf: 40}, "one feature": {MaxFeatures: 1}, "random splits": {RandomSplits: true, MinLeaf: 8},
+	x, y := draw(10000, 3, 1, (*rand.Rand).Float64)
+	largeX, largeY := draw(10000, 12, 9, func(rng *rand.Rand) float64 { return float64(rng.IntN(6)) / 5 })
+	for _, c := range []struct {
+		name string
+		x, y *mat.Dense
+		cfg  forest.Config
+	}{
+		{"full depth", x, y, forest.Config{}},
+		{"leaves of 40", x, y, forest.Config{MinLeaf: 40}},
+		{"one feature", x, y, forest.Config{MaxFeatures: 1}},
+		{"random splits", x, y, forest.Config{RandomSplits: true, MinLeaf: 8}},
+		{"larger mesh", largeX, largeY, forest.Config{}},
 	} {
-		cfg.Trees, cfg.Workers = 60, 1
-		b.Run(name, func(b *testing.B) { measured(b, func() { fit(b, x, y, cfg) }) })
+		c.cfg.Trees, c.cfg.Workers = 30, 1
+		b.Run(c.name, func(b *testing.B) { measured(b, func() { fit(b, c.x, c.y, c.cfg) }) })
 	}
 }
 

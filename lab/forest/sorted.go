@@ -141,12 +141,18 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 	}
 	best := choice{feature: f, gain: -1}
 	count, slack := s.total[0].count(), s.total[0].rows()-2*s.cfg.MinLeaf
-	mean, left := &s.mean[0], sum{}
+	// What goes left, of the first plane in variables, which need no memory.
+	var y0, y1, y2, y3 float64
+	var sums uint64
 	clear(s.left)
 	code := codes[list[0]]
 	for k, q := range list[:len(list)-1] {
 		i := &s.items[q]
-		left.add(&sum{i.y, i.n})
+		y0 += i.y[0]
+		y1 += i.y[1]
+		y2 += i.y[2]
+		y3 += i.y[3]
+		sums += i.n
 		for p := range s.more {
 			s.left[p].add(&sum{s.more[p][q], i.n})
 		}
@@ -154,8 +160,9 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 		if code = codes[list[k+1]]; code == here || code <= from {
 			continue
 		}
+		left := sum{[planeWidth]float64{y0, y1, y2, y3}, sums}
 		if n := left.rows() - s.cfg.MinLeaf; uint(n) <= uint(slack) {
-			gain := left.deviation(mean)
+			gain := left.deviation(&s.mean[0])
 			for p := range s.left {
 				gain += s.left[p].deviation(&s.mean[p+1])
 			}
