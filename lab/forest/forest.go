@@ -266,14 +266,4 @@ func (f *Forest) Levels() [][]float64 {
 	return out
 }
 
-// checkRow returns an error for the first value of row that is not finite.
-func (f *Forest) checkRow(row []float64) (column int, ok bool) {
-	for j, v := range row {
-		if !finite(v) {
-			return j, false
-		}
-	}
-	return 0, true
-}
-
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
