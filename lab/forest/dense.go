@@ -1,8 +1,6 @@
 package forest
 
-import (
-	"math/bits"
-)
+import "math/bits"
 
 // Features of a system model have few levels: offered loads and actions come
 // from short lists. If all of them have at most denseBins together, histograms

@@ -21,11 +21,8 @@ import (
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
-// A forest's file is a line of text with its format's version, a line with the
-// SHA-256 of that line and of what follows, and the content, compressed: a JSON
-// header, levels, thresholds, training data and the splits of every tree. Which
-// rows are in which leaf is not stored but found again, by sending each tree's
-// bootstrap sample, which follows from the seed, down the tree.
+// doc.go describes the format. Which rows are in which leaf is not
+// stored but found again, by sending each tree's bootstrap sample down the tree.
 //
 // The checksum of version 2, which is read but no longer written, leaves out the
 // first line.

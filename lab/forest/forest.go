@@ -1,23 +1,3 @@
-// Package forest is multi-output random-forest regression (Breiman, "Random
-// Forests", Machine Learning 45, 2001): bootstrap, full-depth regression trees
-// that reduce the variance summed over all outputs, and the mean over trees.
-//
-// It learns the system model (offered loads, action) -> delays. Next to the
-// mean it gives what a study of such a model needs: quantiles (quantile
-// regression forest; Meinshausen, "Quantile Regression Forests", JMLR 7, 2006),
-// the training rows behind a prediction, out-of-bag scores, permutation
-// importance, and predictions over whole grids of inputs.
-//
-// Trees are those of scikit-learn's RandomForestRegressor: the same splits,
-// the same thresholds (midpoints between neighbouring distinct values of the
-// node), ties between features broken at random. Features are never binned
-// lossily: they are coded by the rank of their distinct values. Targets are
-// summed as whole numbers below 2^52 (a resolution of 2^-37 of the largest
-// centred value for 31,740 rows), so that sums are exact and do not depend on
-// their order; leaf means use the targets as given.
-//
-// On amd64 with AVX2 the inner loops are assembly, chosen at run time; the
-// portable code gives the same trees.
 package forest
 
 import (

@@ -23,7 +23,8 @@ type grower struct {
 	perm    []uint32 // items, in node order
 	scratch []uint32
 	stack   []task
-	cells   []uint32 // of a leaf
+	cells   []uint32               // of a leaf
+	ties    [maxFeatures + 1]uint8 // of pick
 	split   splitter
 }
 
@@ -183,8 +184,7 @@ func (g *grower) pick(gains []float64) int {
 	for _, gain := range gains {
 		best = max(best, gain)
 	}
-	var ties [maxFeatures + 1]uint8
-	n := 0
+	ties, n := &g.ties, 0
 	for k, gain := range gains {
 		ties[n&maxFeatures] = uint8(k)
 		if gain >= best*(1-tieTolerance) {
