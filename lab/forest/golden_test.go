@@ -30,11 +30,9 @@ func scattered(rows, outputs int, levels ...int) (x, y *mat.Dense) {
 	return x, y
 }
 
-// The same settings give the same bytes, on every machine, whatever the compiler
-// makes of products that are added. `make`'s test runs this for GOAMD64=v1; to
-// see that v3, which fuses them, agrees:
-//
-//	GOAMD64=v3 go test -run TestGolden ./lab/forest
+// The same settings give the same bytes, with any number of workers, with and
+// without assembly, and whatever the compiler makes of products that are added:
+// testdata/same-bytes.sh runs this for all ways to compile.
 func TestGolden(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -55,12 +53,19 @@ func TestGolden(t *testing.T) {
 	} {
 		x, y := scattered(tt.rows, tt.outputs, tt.levels...)
 		tt.cfg.Trees, tt.cfg.Seed = 4, 11
-		f, err := Fit(context.Background(), x, y, tt.cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := fingerprint(t, f, x); got != tt.want {
-			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		for _, c := range []struct {
+			workers  int
+			assembly bool
+		}{{1, useAVX2}, {3, useAVX2}, {2, false}} {
+			defer func(was bool) { useAVX2 = was }(useAVX2)
+			tt.cfg.Workers, useAVX2 = c.workers, c.assembly
+			f, err := Fit(context.Background(), x, y, tt.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fingerprint(t, f, x); got != tt.want {
+				t.Errorf("%s, %+v: %s, want %s", tt.name, c, got, tt.want)
+			}
 		}
 	}
 }
