@@ -34,6 +34,8 @@ func scattered(rows, outputs int, levels ...int) (x, y *mat.Dense) {
 // without assembly, and whatever the compiler makes of products that are added:
 // testdata/same-bytes.sh runs this for all ways to compile.
 func TestGolden(t *testing.T) {
+	assembly := useAVX2
+	defer func() { useAVX2 = assembly }()
 	for _, tt := range []struct {
 		name    string
 		rows    int
@@ -56,8 +58,7 @@ func TestGolden(t *testing.T) {
 		for _, c := range []struct {
 			workers  int
 			assembly bool
-		}{{1, useAVX2}, {3, useAVX2}, {2, false}} {
-			defer func(was bool) { useAVX2 = was }(useAVX2)
+		}{{1, assembly}, {3, assembly}, {2, false}} {
 			tt.cfg.Workers, useAVX2 = c.workers, c.assembly
 			f, err := Fit(context.Background(), x, y, tt.cfg)
 			if err != nil {

@@ -144,6 +144,7 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 	// What goes left, of the first plane in variables, which need no memory.
 	var y0, y1, y2, y3 float64
 	var sums uint64
+	mean := &s.mean[0]
 	clear(s.left)
 	code := codes[list[0]]
 	for k, q := range list[:len(list)-1] {
@@ -160,13 +161,15 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 		if code = codes[list[k+1]]; code == here || code <= from {
 			continue
 		}
-		left := sum{[planeWidth]float64{y0, y1, y2, y3}, sums}
-		if n := left.rows() - s.cfg.MinLeaf; uint(n) <= uint(slack) {
-			gain := left.deviation(&s.mean[0])
+		if n := int(uint32(sums)) - s.cfg.MinLeaf; uint(n) <= uint(slack) {
+			// As sum.deviation has it.
+			w := int64(sums >> 32)
+			v := float64(w)
+			a, b, c, d := y0-float64(v*mean[0]), y1-float64(v*mean[1]), y2-float64(v*mean[2]), y3-float64(v*mean[3])
+			gain := (float64(a*a) + float64(c*c)) + (float64(b*b) + float64(d*d))
 			for p := range s.left {
 				gain += s.left[p].deviation(&s.mean[p+1])
 			}
-			w := left.count()
 			if gain *= s.t.reciprocal[w] + s.t.reciprocal[count-w]; gain > best.gain {
 				best.gain, best.lo, best.hi = gain, here, code
 			}
