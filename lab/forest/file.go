@@ -1,7 +1,6 @@
 package forest
 
 import (
-	"bufio"
 	"bytes"
 	"compress/flate"
 	"context"
@@ -83,69 +82,58 @@ func checksum(first string, body []byte) []byte {
 	return fmt.Appendf(nil, "%x\n", h.Sum(nil))
 }
 
-var errLeafRows = errors.New("it has too many rows for each tree: too large for so small a file")
+var errLeafRows = errors.New("its trees have more rows in their leaves than a file of its size may have")
 
 func tooManyLeafRows(trees, rows, size int) bool {
 	return trees > max(freeLeafRows, leafRowsPerByte*size)/rows
 }
 
+// encode returns a file's body.
 func (f *Forest) encode() ([]byte, error) {
 	d := f.data
 	header, err := json.Marshal(fileHeader{f.cfg, f.Meta, d.rows, d.features, d.outputs})
 	if err != nil {
 		return nil, err
 	}
-	var buf bytes.Buffer
-	z, err := flate.NewWriter(&buf, flate.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	w := &fileWriter{w: bufio.NewWriterSize(z, 1<<16)}
-	w.uint(uint64(len(header)))
-	w.w.Write(header)
+	content := append(binary.AppendUvarint(nil, uint64(len(header))), header...)
 	for j, levels := range d.levels {
-		w.floats(levels)
-		w.floats(f.cuts[j])
+		content = appendFloats(appendFloats(content, levels), f.cuts[j])
 	}
 	for j := range d.features {
 		for r := range d.rows {
-			w.uint(uint64(d.codes[r*d.features+j]))
+			content = binary.AppendUvarint(content, uint64(d.codes[r*d.features+j]))
 		}
 	}
-	w.floats(d.y)
+	content = appendFloats(content, d.y)
 	for _, t := range f.trees {
-		w.uint(uint64(len(t)))
+		content = binary.AppendUvarint(content, uint64(len(t)))
 		for _, n := range t {
-			w.w.WriteByte(n.feature())
+			content = append(content, n.feature())
 			if !n.isLeaf() {
-				w.uint(uint64(n.cut()))
+				content = binary.AppendUvarint(content, uint64(n.cut()))
 			}
 		}
 	}
-	if err := w.w.Flush(); err != nil {
+	var body bytes.Buffer
+	z, err := flate.NewWriter(&body, flate.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(content); err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), nil
+	return body.Bytes(), nil
 }
 
-type fileWriter struct {
-	w       *bufio.Writer
-	scratch [binary.MaxVarintLen64]byte
-}
-
-func (w *fileWriter) uint(v uint64) {
-	w.w.Write(w.scratch[:binary.PutUvarint(w.scratch[:], v)])
-}
-
-func (w *fileWriter) floats(v []float64) {
-	w.uint(uint64(len(v)))
+func appendFloats(b []byte, v []float64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(v)))
 	for _, x := range v {
-		binary.LittleEndian.PutUint64(w.scratch[:8], math.Float64bits(x))
-		w.w.Write(w.scratch[:8])
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 	}
+	return b
 }
 
 // Load reads a forest that Save wrote: the same predictions, bit for bit. The
@@ -352,7 +340,7 @@ func (f *Forest) regrow(cuts [][]float64, splits [][]storedSplit) error {
 	})
 }
 
-// fileReader reads what fileWriter wrote. Once something is not there, all that
+// fileReader reads what encode wrote. Once something is not there, all that
 // it reads is 0 and empty.
 type fileReader struct {
 	rest   []byte

@@ -122,7 +122,7 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string][]byte{"version 2": old[:], "version 3": smallFile(t, Config{})} {
+	for name, file := range map[string][]byte{"version 2": old, "version 3": smallFile(t, Config{})} {
 		for k := range file {
 			refused(t, fmt.Sprintf("%s cut at byte %d", name, k), file[:k])
 			for bit := range 8 {
