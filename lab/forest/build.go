@@ -118,7 +118,7 @@ func (b *builder) leaf(i uint32, rows ...uint32) {
 		w := float64(b.count[r])
 		total += w
 		for o, v := range b.data.y[int(r)*k : int(r+1)*k] {
-			mean[o] += w * v
+			mean[o] += float64(w * v)
 		}
 		b.shared.row = append(b.shared.row, r)
 		b.shared.count = append(b.shared.count, b.count[r])

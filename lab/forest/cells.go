@@ -18,24 +18,9 @@ func newCells(d *training) cells {
 	for i := range c.row {
 		c.row[i] = uint32(i)
 	}
-	// A counting sort by each feature, from the last to the first; it keeps the
-	// order of equal codes.
 	sorted := make([]uint32, d.rows)
-	var end []uint32
 	for f := d.features - 1; f >= 0; f-- {
-		end = slices.Grow(end[:0], len(d.levels[f])+1)[:len(d.levels[f])+1]
-		clear(end)
-		for r := range d.rows {
-			end[d.codes[r*d.features+f]+1]++
-		}
-		for k := 1; k < len(end); k++ {
-			end[k] += end[k-1]
-		}
-		for _, r := range c.row {
-			code := d.codes[int(r)*d.features+f]
-			sorted[end[code]] = r
-			end[code]++
-		}
+		countingSort(sorted, c.row, len(d.levels[f]), func(r uint32) uint32 { return d.codes[int(r)*d.features+f] })
 		c.row, sorted = sorted, c.row
 	}
 	for k, r := range c.row {
@@ -47,6 +32,36 @@ func newCells(d *training) cells {
 	}
 	c.start = append(c.start, uint32(d.rows))
 	return c
+}
+
+// countingSort writes src to dst in the order of codes, keeping the order of
+// equal ones.
+func countingSort(dst, src []uint32, codes int, code func(uint32) uint32) {
+	end := make([]int, codes+1)
+	for _, v := range src {
+		end[code(v)+1]++
+	}
+	for k := 1; k < len(end); k++ {
+		end[k] += end[k-1]
+	}
+	for _, v := range src {
+		dst[end[code(v)]] = v
+		end[code(v)]++
+	}
+}
+
+// sorted returns the cells in the order of each feature's codes.
+func (c *cells) sorted(d *training) [][]uint32 {
+	all := make([]uint32, c.len())
+	for k := range all {
+		all[k] = uint32(k)
+	}
+	out := make([][]uint32, d.features)
+	for f := range out {
+		out[f] = make([]uint32, c.len())
+		countingSort(out[f], all, len(d.levels[f]), func(cell uint32) uint32 { return c.inputs(cell)[f] })
+	}
+	return out
 }
 
 // len returns the number of cells.

@@ -3,7 +3,7 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// As in kernel_amd64.s, products and sums are separate instructions, and sums
+// Products and sums are separate instructions, never fused, and sums
 // run in the order of the portable code. A bin's offset among the words of
 // bins.n is a quarter of its offset in bins.y.
 

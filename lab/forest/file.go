@@ -1,7 +1,6 @@
 package forest
 
 import (
-	"bufio"
 	"bytes"
 	"compress/flate"
 	"context"
@@ -11,22 +10,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
-// A forest's file is a line of text with its format's version, the SHA-256 of
-// the rest, and the rest compressed: a JSON header, levels, thresholds,
-// training data and the splits of every tree. Which rows are in which leaf is
-// not stored but found again, by sending each tree's bootstrap sample, which
-// follows from the seed, down the tree.
+// doc.go describes the format. Which rows are in which leaf is not
+// stored but found again, by sending each tree's bootstrap sample down the tree.
+//
+// The checksum of version 2, which is read but no longer written, leaves out the
+// first line.
 const (
-	magic   = "meshbench forest "
-	version = 2
+	magic      = "meshbench forest "
+	version    = 3
+	oldVersion = 2
+)
+
+// Rows in leaves are what a file need not spell out: a tree of one leaf is two
+// bytes. A forest may have this many of them, or leafRowsPerByte for each byte
+// of its file, so that a small file takes little memory.
+const (
+	freeLeafRows    = 1 << 24
+	leafRowsPerByte = 1 << 10
 )
 
 type fileHeader struct {
@@ -57,67 +67,73 @@ func (f *Forest) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := fmt.Sprintf("%s%d\n%x\n", magic, version, sha256.Sum256(body))
-	return append([]byte(head), body...), nil
+	if tooManyLeafRows(len(f.trees), f.data.rows, len(body)) {
+		return nil, errLeafRows
+	}
+	first := fmt.Sprintf("%s%d\n", magic, version)
+	return slices.Concat([]byte(first), checksum(first, body), body), nil
 }
 
+// checksum is the second line of a file.
+func checksum(first string, body []byte) []byte {
+	h := sha256.New()
+	io.WriteString(h, first)
+	h.Write(body)
+	return fmt.Appendf(nil, "%x\n", h.Sum(nil))
+}
+
+var errLeafRows = errors.New("its trees have more rows in their leaves than a file of its size may have")
+
+func tooManyLeafRows(trees, rows, size int) bool {
+	return trees > max(freeLeafRows, leafRowsPerByte*size)/rows
+}
+
+// encode returns a file's body.
 func (f *Forest) encode() ([]byte, error) {
 	d := f.data
 	header, err := json.Marshal(fileHeader{f.cfg, f.Meta, d.rows, d.features, d.outputs})
 	if err != nil {
 		return nil, err
 	}
-	var buf bytes.Buffer
-	z, err := flate.NewWriter(&buf, flate.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	w := &fileWriter{w: bufio.NewWriterSize(z, 1<<16)}
-	w.uint(uint64(len(header)))
-	w.w.Write(header)
+	content := append(binary.AppendUvarint(nil, uint64(len(header))), header...)
 	for j, levels := range d.levels {
-		w.floats(levels)
-		w.floats(f.cuts[j])
+		content = appendFloats(appendFloats(content, levels), f.cuts[j])
 	}
 	for j := range d.features {
 		for r := range d.rows {
-			w.uint(uint64(d.codes[r*d.features+j]))
+			content = binary.AppendUvarint(content, uint64(d.codes[r*d.features+j]))
 		}
 	}
-	w.floats(d.y)
+	content = appendFloats(content, d.y)
 	for _, t := range f.trees {
-		w.uint(uint64(len(t)))
+		content = binary.AppendUvarint(content, uint64(len(t)))
 		for _, n := range t {
-			w.w.WriteByte(n.feature())
+			content = append(content, n.feature())
 			if !n.isLeaf() {
-				w.uint(uint64(n.cut()))
+				content = binary.AppendUvarint(content, uint64(n.cut()))
 			}
 		}
 	}
-	if err := w.w.Flush(); err != nil {
+	var body bytes.Buffer
+	z, err := flate.NewWriter(&body, flate.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(content); err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), nil
+	return body.Bytes(), nil
 }
 
-type fileWriter struct {
-	w       *bufio.Writer
-	scratch [binary.MaxVarintLen64]byte
-}
-
-func (w *fileWriter) uint(v uint64) {
-	w.w.Write(w.scratch[:binary.PutUvarint(w.scratch[:], v)])
-}
-
-func (w *fileWriter) floats(v []float64) {
-	w.uint(uint64(len(v)))
+func appendFloats(b []byte, v []float64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(v)))
 	for _, x := range v {
-		binary.LittleEndian.PutUint64(w.scratch[:8], math.Float64bits(x))
-		w.w.Write(w.scratch[:8])
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 	}
+	return b
 }
 
 // Load reads a forest that Save wrote: the same predictions, bit for bit. The
@@ -137,16 +153,22 @@ func Load(path string) (*Forest, error) {
 
 // UnmarshalBinary makes f the forest that MarshalBinary returned b for.
 func (f *Forest) UnmarshalBinary(b []byte) error {
-	first, rest, ok := bytes.Cut(b, []byte("\n"))
-	var v int
-	if n, _ := fmt.Sscanf(string(first), magic+"%d", &v); !ok || n != 1 {
+	first, rest, _ := bytes.Cut(b, []byte("\n"))
+	number, ok := strings.CutPrefix(string(first), magic)
+	if !ok {
 		return fmt.Errorf("it is not a forest's file, which begins with %q", magic)
 	}
-	if v != version {
-		return fmt.Errorf("it has version %d of the format; this program reads version %d", v, version)
+	covered := string(first) + "\n"
+	switch v, err := strconv.ParseUint(number, 10, 32); {
+	case err != nil:
+		return errors.New("it is truncated or damaged: its first line is no version of the format")
+	case v == oldVersion:
+		covered = ""
+	case v != version:
+		return fmt.Errorf("it has version %d of the format; this program reads versions %d and %d", v, oldVersion, version)
 	}
 	sum, body, _ := bytes.Cut(rest, []byte("\n"))
-	if want := fmt.Sprintf("%x", sha256.Sum256(body)); string(sum) != want {
+	if want := checksum(covered, body); !bytes.Equal(sum, want[:len(want)-1]) {
 		return errors.New("it is truncated or damaged: its checksum is not that of its content")
 	}
 	g, err := decode(body)
@@ -159,60 +181,82 @@ func (f *Forest) UnmarshalBinary(b []byte) error {
 
 var errFormat = errors.New("its content does not follow the format")
 
+// decode reads a file's body. Its checksum tells damage, not intent: what it
+// claims is held against the bytes that are there before memory is taken.
 func decode(body []byte) (*Forest, error) {
-	r := &fileReader{r: bufio.NewReaderSize(flate.NewReader(bytes.NewReader(body)), 1<<16)}
-	text := make([]byte, r.count(1<<24))
-	r.full(text)
-	var h fileHeader
-	if r.err != nil {
-		return nil, r.err
-	}
-	if err := json.Unmarshal(text, &h); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	if h.Rows < 1 || h.Features < 1 || h.Features > maxFeatures || h.Outputs < 1 || h.Rows > math.MaxInt32/h.Features || h.Rows > math.MaxInt32/h.Outputs || h.Config.Trees < 1 {
+	compressed := bytes.NewReader(body)
+	content, err := io.ReadAll(flate.NewReader(compressed)) // at most 1032 times the body
+	if err != nil || compressed.Len() > 0 {
 		return nil, errFormat
 	}
+	r := &fileReader{rest: content}
+	var h fileHeader
+	if err := json.Unmarshal(r.bytes(r.count(1)), &h); r.failed || err != nil {
+		return nil, errFormat
+	}
+	// The least that the rest has of each row, feature and tree.
+	n := len(r.rest)
+	if h.Rows < 1 || h.Features < 1 || h.Features > maxFeatures || h.Outputs < 1 || h.Outputs > n/8 ||
+		h.Rows > n/(h.Features+8*h.Outputs) || h.Config.Trees < 1 || h.Config.Trees > n/2 {
+		return nil, errFormat
+	}
+	if tooManyLeafRows(h.Config.Trees, h.Rows, len(body)) {
+		return nil, errLeafRows
+	}
+	cfg, err := h.Config.withDefaults(h.Features, h.Outputs)
+	if err != nil {
+		return nil, errFormat
+	}
+	cfg.Workers = 0
 	d := &training{rows: h.Rows, features: h.Features, outputs: h.Outputs, levels: make([][]float64, h.Features), codes: make([]uint32, h.Rows*h.Features)}
-	f := &Forest{Meta: maps.Clone(h.Meta), cfg: h.Config, data: d}
+	f := &Forest{Meta: h.Meta, cfg: cfg, data: d}
+	if f.Meta == nil {
+		f.Meta = map[string]string{}
+	}
 	cuts := make([][]float64, h.Features)
 	for j := range d.levels {
 		d.levels[j], cuts[j] = r.floats(), r.floats()
+		if len(d.levels[j]) == 0 || !ascend(d.levels[j]) || !ascend(cuts[j]) || len(cuts[j]) >= maxThresholds {
+			return nil, errFormat
+		}
 	}
 	for j := range d.features {
 		for row := range d.rows {
-			code := r.count(uint64(len(d.levels[j])))
-			if r.err == nil && int(code) >= len(d.levels[j]) {
-				r.err = errFormat
-			}
-			d.codes[row*d.features+j] = uint32(code)
+			d.codes[row*d.features+j] = uint32(r.below(len(d.levels[j])))
 		}
 	}
 	d.y = r.floats()
-	if r.err == nil && len(d.y) != d.rows*d.outputs {
-		r.err = errFormat
+	if len(d.y) != d.rows*d.outputs || slices.ContainsFunc(d.y, func(v float64) bool { return !(math.Abs(v) <= maxTarget) }) {
+		return nil, errFormat
 	}
-	splits := make([][]storedSplit, f.cfg.Trees)
+	splits := make([][]storedSplit, cfg.Trees)
 	for t := range splits {
-		splits[t] = make([]storedSplit, r.count(2*uint64(d.rows)))
+		splits[t] = make([]storedSplit, r.count(1))
 		for n := range splits[t] {
 			s := storedSplit{feature: r.byte()}
 			if s.feature != leafMark {
-				s.cut = uint32(r.count(maxThresholds))
-				if int(s.feature) >= d.features || int(s.cut) >= len(cuts[s.feature]) {
-					r.err = errFormat
+				if int(s.feature) >= d.features {
+					return nil, errFormat
 				}
+				s.cut = uint32(r.below(len(cuts[s.feature])))
 			}
 			splits[t][n] = s
-			if r.err != nil {
-				return nil, r.err
-			}
 		}
 	}
-	if r.err != nil {
-		return nil, r.err
+	if r.failed || len(r.rest) > 0 {
+		return nil, errFormat
 	}
 	return f, f.regrow(cuts, splits)
+}
+
+// ascend tells whether values are finite and each above the one before it.
+func ascend(v []float64) bool {
+	for k := range v {
+		if !finite(v[k]) || k > 0 && v[k] <= v[k-1] {
+			return false
+		}
+	}
+	return true
 }
 
 // storedSplit is a node as a file has it.
@@ -228,7 +272,7 @@ func (f *Forest) regrow(cuts [][]float64, splits [][]storedSplit) error {
 	for j := range cuts {
 		if d.pairCut[j] == nil {
 			d.cuts[j] = cuts[j] // of a wide feature, complete already
-		} else if len(cuts[j]) != len(d.cuts[j]) {
+		} else if !slices.Equal(cuts[j], d.cuts[j]) {
 			return errFormat
 		}
 	}
@@ -296,58 +340,64 @@ func (f *Forest) regrow(cuts [][]float64, splits [][]storedSplit) error {
 	})
 }
 
-// fileReader reads what fileWriter wrote and keeps the first error.
+// fileReader reads what encode wrote. Once something is not there, all that
+// it reads is 0 and empty.
 type fileReader struct {
-	r   *bufio.Reader
-	err error
+	rest   []byte
+	failed bool
 }
 
-func (r *fileReader) fail(err error) {
-	if r.err == nil && err != nil {
-		r.err = fmt.Errorf("%w: %v", errFormat, err)
-	}
-}
+func (r *fileReader) fail() { r.rest, r.failed = nil, true }
 
-// count reads a number of at most limit.
-func (r *fileReader) count(limit uint64) uint64 {
-	if r.err != nil {
+func (r *fileReader) uint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
 		return 0
 	}
-	v, err := binary.ReadUvarint(r.r)
-	r.fail(err)
-	if err == nil && v > limit {
-		r.err = errFormat
-	}
-	if r.err != nil {
-		return 0
-	}
+	r.rest = r.rest[n:]
 	return v
 }
 
-func (r *fileReader) full(b []byte) {
-	if r.err == nil {
-		_, err := io.ReadFull(r.r, b)
-		r.fail(err)
+// count reads the number of things that follow, each of at least size bytes.
+func (r *fileReader) count(size int) int {
+	v := r.uint()
+	if v > uint64(len(r.rest)/size) {
+		r.fail()
+		return 0
 	}
+	return int(v)
 }
 
-func (r *fileReader) byte() uint8 {
-	if r.err != nil {
-		return leafMark
+// below reads a number below n.
+func (r *fileReader) below(n int) int {
+	v := r.uint()
+	if v >= uint64(n) {
+		r.fail()
+		return 0
 	}
-	b, err := r.r.ReadByte()
-	r.fail(err)
+	return int(v)
+}
+
+// bytes reads n bytes, which must be there.
+func (r *fileReader) bytes(n int) []byte {
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
 	return b
 }
 
+func (r *fileReader) byte() uint8 {
+	if len(r.rest) == 0 {
+		r.fail()
+		return leafMark
+	}
+	return r.bytes(1)[0]
+}
+
 func (r *fileReader) floats() []float64 {
-	v := make([]float64, r.count(1<<31))
-	var b [8]byte
+	v := make([]float64, r.count(8))
 	for k := range v {
-		if r.full(b[:]); r.err != nil {
-			return nil
-		}
-		v[k] = math.Float64frombits(binary.LittleEndian.Uint64(b[:]))
+		v[k] = math.Float64frombits(binary.LittleEndian.Uint64(r.bytes(8)))
 	}
 	return v
 }

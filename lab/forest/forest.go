@@ -1,23 +1,3 @@
-// Package forest is multi-output random-forest regression (Breiman, "Random
-// Forests", Machine Learning 45, 2001): bootstrap, full-depth regression trees
-// that reduce the variance summed over all outputs, and the mean over trees.
-//
-// It learns the system model (offered loads, action) -> delays. Next to the
-// mean it gives what a study of such a model needs: quantiles (quantile
-// regression forest; Meinshausen, "Quantile Regression Forests", JMLR 7, 2006),
-// the training rows behind a prediction, out-of-bag scores, permutation
-// importance, and predictions over whole grids of inputs.
-//
-// Trees are those of scikit-learn's RandomForestRegressor: the same splits,
-// the same thresholds (midpoints between neighbouring distinct values of the
-// node), ties between features broken at random. Features are never binned
-// lossily: they are coded by the rank of their distinct values. Targets are
-// summed as whole numbers below 2^52 (a resolution of 2^-37 of the largest
-// centred value for 31,740 rows), so that sums are exact and do not depend on
-// their order; leaf means use the targets as given.
-//
-// On amd64 with AVX2 the inner loops are assembly, chosen at run time; the
-// portable code gives the same trees.
 package forest
 
 import (
@@ -166,16 +146,8 @@ func Fit(ctx context.Context, x, y *mat.Dense, cfg Config) (*Forest, error) {
 		return nil, err
 	}
 	f := &Forest{cfg: cfg, data: data, Meta: map[string]string{}}
-	sums := newTargets(data)
+	sums := newTargets(data, cfg)
 	err = f.build(ctx, cfg.Workers, cfg.Progress, func(b *builder) func(tree int) error {
-		if cfg.RandomSplits {
-			g := newRandomGrower(b, cfg)
-			return func(tree int) error { return g.grow(ctx, tree) }
-		}
-		if isDense(data, cfg) {
-			g := newDenseGrower(b, cfg, sums)
-			return func(tree int) error { return g.grow(ctx, tree) }
-		}
 		g := newGrower(b, cfg, sums)
 		return func(tree int) error { return g.grow(ctx, tree) }
 	})
@@ -272,16 +244,6 @@ func (f *Forest) Levels() [][]float64 {
 		out[i] = append([]float64(nil), l...)
 	}
 	return out
-}
-
-// checkRow returns an error for the first value of row that is not finite.
-func (f *Forest) checkRow(row []float64) (column int, ok bool) {
-	for j, v := range row {
-		if !finite(v) {
-			return j, false
-		}
-	}
-	return 0, true
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

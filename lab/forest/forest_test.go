@@ -257,7 +257,7 @@ func TestFile(t *testing.T) {
 		"damaged":   {damaged, "truncated or damaged"},
 		"other":     {[]byte("PK\x03\x04 something"), "not a forest's file"},
 		"empty":     {nil, "not a forest's file"},
-		"newer":     {append([]byte("meshbench forest 3"), data[bytes.IndexByte(data, '\n'):]...), "version 3 of the format; this program reads version 2"},
+		"newer":     {append([]byte("meshbench forest 4"), data[bytes.IndexByte(data, '\n'):]...), "version 4 of the format; this program reads versions 2 and 3"},
 	} {
 		bad := filepath.Join(dir, name)
 		if err := os.WriteFile(bad, tt.data, 0o644); err != nil {
@@ -274,8 +274,40 @@ func TestFile(t *testing.T) {
 
 func BenchmarkFit(b *testing.B) {
 	x, y := example(31740, 1)
-	for b.Loop() {
-		fit(b, x, y, forest.Config{Trees: 120, Workers: 1})
+	measured(b, func() { fit(b, x, y, forest.Config{Trees: 120, Workers: 1}) })
+}
+
+// Data that are not dense: inputs measured rather than chosen, more features than
+// a split looks at, or the inputs and outputs of a larger mesh.
+func BenchmarkFitSorted(b *testing.B) {
+	draw := func(rows, features, outputs int, input func(*rand.Rand) float64) (x, y *mat.Dense) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		x, y = mat.NewDense(rows, features, nil), mat.NewDense(rows, outputs, nil)
+		for r := range rows {
+			for j := range features {
+				x.Set(r, j, input(rng))
+			}
+			for o := range outputs {
+				y.Set(r, o, x.At(r, o)*x.At(r, o+1)+.1*rng.NormFloat64())
+			}
+		}
+		return x, y
+	}
+	x, y := draw(10000, 3, 1, (*rand.Rand).Float64)
+	largeX, largeY := draw(10000, 12, 9, func(rng *rand.Rand) float64 { return float64(rng.IntN(6)) / 5 })
+	for _, c := range []struct {
+		name string
+		x, y *mat.Dense
+		cfg  forest.Config
+	}{
+		{"full depth", x, y, forest.Config{}},
+		{"leaves of 40", x, y, forest.Config{MinLeaf: 40}},
+		{"one feature", x, y, forest.Config{MaxFeatures: 1}},
+		{"random splits", x, y, forest.Config{RandomSplits: true, MinLeaf: 8}},
+		{"larger mesh", largeX, largeY, forest.Config{}},
+	} {
+		c.cfg.Trees, c.cfg.Workers = 30, 1
+		b.Run(c.name, func(b *testing.B) { measured(b, func() { fit(b, c.x, c.y, c.cfg) }) })
 	}
 }
 
@@ -296,10 +328,9 @@ func BenchmarkPredictGrid(b *testing.B) {
 	f := fit(b, x, y, forest.Config{Trees: 120})
 	unit := []float64{0, .2, .4, .6, .8, 1}
 	levels := [][]float64{{5, 10, 15, 20}, {5, 10, 15, 19}, unit, unit, unit, unit}
-	b.ReportAllocs()
-	for b.Loop() {
+	measured(b, func() {
 		if _, err := f.PredictGrid(nil, levels); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }

@@ -4,42 +4,53 @@ import (
 	"context"
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 )
 
-// grower grows one tree after another into a builder, reusing its memory.
+// grower grows one tree after another into a builder, reusing its memory. It
+// sees to all but finding splits, which a splitter does: dense (dense.go) for
+// data of few levels, sorted (sorted.go) for all other. On the same data both
+// give the same trees.
 //
-// A node is a range of perm, partitioned in place. Nodes with more than
-// smallItems items share histograms over feature codes with their parents
-// (large.go), smaller ones are sets of items in a copy that stays in the
-// first-level cache (small.go). All of them look at every distinct split and
-// choose the one that reduces the sum of squares most.
+// A node is a range of perm, partitioned in place.
 type grower struct {
 	b   *builder
 	cfg Config
 	t   *targets
 	rng *rand.PCG
 
-	// The bootstrap sample by cells. An item is a cell of which it has a row.
-	cell  []uint32 // items
-	class []uint32 // items; those of one class have the same targets
-	sums  []sum    // planes x cells, items first: targets times counts
-	code  []uint32 // items x features; see recode
-
+	items   []item
+	row     []uint32 // items: the row, or one of them
 	perm    []uint32 // items, in node order
 	scratch []uint32
 	stack   []task
-	bounds  []bounds // features per entry of stack, and of the node in work
+	cells   []uint32               // of a leaf
+	ties    [maxFeatures + 1]uint8 // of pick
+	split   splitter
+}
 
-	histograms []*histogram // free list
-	gains      []float64
-	bitmap     []uint64
-	bitmapRank []uint32
-	features   []int
-	found      []candidate
-	cells      []uint32 // of a leaf
+// splitter finds the splits of nodes.
+type splitter interface {
+	// begin prepares for the items of a tree and returns its root.
+	begin() task
+	// choose finds the best split, false if there is none.
+	choose(t task) (choice, bool)
+	// divide reorders the items of t so that those that go left come first, and
+	// returns the children, but for node and depth.
+	divide(t task, c choice) (left, right task)
+	// subtree grows the whole subtree of t if it has a quicker way to, and tells
+	// whether it did.
+	subtree(t task) bool
+	// release takes back what a task that will not be divided holds.
+	release(t task)
+}
 
-	small small
+// item is what a bootstrap sample has of a cell, in one line of the cache.
+type item struct {
+	y     [planeWidth]float64 // targets times counts, of the first plane
+	n     uint64              // as in sum
+	class uint32              // items of one class have the same targets
+	cell  uint32
+	bin   [denseFeatures]uint16 // of each feature, times binScale; of dense data
 }
 
 // task is a node to be grown: its items are perm[start:end].
@@ -47,22 +58,30 @@ type task struct {
 	start, end int
 	node       uint32
 	depth      int
-	hist       *histogram // or nil
+	// Of dense data: the features that can split its parent, and its histogram.
+	features uint64
+	hist     *bins
 }
-
-// bounds limit the codes of a feature in a node (both inclusive).
-type bounds struct{ lo, hi uint32 }
 
 // choice is a split: rows with a code of at most lo go left, and hi is the
 // smallest code on the right.
 type choice struct {
 	feature int
 	lo, hi  uint32
+	gain    float64
 }
 
+// Gains are equal if they differ by rounding only.
+const tieTolerance = 1e-10
+
 func newGrower(b *builder, cfg Config, t *targets) *grower {
-	g := &grower{b: b, cfg: cfg, t: t}
-	g.small.init(b.data, t.planes)
+	n := t.cells.len()
+	g := &grower{b: b, cfg: cfg, t: t, items: make([]item, n), row: make([]uint32, n), perm: make([]uint32, n), scratch: make([]uint32, n)}
+	if isDense(b.data, cfg) {
+		g.split = newDense(g)
+	} else {
+		g.split = newSorted(g)
+	}
 	return g
 }
 
@@ -70,186 +89,116 @@ func newGrower(b *builder, cfg Config, t *targets) *grower {
 func (g *grower) grow(ctx context.Context, tree int) error {
 	g.rng = rand.NewPCG(g.cfg.Seed, 1<<63|uint64(tree))
 	g.load()
-	nf := g.b.data.features
-	g.bounds = append(g.bounds[:0], make([]bounds, nf)...)
-	for f, levels := range g.b.data.levels {
-		g.bounds[f] = bounds{0, uint32(len(levels) - 1)}
-	}
-	g.stack = append(g.stack[:0], task{start: 0, end: len(g.perm), node: 0})
+	g.stack = append(g.stack[:0], g.split.begin())
 	for len(g.stack) > 0 {
-		top := len(g.stack) - 1
-		t := g.stack[top]
-		g.stack = g.stack[:top]
+		t := g.stack[len(g.stack)-1]
+		g.stack = g.stack[:len(g.stack)-1]
 		if t.end-t.start > 4096 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 		}
-		g.growNode(t, top)
+		if !g.split.subtree(t) {
+			g.growNode(t)
+		}
 	}
 	return nil
 }
 
 // load makes the items of the bootstrap sample.
 func (g *grower) load() {
-	t := g.t
-	n := t.cells.len()
-	g.sums = slices.Grow(g.sums[:0], n*t.planes)[:n*t.planes]
-	g.cell, g.class, g.code, g.perm = g.cell[:0], g.class[:0], g.code[:0], g.perm[:0]
-	for cell := range uint32(n) {
-		drawn, class, _ := t.draw(cell, g.b.count)
-		if drawn == 0 {
+	c := &g.t.cells
+	g.perm, g.row = g.perm[:c.len()], g.row[:c.len()]
+	n := 0
+	for cell := range uint32(c.len()) {
+		first := c.start[cell]
+		i := &g.items[n]
+		i.cell = cell
+		if g.t.bins != nil {
+			i.bin = g.t.bins[cell]
+		}
+		g.perm[n] = uint32(n)
+		if c.start[cell+1]-first == 1 {
+			// Most cells have one row: no branch on whether it was drawn, but
+			// overwritten by the next one if it was not.
+			row := c.row[first]
+			w := g.b.count[row]
+			v, f := float64(w), &g.t.fixed[first]
+			i.y = [planeWidth]float64{v * f[0], v * f[1], v * f[2], v * f[3]}
+			i.n, i.class = uint64(w)<<32|1, g.t.class[row]
+			g.row[n] = row
+			n += int(min(w, 1))
 			continue
 		}
-		i := len(g.cell)
-		for p := range t.planes {
-			g.sums[p*n+i] = sum{t.sum(p, cell, g.b.count), drawn}
+		if i.n, i.class, g.row[n] = g.t.draw(cell, g.b.count); i.n != 0 {
+			i.y = g.t.sum(0, cell, g.b.count)
+			n++
 		}
-		g.cell = append(g.cell, cell)
-		g.class = append(g.class, class)
-		g.code = append(g.code, t.cells.inputs(cell)...)
-		g.perm = append(g.perm, uint32(i))
 	}
-	g.scratch = slices.Grow(g.scratch[:0], len(g.perm))[:len(g.perm)]
+	g.perm = g.perm[:n]
 }
 
-// growNode splits the node of t, whose bounds are entry top, and pushes its
-// children; or makes it a leaf; or grows its whole subtree if it is small.
-func (g *grower) growNode(t task, top int) {
-	if t.end-t.start <= smallItems {
-		g.release(t.hist)
-		g.growSmall(t)
-		return
-	}
-	c, ok := choice{}, false
-	if g.maySplit(t) {
-		c, ok = g.chooseLarge(&t, g.boundsAt(top))
+// growNode splits the node of t and pushes its children, or makes it a leaf.
+func (g *grower) growNode(t task) {
+	c, ok := choice{}, g.maySplit(t)
+	if ok {
+		c, ok = g.split.choose(t)
 	}
 	if !ok {
-		g.release(t.hist)
-		g.leafOf(t.node, g.perm[t.start:t.end])
+		g.cells = g.cells[:0]
+		for _, q := range g.perm[t.start:t.end] {
+			g.cells = append(g.cells, g.items[q].cell)
+		}
+		g.b.leafOf(t.node, &g.t.cells, g.cells)
+		g.split.release(t)
 		return
 	}
-	mid := t.start + g.partition(g.perm[t.start:t.end], c)
-	lo := g.level(g.perm[t.start:mid], c.feature, c.lo)
-	hi := g.level(g.perm[mid:t.end], c.feature, c.hi)
-	child := g.b.split(t.node, c.feature, lo, hi)
-
-	left := task{t.start, mid, child, t.depth + 1, nil}
-	right := task{mid, t.end, child + 1, t.depth + 1, nil}
-	g.share(t.hist, &left, &right, g.boundsAt(top), c)
+	child := g.b.split(t.node, c.feature, c.lo, c.hi)
+	left, right := g.split.divide(t, c)
+	left.node, left.depth = child, t.depth+1
+	right.node, right.depth = child+1, t.depth+1
 	// The left child is grown first, so that subtrees are contiguous.
 	g.stack = append(g.stack, right, left)
-	nf := g.b.data.features
-	if need := (top + 2) * nf; len(g.bounds) < need {
-		g.bounds = append(g.bounds, make([]bounds, need-len(g.bounds))...)
-	}
-	rightBounds, leftBounds := g.boundsAt(top), g.boundsAt(top+1)
-	copy(leftBounds, rightBounds)
-	leftBounds[c.feature].hi = c.lo
-	rightBounds[c.feature].lo = c.hi
 }
 
-func (g *grower) boundsAt(i int) []bounds {
-	nf := g.b.data.features
-	return g.bounds[i*nf : (i+1)*nf]
-}
-
-// maySplit tells whether the limits of the configuration allow a split and
-// the targets vary.
+// maySplit tells whether the depth allows a split and the targets vary.
 func (g *grower) maySplit(t task) bool {
-	return (g.cfg.MaxDepth == 0 || t.depth < g.cfg.MaxDepth) && g.varies(g.perm[t.start:t.end])
-}
-
-// varies tells whether two of the items have different targets.
-func (g *grower) varies(items []uint32) bool {
-	first := g.class[items[0]]
+	if g.cfg.MaxDepth != 0 && t.depth >= g.cfg.MaxDepth {
+		return false
+	}
+	items := g.perm[t.start:t.end]
+	first := g.items[items[0]].class
 	for _, q := range items[1:] {
-		if g.class[q] != first {
+		if g.items[q].class != first {
 			return true
 		}
 	}
 	return false
 }
 
-// partition moves the items that go left to the front, both sides in
-// their former order, and returns their number.
-func (g *grower) partition(items []uint32, c choice) int {
-	nf := g.b.data.features
-	code := g.code[c.feature:]
-	right := g.scratch[:len(items)]
-	nl, nr := 0, 0
-	for _, q := range items {
-		// Written to both sides and counted on one: there is no branch to
-		// mispredict.
-		items[nl] = q
-		right[nr] = q
-		goesRight := int((uint64(c.lo) - uint64(code[int(q)*nf])) >> 63)
-		nr += goesRight
-		nl += 1 - goesRight
+// pick returns the number of the best gain. Among equally good ones one is drawn:
+// without that, features would be preferred by their number, and trees would be
+// more alike.
+func (g *grower) pick(gains []float64) int {
+	best := -1.0
+	for _, gain := range gains {
+		best = max(best, gain)
 	}
-	copy(items[nl:], right[:nr])
-	return nl
-}
-
-// level returns the level that a code stands for, from an item that has it.
-func (g *grower) level(items []uint32, feature int, code uint32) uint32 {
-	nf := g.b.data.features
-	for _, q := range items {
-		if g.code[int(q)*nf+feature] == code {
-			return g.t.cells.inputs(g.cell[q])[feature]
+	ties, n := &g.ties, 0
+	for k, gain := range gains {
+		ties[n&maxFeatures] = uint8(k)
+		if gain >= best*(1-tieTolerance) {
+			n++
 		}
 	}
-	panic("forest: no item has the code of its split")
-}
-
-func (g *grower) leafOf(node uint32, items []uint32) {
-	g.cells = g.cells[:0]
-	for _, q := range items {
-		g.cells = append(g.cells, g.cell[q])
+	if n == 1 {
+		return int(ties[0])
 	}
-	g.b.leafOf(node, &g.t.cells, g.cells)
+	return int(ties[g.below(n)])
 }
 
 // below returns a random number in [0, n).
 func (g *grower) below(n int) int {
 	hi, _ := bits.Mul64(g.rng.Uint64(), uint64(n))
 	return int(hi)
-}
-
-// candidate is a feature's best split of a node; its gain is negative if there
-// is none.
-type candidate struct {
-	gain    float64
-	left    uint64 // items
-	lo, hi  uint32 // largest code on the left, smallest on the right
-	feature int
-}
-
-// Gains are equal if they differ by rounding only.
-const tieTolerance = 1e-10
-
-// pick returns the best candidate. Among equally good features one is drawn:
-// without that, features would be preferred by their number, and trees would
-// be more alike. It is false if no candidate is a split.
-func (g *grower) pick(found []candidate) (candidate, bool) {
-	best, ties := candidate{gain: -1}, 0
-	for k := range found {
-		if c := &found[k]; c.gain > best.gain {
-			best = *c
-		}
-	}
-	if best.gain < 0 {
-		return best, false
-	}
-	for _, c := range found {
-		if c.gain >= best.gain*(1-tieTolerance) {
-			found[ties] = c
-			ties++
-		}
-	}
-	if ties > 1 {
-		best = found[g.below(ties)]
-	}
-	return best, true
 }

@@ -15,27 +15,6 @@ var _ [64]byte = [unsafe.Sizeof(item{})]byte{}
 // code. Tests switch it.
 var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2 && cpu.X86.HasPOPCNT
 
-//go:noescape
-func totalAVX2(items uint64, keys *uint64, sums, total *sum) (differ uint64)
-
-// scanAVX2 is scanSmall for each feature whose byte of differ is not 0, at
-// least one; it returns their number.
-//
-//go:noescape
-func scanAVX2(n *smallNode, keys *uint64, differ uint64, found *candidate) int
-
-// fillAVX2 is fill of n > 0 items, by at least one active
-// feature, for one plane.
-//
-//go:noescape
-func fillAVX2(bins, sums *sum, items *uint32, n int, codes *uint32, stride int, features *int, active int, base *int)
-
-// gainsAVX2 writes the gain of a split after each of n > 0 bins. Where a side
-// is empty it means nothing.
-//
-//go:noescape
-func gainsAVX2(bins *sum, n int, total *sum, mean *centre, reciprocal, gains *float64)
-
 // addAVX2 is addAll of n > 0 items.
 //
 //go:noescape

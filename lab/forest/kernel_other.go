@@ -5,16 +5,6 @@ package forest
 // useAVX2 is never set: there is no assembly for this machine.
 var useAVX2 = false
 
-func totalAVX2(uint64, *uint64, *sum, *sum) uint64 { panic("forest: no AVX2") }
-
-func scanAVX2(*smallNode, *uint64, uint64, *candidate) int { panic("forest: no AVX2") }
-
-func fillAVX2(_, _ *sum, _ *uint32, _ int, _ *uint32, _ int, _ *int, _ int, _ *int) {
-	panic("forest: no AVX2")
-}
-
-func gainsAVX2(*sum, int, *sum, *centre, *float64, *float64) { panic("forest: no AVX2") }
-
 func addAVX2(*bins, *item, *uint32, int, uint64) { panic("forest: no AVX2") }
 
 func addSetAVX2(*bins, *item, uint64, uint64, uint64) { panic("forest: no AVX2") }

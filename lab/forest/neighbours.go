@@ -1,6 +1,9 @@
 package forest
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Neighbours are the training rows that a prediction rests on, ascending, and
 // their weights, which sum to 1. It keeps its buffers: one that is used again
@@ -30,21 +33,13 @@ func (f *Forest) neighbours(n *Neighbours, row []float64, pure []bool) {
 	n.Rows, n.Weights = n.Rows[:0], n.Weights[:0]
 	each := 1 / float64(len(f.trees))
 	for _, t := range f.trees {
-		at := uint32(0)
-		for !t[at].isLeaf() {
-			node := t[at]
-			at = node.child()
-			if n.ranks[node.feature()] > node.cut() {
-				at++
-			}
-		}
 		add := func(r uint32, share float64) {
 			if n.dense[r] == 0 {
 				n.Rows = append(n.Rows, r)
 			}
-			n.dense[r] += share * each
+			n.dense[r] += float64(share * each)
 		}
-		value := t[at].value()
+		value := walk(t, n.ranks)
 		if l := int(value) - f.data.rows; l >= 0 && pure != nil && pure[l] {
 			add(f.shared.row[f.shared.start[l]], 1)
 			continue
@@ -69,4 +64,78 @@ func (f *Forest) Input(dst []float64, row int) []float64 {
 		dst[j] = f.data.levels[j][code]
 	}
 	return dst
+}
+
+// Sample is a training row that a prediction rests on.
+type Sample struct {
+	Row    int     // in the training data
+	Weight float64 // all weights of a prediction sum to 1
+}
+
+// LeafSamples returns the training rows that share a leaf with the given row
+// of inputs in some tree, with the weights by which their targets make the
+// prediction, ascending by row. It panics as Predict does.
+func (f *Forest) LeafSamples(row []float64) []Sample {
+	var n Neighbours
+	f.Neighbours(&n, row)
+	out := make([]Sample, len(n.Rows))
+	for k, r := range n.Rows {
+		out[k] = Sample{int(r), n.Weights[k]}
+	}
+	return out
+}
+
+// leafRows visits the training rows of a leaf value with their shares of it.
+func (f *Forest) leafRows(value uint32, visit func(row uint32, share float64)) {
+	if int(value) < f.data.rows {
+		visit(value, 1)
+		return
+	}
+	l := int(value) - f.data.rows
+	first, end := f.shared.start[l], f.shared.start[l+1]
+	total := 0.0
+	for _, c := range f.shared.count[first:end] {
+		total += float64(c)
+	}
+	for k := first; k < end; k++ {
+		visit(f.shared.row[k], float64(f.shared.count[k])/total)
+	}
+}
+
+// Target returns the training targets of a row; they must not be changed.
+func (f *Forest) Target(row int) []float64 {
+	return f.data.y[row*f.data.outputs : (row+1)*f.data.outputs]
+}
+
+// Transform returns a forest of the same trees that predicts the mean of
+// g(targets) over the leaf samples rather than the mean of the targets: with g
+// a reward, the expected reward given the inputs, which the reward of the mean
+// is not. g writes its values, one for each of the named outputs, to dst.
+func (f *Forest) Transform(g func(dst, targets []float64), outputs []string) (*Forest, error) {
+	if len(outputs) == 0 {
+		return nil, fmt.Errorf("forest: Transform to no output")
+	}
+	k := len(outputs)
+	t := *f
+	t.transformed = true
+	t.cfg.OutputNames = slices.Clone(outputs)
+	t.values = make([]float64, len(f.values)/f.outputs()*k)
+	for r := range f.data.rows {
+		dst := t.values[r*k : (r+1)*k]
+		g(dst, f.Target(r))
+		for o, v := range dst {
+			if !finite(v) {
+				return nil, fmt.Errorf("forest: Transform: %s of training row %d is %v", outputs[o], r, v)
+			}
+		}
+	}
+	for v := f.data.rows; v < len(t.values)/k; v++ {
+		dst := t.values[v*k : (v+1)*k]
+		f.leafRows(uint32(v), func(r uint32, share float64) {
+			for o := range dst {
+				dst[o] += float64(share * t.values[int(r)*k+o])
+			}
+		})
+	}
+	return &t, nil
 }

@@ -25,8 +25,10 @@ func (f *Forest) prepare(dst, row []float64) []float64 {
 	if len(row) != f.data.features {
 		panic(fmt.Sprintf("forest: a row of %d values for %d features", len(row), f.data.features))
 	}
-	if j, ok := f.checkRow(row); !ok {
-		panic(fmt.Sprintf("forest: %s is %v; inputs must be finite", f.cfg.FeatureNames[j], row[j]))
+	for j, v := range row {
+		if !finite(v) {
+			panic(fmt.Sprintf("forest: %s is %v; inputs must be finite", f.cfg.FeatureNames[j], v))
+		}
 	}
 	if dst == nil {
 		return make([]float64, f.outputs())
@@ -54,6 +56,27 @@ func (f *Forest) Rank(feature int, v float64) int {
 	return k
 }
 
+// walk goes down a tree and returns the leaf value that it comes to.
+func walk(t []node, ranks []uint32) uint32 {
+	n := t[0]
+	for !n.isLeaf() {
+		at := n.child()
+		if ranks[n.feature()] > n.cut() {
+			at++
+		}
+		n = t[at]
+	}
+	return n.value()
+}
+
+// addValue adds the outputs of a leaf value to dst.
+func (f *Forest) addValue(dst []float64, value uint32) {
+	v := int(value) * len(dst)
+	for o, y := range f.values[v : v+len(dst)] {
+		dst[o] += y
+	}
+}
+
 // lanes is the number of trees that are walked side by side: most of the time
 // of a walk is waiting for memory, and the waits of several overlap.
 const lanes = 8
@@ -61,7 +84,6 @@ const lanes = 8
 // predict adds up leaf values in the order of the trees, so that every way to
 // predict gives the same bits.
 func (f *Forest) predict(dst []float64, ranks []uint32) {
-	k := len(dst)
 	for first := 0; first < len(f.trees); first += lanes {
 		trees := f.trees[first:min(first+lanes, len(f.trees))]
 		var at [lanes]uint32
@@ -81,10 +103,7 @@ func (f *Forest) predict(dst []float64, ranks []uint32) {
 			}
 		}
 		for l, t := range trees {
-			v := int(t[at[l]].value()) * k
-			for o, y := range f.values[v : v+k] {
-				dst[o] += y
-			}
+			f.addValue(dst, t[at[l]].value())
 		}
 	}
 	for o := range dst {
@@ -93,17 +112,44 @@ func (f *Forest) predict(dst []float64, ranks []uint32) {
 }
 
 // PredictMatrix predicts every row of x (rows x features) and returns rows x
-// outputs. It panics as Predict does.
+// outputs, empty for no rows. It panics with what Check says.
 func (f *Forest) PredictMatrix(x mat.Matrix) *mat.Dense {
+	f.mustTake(x)
 	rows, _ := x.Dims()
+	if rows == 0 {
+		return &mat.Dense{}
+	}
 	out := mat.NewDense(rows, f.outputs(), nil)
 	var row []float64
 	var ranks []uint32
 	for r := range rows {
 		row = mat.Row(row, r, x)
-		dst := f.prepare(out.RawRowView(r), row)
 		ranks = f.ranks(ranks[:0], row)
-		f.predict(dst, ranks)
+		f.predict(out.RawRowView(r), ranks)
 	}
 	return out
+}
+
+// Check returns an error if the forest cannot predict the rows of x: a wrong
+// number of columns, or the first value that is not finite, with its row and
+// column. No rows are fine.
+func (f *Forest) Check(x mat.Matrix) error {
+	rows, columns := x.Dims()
+	if rows > 0 && columns != f.data.features {
+		return fmt.Errorf("forest: rows of %d values for %d features", columns, f.data.features)
+	}
+	for r := range rows {
+		for j := range columns {
+			if v := x.At(r, j); !finite(v) {
+				return fmt.Errorf("forest: row %d, column %d (%s) is %v; inputs must be finite", r, j, f.cfg.FeatureNames[j], v)
+			}
+		}
+	}
+	return nil
+}
+
+func (f *Forest) mustTake(x mat.Matrix) {
+	if err := f.Check(x); err != nil {
+		panic(err.Error())
+	}
 }

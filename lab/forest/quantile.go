@@ -1,6 +1,7 @@
 package forest
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -10,83 +11,105 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
+// Quantile returns the q-quantiles of every training target given the inputs,
+// by the weights of the leaf samples (Meinshausen 2006): outputs x len(q). It
+// panics as Predict does, and for q outside [0, 1].
+func (f *Forest) Quantile(row []float64, q ...float64) [][]float64 {
+	checkQuantiles(q...)
+	var n Neighbours
+	f.Neighbours(&n, row)
+	order := make([]uint64, len(n.Rows))
+	out := make([][]float64, f.data.outputs)
+	for o := range out {
+		for k := range order {
+			order[k] = uint64(k)
+		}
+		slices.SortStableFunc(order, func(a, b uint64) int { return cmp.Compare(f.Target(int(n.Rows[a]))[o], f.Target(int(n.Rows[b]))[o]) })
+		for _, p := range q {
+			out[o] = append(out[o], f.Target(n.quantile(order, p))[o])
+		}
+	}
+	return out
+}
+
+func checkQuantiles(q ...float64) {
+	for _, p := range q {
+		if !(p >= 0 && p <= 1) {
+			panic(fmt.Sprintf("forest: quantile %v, outside [0, 1]", p))
+		}
+	}
+}
+
+// quantile returns the row at which the weights of the rows so far reach q. The
+// low half of order's words are indices of Rows.
+func (n *Neighbours) quantile(order []uint64, q float64) (row int) {
+	sum := 0.0
+	for _, k := range order {
+		row = int(n.Rows[uint32(k)])
+		// A weight of many equal shares does not sum exactly.
+		if sum += n.Weights[uint32(k)]; sum >= q-1e-12 {
+			break
+		}
+	}
+	return row
+}
+
 // QuantileMatrix predicts, for every row of x (rows x features), the q-quantile
 // of each target by the weights of the training rows that share a leaf
 // (Meinshausen 2006), as Quantile does: rows x targets. With q = .5 it is the
 // prediction that minimises the absolute error, as the mean does the squared
-// one. It panics as Quantile does.
+// one. It panics as PredictMatrix does, and for q outside [0, 1].
 func (f *Forest) QuantileMatrix(x mat.Matrix, q float64) *mat.Dense {
-	if !(q >= 0 && q <= 1) {
-		panic(fmt.Sprintf("forest: quantile %v, outside [0, 1]", q))
+	checkQuantiles(q)
+	f.mustTake(x)
+	rows, _ := x.Dims()
+	if rows == 0 {
+		return &mat.Dense{}
 	}
-	rows, features := x.Dims()
 	k := f.data.outputs
 	out := mat.NewDense(rows, k, nil)
-	// Ranks order the training rows by each target, once for all predictions.
-	order := make([]uint32, f.data.rows)
-	ranks := make([]uint32, f.data.rows*k)
-	for o := range k {
-		for r := range order {
-			order[r] = uint32(r)
-		}
-		slices.SortStableFunc(order, func(a, b uint32) int {
-			switch u, v := f.data.y[int(a)*k+o], f.data.y[int(b)*k+o]; {
-			case u < v:
-				return -1
-			case u > v:
-				return 1
-			}
-			return 0
-		})
-		for rank, r := range order {
-			ranks[int(r)*k+o] = uint32(rank)
-		}
-	}
-	if features != f.data.features {
-		f.prepare(nil, make([]float64, features)) // panics
-	}
-	pure := f.pureLeaves()
+	ranks, pure := f.targetRanks(), f.pureLeaves()
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	var failed any
-	var once sync.Once
 	for range min(runtime.GOMAXPROCS(0), rows) {
 		wg.Go(func() {
-			defer func() {
-				if v := recover(); v != nil {
-					once.Do(func() { failed = v })
-				}
-			}()
 			var n Neighbours
 			var row []float64
-			var sorted []uint64 // rank in the high half, index in n.Rows in the low
+			var order []uint64 // rank in the high half, index in n.Rows in the low
 			for r := int(next.Add(1)) - 1; r < rows; r = int(next.Add(1)) - 1 {
 				row = mat.Row(row, r, x)
 				f.neighbours(&n, row, pure)
 				for o := range k {
-					sorted = sorted[:0]
+					order = order[:0]
 					for i, s := range n.Rows {
-						sorted = append(sorted, uint64(ranks[int(s)*k+o])<<32|uint64(i))
+						order = append(order, uint64(ranks[int(s)*k+o])<<32|uint64(i))
 					}
-					slices.Sort(sorted)
-					at, sum := 0, 0.0
-					for i, s := range sorted {
-						at = i
-						// A weight of many equal shares does not sum exactly.
-						if sum += n.Weights[uint32(s)]; sum >= q-1e-12 {
-							break
-						}
-					}
-					out.Set(r, o, f.data.y[int(n.Rows[uint32(sorted[at])])*k+o])
+					slices.Sort(order)
+					out.Set(r, o, f.Target(n.quantile(order, q))[o])
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if failed != nil {
-		panic(failed)
-	}
 	return out
+}
+
+// targetRanks orders the training rows by each target, once for all predictions:
+// rows x targets.
+func (f *Forest) targetRanks() []uint32 {
+	k := f.data.outputs
+	order := make([]uint32, f.data.rows)
+	ranks := make([]uint32, len(f.data.y))
+	for o := range k {
+		for r := range order {
+			order[r] = uint32(r)
+		}
+		slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(f.Target(int(a))[o], f.Target(int(b))[o]) })
+		for rank, r := range order {
+			ranks[int(r)*k+o] = uint32(rank)
+		}
+	}
+	return ranks
 }
 
 // pureLeaves tells of each shared leaf whether its rows have the same targets,

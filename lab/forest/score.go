@@ -1,6 +1,7 @@
 package forest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -9,7 +10,9 @@ import (
 )
 
 // NMAE is the mean absolute error of each column of hat over the mean of that
-// column of y, as the paper reports it (Section IV). It panics when shapes
+// column of y, as the paper reports it (Section IV). Where that mean is 0 there
+// is nothing to measure by: NMAE is 0 for predictions without error and infinite
+// for other ones. It is NaN only if a prediction is. It panics when shapes
 // differ.
 func NMAE(y, hat mat.Matrix) []float64 {
 	return byColumn("NMAE", y, hat, func(y, hat []float64) float64 {
@@ -18,25 +21,44 @@ func NMAE(y, hat mat.Matrix) []float64 {
 			err += math.Abs(y[r] - hat[r])
 			sum += y[r]
 		}
+		if err == 0 {
+			return 0
+		}
+		if sum == 0 {
+			return err * math.Inf(1) // NaN stays NaN
+		}
 		return err / sum
 	})
 }
 
 // R2 is the coefficient of determination of each column of hat: 1 less the
-// squared error over that of predicting y's own mean. It panics when shapes
-// differ.
+// squared error over that of predicting y's own mean. Where y does not vary, as
+// in one row, it is 1 for predictions that are y up to rounding and 0 for other
+// ones, as scikit-learn has it. It is NaN only if a prediction is. It panics when
+// shapes differ.
 func R2(y, hat mat.Matrix) []float64 {
 	return byColumn("R2", y, hat, func(y, hat []float64) float64 {
-		mean := 0.0
+		mean, low, high := 0.0, math.Inf(1), math.Inf(-1)
 		for _, v := range y {
 			mean += v / float64(len(y))
+			low, high = min(low, v), max(high, v)
 		}
-		err, total := 0.0, 0.0
+		err, total, worst := 0.0, 0.0, 0.0
 		for r := range y {
-			err += (y[r] - hat[r]) * (y[r] - hat[r])
-			total += (y[r] - mean) * (y[r] - mean)
+			e, d := y[r]-hat[r], y[r]-mean
+			err += float64(e * e)
+			total += float64(d * d)
+			worst = max(worst, math.Abs(e))
 		}
-		return 1 - err/total
+		switch {
+		case math.IsNaN(err):
+			return err
+		case low < high && total > 0:
+			return 1 - err/total
+		case worst <= 1e-12*math.Abs(high) || worst == 0:
+			return 1
+		}
+		return 0
 	})
 }
 
@@ -53,48 +75,66 @@ func byColumn(name string, y, hat mat.Matrix, score func(y, hat []float64) float
 }
 
 // OutOfBag predicts every training row by the trees whose bootstrap sample
-// does not hold it: rows x outputs, NaN for a row that all trees hold.
+// does not hold it: rows x outputs, NaN for a row that all trees hold, as happens
+// with few trees, and always with Config.NoBootstrap. OutOfBagScore leaves those
+// rows out.
 func (f *Forest) OutOfBag() *mat.Dense {
-	rows, k, nf := f.data.rows, f.outputs(), f.data.features
-	out := mat.NewDense(rows, k, nil)
+	rows, nf := f.data.rows, f.data.features
+	out := mat.NewDense(rows, f.outputs(), nil)
 	trees := make([]int, rows)
-	rank := make([][]uint32, nf)
+	ranks := make([]uint32, len(f.data.codes))
 	for j, levels := range f.data.levels {
-		rank[j] = f.levelRanks(j, levels)
+		rank := f.levelRanks(j, levels)
+		for r := range rows {
+			ranks[r*nf+j] = rank[f.data.codes[r*nf+j]]
+		}
 	}
 	var count []uint32
 	for tree, t := range f.trees {
 		count = bootstrap(f.cfg, rows, tree, count)
 		for r, c := range count {
-			if c > 0 {
-				continue
+			if c == 0 {
+				f.addValue(out.RawRowView(r), walk(t, ranks[r*nf:(r+1)*nf]))
+				trees[r]++
 			}
-			at := uint32(0)
-			for !t[at].isLeaf() {
-				n := t[at]
-				at = n.child()
-				j := int(n.feature())
-				if rank[j][f.data.codes[r*nf+j]] > n.cut() {
-					at++
-				}
-			}
-			v := int(t[at].value()) * k
-			for o, y := range f.values[v : v+k] {
-				out.Set(r, o, out.At(r, o)+y)
-			}
-			trees[r]++
 		}
 	}
-	for r := range rows {
-		for o := range k {
-			if trees[r] == 0 {
-				out.Set(r, o, math.NaN())
-			} else {
-				out.Set(r, o, out.At(r, o)/float64(trees[r]))
-			}
+	for r, n := range trees {
+		for o, v := range out.RawRowView(r) {
+			out.Set(r, o, v/float64(n)) // 0/0 is NaN
 		}
 	}
 	return out
+}
+
+// Score is how well a forest predicts some rows, for each output.
+type Score struct {
+	NMAE, R2 []float64
+	Rows     int // that were predicted
+}
+
+// OutOfBagScore scores OutOfBag, on the training rows that it predicts. It is an
+// error if there are none, and for a forest made by Transform, whose outputs have
+// no targets.
+func (f *Forest) OutOfBagScore() (Score, error) {
+	if f.transformed {
+		return Score{}, errors.New("forest: a transformed forest has no targets to be scored by")
+	}
+	hat := f.OutOfBag()
+	var y, predicted []float64
+	for r := range f.data.rows {
+		if row := hat.RawRowView(r); !math.IsNaN(row[0]) {
+			y, predicted = append(y, f.Target(r)...), append(predicted, row...)
+		}
+	}
+	if y == nil {
+		return Score{}, fmt.Errorf("forest: each of the %d training rows is in all of the %d trees' samples, so that none can be predicted out of bag",
+			f.data.rows, len(f.trees))
+	}
+	k := f.outputs()
+	n := len(y) / k
+	a, b := mat.NewDense(n, k, y), mat.NewDense(n, k, predicted)
+	return Score{NMAE(a, b), R2(a, b), n}, nil
 }
 
 // levelRanks is ranks for all levels of a feature.

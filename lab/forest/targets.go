@@ -61,20 +61,25 @@ func (s *sum) deviation(m *centre) float64 {
 type targets struct {
 	planes     int
 	cells      cells
-	fixed      [][planeWidth]float64 // planes x rows in the order of cells.row: centred and scaled to whole numbers
-	reciprocal []float64             // 1/i at i, NaN at 0
-	class      []uint32              // rows of one class have the same targets
-	keys       []uint64              // words x cells; see packKeys
+	fixed      [][planeWidth]float64   // planes x rows in the order of cells.row: centred and scaled to whole numbers
+	reciprocal []float64               // 1/i at i, NaN at 0
+	class      []uint32                // rows of one class have the same targets
+	bins       [][denseFeatures]uint16 // of dense data: item.bin of each cell
+	order      [][]uint32              // of other data, per feature: cells by their codes
 }
 
-func newTargets(d *training) *targets {
+func newTargets(d *training, cfg Config) *targets {
 	t := &targets{
 		planes:     (d.outputs + planeWidth - 1) / planeWidth,
 		cells:      newCells(d),
 		reciprocal: make([]float64, d.rows+1),
 		class:      classes(d),
 	}
-	t.keys = packKeys(d, &t.cells)
+	if isDense(d, cfg) {
+		t.bins = cellBins(d, &t.cells)
+	} else {
+		t.order = t.cells.sorted(d)
+	}
 	for i := range t.reciprocal {
 		t.reciprocal[i] = 1 / float64(i)
 	}

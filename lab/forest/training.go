@@ -123,7 +123,7 @@ func levelsOf(column []float64) []float64 {
 // midpoint returns the threshold between neighbouring values a < b: half-way,
 // and below b also where half-way rounds up to it.
 func midpoint(a, b float64) float64 {
-	if m := a/2 + b/2; m < b {
+	if m := float64(a/2) + float64(b/2); m < b {
 		return m
 	}
 	return a
