@@ -73,7 +73,7 @@ func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, e
 	if cfg.Memory == 0 {
 		cfg.Memory = 512 << 20
 	}
-	cfg.Search = cfg.Search.defaults()
+	cfg.Search = cfg.Search.defaults(len(m.Space().Knobs()))
 	r := &Rewards{model: m, objective: o, cfg: cfg}
 	r.tables.Bound, r.tables.Size = cfg.Memory, min(m.Space().Len(), cfg.MaxEnumerated)*8
 	r.found.Bound, r.found.Size = cfg.Memory/8, 8*m.Space().Width()+64

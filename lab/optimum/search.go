@@ -26,7 +26,7 @@ type Search struct {
 	// again from there. Default 24.
 	Kicks int
 	// Pairs is the number of points of a pair of knobs up to which all are tried.
-	// Default 450.
+	// Default 450, of more than five knobs 100.
 	Pairs int
 	// Draws is the number of draws that actions are valued by at first, where the
 	// model has several times as many. Default 16.
@@ -38,7 +38,7 @@ type Search struct {
 	Seed uint64
 }
 
-func (s Search) defaults() Search {
+func (s Search) defaults(knobs int) Search {
 	if s.Restarts == 0 {
 		s.Restarts = 8
 	}
@@ -46,7 +46,9 @@ func (s Search) defaults() Search {
 		s.Kicks = 24
 	}
 	if s.Pairs == 0 {
-		s.Pairs = 450
+		if s.Pairs = 450; knobs > 5 {
+			s.Pairs = 100
+		}
 	}
 	if s.Draws == 0 {
 		s.Draws = 16
