@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -139,6 +140,21 @@ func (m *Joint) PredictMatrix(x mat.Matrix) *mat.Dense {
 	return y
 }
 
+// predict appends the targets for one row of inputs to dst.
+func (m *Joint) predict(dst, x []float64) []float64 {
+	if m.median > 0 {
+		return append(dst, m.PredictMatrix(mat.NewDense(1, len(x), x)).RawRowView(0)...)
+	}
+	dst = slices.Grow(dst, m.targets)[:m.targets]
+	from := 0
+	for _, f := range m.forests {
+		to := from + len(f.Outputs())
+		f.Predict(dst[from:to], x)
+		from = to
+	}
+	return dst
+}
+
 // At foresees a step.
 func (m *Joint) At(s mesh.State) (control.Forecast, error) {
 	if err := checkLoad(m.space, s.Load); err != nil {
@@ -249,7 +265,7 @@ func (f *jointForecast) Set(a mesh.Action) error {
 	}
 	f.delays, f.action = nil, a
 	f.x = f.m.space.Features(f.x[:0], f.load, a)
-	f.y = append(f.y[:0], f.m.PredictMatrix(mat.NewDense(1, len(f.x), f.x)).RawRowView(0)...)
+	f.y = f.m.predict(f.y[:0], f.x)
 	if f.m.kind == Measured {
 		unreached(f.y, f.m.space, f.load, a)
 	}
