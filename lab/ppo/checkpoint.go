@@ -51,15 +51,16 @@ func (t *Trainer) Checkpoint(path string) error {
 		return fail(fmt.Errorf("the training has failed: %w", t.err))
 	}
 	r := t.rollout
+	t.value()
 	rows := r.n * r.envs
 	h := checkpointHeader{
 		Format: checkpointFormat, Version: formatVersion, Config: t.cfg,
-		Obs: t.shape.obs, Heads: t.shape.heads, Envs: len(t.envs), Masked: r.mask != nil,
+		Obs: t.shape.obs, Heads: t.shape.heads, Envs: len(t.envs), Masked: r.widths.mask > 0,
 		Steps: t.steps, Updates: t.updates, AdamT: t.adam.t, Started: t.started, Rollout: r.n,
 		Curve: t.curve, Episodes: t.episodes,
 		Choice: r.choice[:rows*len(t.shape.heads)], Done: r.done[:rows],
 	}
-	if r.mask != nil {
+	if r.widths.mask > 0 {
 		h.Mask = r.mask[:rows*t.shape.choices()]
 	}
 	for _, s := range []struct {
@@ -168,21 +169,23 @@ func resume(path string, cfg Config, envs []Env) (*Trainer, error) {
 	}
 
 	r := t.rollout
-	if masked := r.mask != nil; masked != h.Masked {
+	if masked := r.widths.mask > 0; masked != h.Masked {
 		return nil, fmt.Errorf("environments that mask: %v, in the checkpoint: %v", masked, h.Masked)
 	}
 	if h.Rollout < 0 || h.Rollout > r.steps {
 		return nil, fmt.Errorf("%s: %d steps since the last update, want 0 to %d", checkpointName, h.Rollout, r.steps)
 	}
 	r.n = h.Rollout
+	r.grow(r.n)
 	rows := r.n * r.envs
+	r.valued = rows
 	floats := files[rolloutName]
 	want := 0
 	for _, part := range r.state() {
 		want += 4 * len(part)
 	}
 	masks := 0
-	if r.mask != nil {
+	if r.widths.mask > 0 {
 		masks = rows * t.shape.choices()
 	}
 	if len(floats) != want || len(h.Choice) != rows*len(h.Heads) || len(h.Done) != rows || len(h.Mask) != masks {

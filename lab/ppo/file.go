@@ -35,6 +35,7 @@ type policyHeader struct {
 	Obs        int               `json:"observation"`
 	Heads      []int             `json:"heads"`
 	Hidden     []int             `json:"hidden"`
+	Chained    bool              `json:"autoregressive,omitempty"`
 	Activation string            `json:"activation"`
 	Tensors    []tensor          `json:"tensors"`
 	Metadata   map[string]string `json:"metadata,omitempty"`
@@ -55,28 +56,40 @@ type tensor struct {
 // tensors lists the arrays that pack writes.
 func (s shape) tensors() []tensor {
 	var list []tensor
-	for _, net := range []struct {
-		name string
-		out  int
-	}{{"policy", s.choices()}, {"value", 1}} {
-		in := s.obs
-		for i, width := range append(slices.Clone(s.hidden), net.out) {
-			list = append(list,
-				tensor{fmt.Sprintf("%s.%d.weight", net.name, i), []int{in, width}},
-				tensor{fmt.Sprintf("%s.%d.bias", net.name, i), []int{width}})
+	add := func(name string, in, out int) {
+		list = append(list, tensor{name + ".weight", []int{in, out}}, tensor{name + ".bias", []int{out}})
+	}
+	stack := func(name string, outs ...int) (in int) {
+		in = s.obs
+		for i, width := range append(slices.Clone(s.hidden), outs...) {
+			add(fmt.Sprintf("%s.%d", name, i), in, width)
 			in = width
 		}
+		return in
 	}
+	if s.chained {
+		in, before := stack("policy"), 0
+		for h, n := range s.heads {
+			if h > 0 {
+				list = append(list, tensor{fmt.Sprintf("policy.head.%d.earlier", h), []int{before, in}})
+			}
+			add(fmt.Sprintf("policy.head.%d", h), in, n)
+			before += n
+		}
+	} else {
+		stack("policy", s.choices())
+	}
+	stack("value", 1)
 	return list
 }
 
 // rows calls f with every row of every array of w, without padding.
 func (w *weights) rows(f func(row []float32)) {
-	for _, net := range [][]layer{w.policy, w.value} {
-		for _, l := range net {
-			for i := range l.in {
-				f(l.w[i*l.ld:][:l.out])
-			}
+	for _, l := range w.all() {
+		for i := range l.in {
+			f(l.w[i*l.ld:][:l.out])
+		}
+		if l.b != nil {
 			f(l.b[:l.out])
 		}
 	}
@@ -121,7 +134,7 @@ func readFloats(x []float32, b []byte) {
 func (p *Policy) Save(path string) error {
 	header := policyHeader{
 		Format: policyFormat, Version: formatVersion, Obs: p.shape.obs, Heads: p.shape.heads, Hidden: p.shape.hidden,
-		Activation: "tanh", Tensors: p.shape.tensors(), Metadata: p.Metadata,
+		Chained: p.shape.chained, Activation: "tanh", Tensors: p.shape.tensors(), Metadata: p.Metadata,
 	}
 	text, err := json.MarshalIndent(header, "", "  ")
 	if err == nil {
@@ -164,7 +177,7 @@ func load(path string) (*Policy, error) {
 	if err := readHeader(files, policyName, policyFormat, &h); err != nil {
 		return nil, err
 	}
-	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden}
+	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden, chained: h.Chained}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", policyName, err)
 	}
@@ -195,6 +208,9 @@ func (s shape) check() error {
 		if w < 1 || w > maxObs {
 			return fmt.Errorf("hidden layer of width %d, want 1 to %d", w, maxObs)
 		}
+	}
+	if s.chained && len(s.hidden) == 0 {
+		return errors.New("an autoregressive policy without a hidden layer")
 	}
 	if n := s.size(); n > maxWeights {
 		return fmt.Errorf("networks of %d weights, want at most %d", n, maxWeights)

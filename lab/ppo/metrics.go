@@ -41,6 +41,9 @@ type Metrics struct {
 
 	LearningRate float64 // of this update
 	EntropyCoef  float64 // of this update
+
+	StepSeconds     float64 // that the update's steps took, environments included
+	OptimiseSeconds float64 // that the update took after its steps
 }
 
 // explainedVariance is 1 - Var(ret - value)/Var(ret).

@@ -47,6 +47,7 @@ func TestAdvantage(t *testing.T) {
 	const n, gamma, lambda = 6, .9, .8
 	build := func(reward, value float32, done ...int) *rollout {
 		r := newRollout(n, 2, widths{obs: 1, choice: 1})
+		r.grow(n)
 		for i := range r.reward {
 			r.reward[i], r.value[i] = reward, value
 		}

@@ -192,6 +192,148 @@ loop:
 	VZEROUPPER
 	RET
 
+// PRODUCT32 is PRODUCT16 with rows of B in Z16, Z17.
+#define PRODUCT32(mem, lo, hi) \
+	VBROADCASTSS mem, Z18      \
+	VMULPS       Z16, Z18, Z19 \
+	VADDPS       Z19, lo, lo   \
+	VMULPS       Z17, Z18, Z20 \
+	VADDPS       Z20, hi, hi
+
+// func gemm8x32(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
+// Z0…Z15: the tile, two registers per row.
+TEXT ·gemm8x32(SB), NOSPLIT, $0-72
+	ARGUMENTS4
+	LEAQ (SI)(R8*4), R13
+
+	VPXORQ  Z0, Z0, Z0
+	VPXORQ  Z1, Z1, Z1
+	TESTQ   BX, BX
+	JZ      start
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z1
+
+start:
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z1, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z1, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z1, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z1, Z15
+
+loop:
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	PRODUCT32((SI), Z0, Z1)
+	PRODUCT32((SI)(R8*1), Z2, Z3)
+	PRODUCT32((SI)(R8*2), Z4, Z5)
+	PRODUCT32((SI)(R12*1), Z6, Z7)
+	PRODUCT32((R13), Z8, Z9)
+	PRODUCT32((R13)(R8*1), Z10, Z11)
+	PRODUCT32((R13)(R8*2), Z12, Z13)
+	PRODUCT32((R13)(R12*1), Z14, Z15)
+	ADDQ    R9, SI
+	ADDQ    R9, R13
+	ADDQ    R10, DI
+	DECQ    CX
+	JNZ     loop
+
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R11, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	VZEROUPPER
+	RET
+
+// func gemm8x16(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
+// Z0…Z7: the tile, one register per row.
+TEXT ·gemm8x16(SB), NOSPLIT, $0-72
+	ARGUMENTS4
+	LEAQ (SI)(R8*4), R13
+
+	VPXORQ  Z0, Z0, Z0
+	TESTQ   BX, BX
+	JZ      start
+	VMOVUPS (BX), Z0
+
+start:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+
+loop:
+	VMOVUPS (DI), Z16
+	VMULPS.BCST (SI), Z16, Z18
+	VADDPS  Z18, Z0, Z0
+	VMULPS.BCST (SI)(R8*1), Z16, Z19
+	VADDPS  Z19, Z1, Z1
+	VMULPS.BCST (SI)(R8*2), Z16, Z20
+	VADDPS  Z20, Z2, Z2
+	VMULPS.BCST (SI)(R12*1), Z16, Z21
+	VADDPS  Z21, Z3, Z3
+	VMULPS.BCST (R13), Z16, Z22
+	VADDPS  Z22, Z4, Z4
+	VMULPS.BCST (R13)(R8*1), Z16, Z23
+	VADDPS  Z23, Z5, Z5
+	VMULPS.BCST (R13)(R8*2), Z16, Z24
+	VADDPS  Z24, Z6, Z6
+	VMULPS.BCST (R13)(R12*1), Z16, Z25
+	VADDPS  Z25, Z7, Z7
+	ADDQ    R9, SI
+	ADDQ    R9, R13
+	ADDQ    R10, DI
+	DECQ    CX
+	JNZ     loop
+
+	VMOVUPS Z0, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z2, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z3, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z4, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z5, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z6, (DX)
+	ADDQ    R11, DX
+	VMOVUPS Z7, (DX)
+	VZEROUPPER
+	RET
+
 // ---- elementwise functions ----
 
 // POLY: acc = x·acc + coefficient.
@@ -256,48 +398,191 @@ loop:
 	VZEROUPPER
 	RET
 
-// func expAVX2(x *float32, n int)
-TEXT ·expAVX2(SB), NOSPLIT, $0-16
+// EXP: Y3 = exp(Y0) for Y0 <= 0, exactly 0 below expMin, with the constants of
+// EXPCONSTANTS; uses Y0…Y5 and Y8.
+#define EXPCONSTANTS \
+	VBROADCASTSS ·expTable+24(SB), Y15 \
+	VBROADCASTSS ·expTable+28(SB), Y13 \
+	VBROADCASTSS ·expTable+32(SB), Y12 \
+	VBROADCASTSS ·expTable+36(SB), Y11 \
+	VBROADCASTSS ·expTable+40(SB), Y10
+
+#define EXP \
+	VCMPPS       $5, Y15, Y0, Y8    /* all ones where x is not less than expMin */ \
+	VMAXPS       Y15, Y0, Y0        /* keeps n below in range */                   \
+	VMULPS       Y13, Y0, Y1        \
+	VROUNDPS     $8, Y1, Y1         /* n = round to even */                        \
+	VMULPS       Y12, Y1, Y2        \
+	VSUBPS       Y2, Y0, Y0         \
+	VMULPS       Y11, Y1, Y2        \
+	VSUBPS       Y2, Y0, Y0         /* r */                                        \
+	VBROADCASTSS ·expTable+0(SB), Y3 \
+	POLY(Y0, Y3, ·expTable+4(SB), Y4)  \
+	POLY(Y0, Y3, ·expTable+8(SB), Y4)  \
+	POLY(Y0, Y3, ·expTable+12(SB), Y4) \
+	POLY(Y0, Y3, ·expTable+16(SB), Y4) \
+	POLY(Y0, Y3, ·expTable+20(SB), Y4) \
+	VMULPS       Y0, Y0, Y5         \
+	VMULPS       Y3, Y5, Y3         \
+	VADDPS       Y0, Y3, Y3         \
+	VADDPS       Y10, Y3, Y3        \
+	VCVTPS2DQ    Y1, Y1             \
+	VPSLLD       $23, Y1, Y1        \
+	VPADDD       Y10, Y1, Y1        /* bits of 2^n; those of 1 are 127<<23 */      \
+	VMULPS       Y1, Y3, Y3         \
+	VANDPS       Y8, Y3, Y3
+
+// TAIL: Y9 has all ones in the first AX lanes, 0 < AX < 8; uses BX.
+#define TAIL \
+	NEGQ    AX                 \
+	LEAQ    ·tailTable+32(SB), BX \
+	VMOVUPS (BX)(AX*4), Y9
+
+// func softmaxAVX2(x, e *float32, n int) (sum, dot float32)
+TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
 	MOVQ         x+0(FP), SI
-	MOVQ         n+8(FP), CX
-	VBROADCASTSS ·expTable+24(SB), Y15
-	VBROADCASTSS ·expTable+28(SB), Y14
-	VBROADCASTSS ·expTable+32(SB), Y13
-	VBROADCASTSS ·expTable+36(SB), Y12
-	VBROADCASTSS ·expTable+40(SB), Y11
-	VBROADCASTSS ·expTable+44(SB), Y10
-	VBROADCASTSS ·expTable+44(SB), Y9        // 127<<23: the bits of 1
+	MOVQ         e+8(FP), DI
+	MOVQ         n+16(FP), DX
+	MOVQ         DX, AX
+	ANDQ         $7, AX
+	ANDQ         $~7, DX
+	VBROADCASTSS ·expTable+44(SB), Y14 // -Inf
+	XORQ         CX, CX
+	TESTQ        AX, AX
+	JZ           most
+	TAIL
+	VMASKMOVPS   (SI)(DX*4), Y9, Y0
+	VBLENDVPS    Y9, Y0, Y14, Y7       // the rest of the row, -Inf beyond it
+
+most:
+	CMPQ    CX, DX
+	JGE     mostDone
+	VMOVUPS (SI)(CX*4), Y0
+	VMAXPS  Y14, Y0, Y14
+	ADDQ    $8, CX
+	JMP     most
+
+mostDone:
+	TESTQ        AX, AX
+	JZ           reduce
+	VMAXPS       Y14, Y7, Y14
+
+reduce:
+	VEXTRACTF128 $1, Y14, X1
+	VMAXPS       X14, X1, X1
+	VPERMILPS    $0x4e, X1, X2         // lanes 2, 3, 0, 1
+	VMAXPS       X1, X2, X1
+	VPERMILPS    $0xb1, X1, X2         // lanes 1, 0, 3, 2
+	VMAXPS       X1, X2, X1
+	VBROADCASTSS X1, Y14
+	EXPCONSTANTS
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	XORQ         CX, CX
 
 loop:
-	VMOVUPS      (SI), Y0
-	VCMPPS       $5, Y15, Y0, Y8      // all ones where x is not less than expMin
-	VMAXPS       Y15, Y0, Y0          // keeps n below in range
-	VMINPS       Y14, Y0, Y0
-	VMULPS       Y13, Y0, Y1
-	VROUNDPS     $8, Y1, Y1           // n = round to even
-	VMULPS       Y12, Y1, Y2
-	VSUBPS       Y2, Y0, Y0
-	VMULPS       Y11, Y1, Y2
-	VSUBPS       Y2, Y0, Y0           // r
-	VBROADCASTSS ·expTable+0(SB), Y3
-	POLY(Y0, Y3, ·expTable+4(SB), Y4)
-	POLY(Y0, Y3, ·expTable+8(SB), Y4)
-	POLY(Y0, Y3, ·expTable+12(SB), Y4)
-	POLY(Y0, Y3, ·expTable+16(SB), Y4)
-	POLY(Y0, Y3, ·expTable+20(SB), Y4)
-	VMULPS       Y0, Y0, Y5
-	VMULPS       Y3, Y5, Y3
-	VADDPS       Y0, Y3, Y3
-	VADDPS       Y10, Y3, Y3
-	VCVTPS2DQ    Y1, Y1
-	VPSLLD       $23, Y1, Y1
-	VPADDD       Y9, Y1, Y1           // bits of 2^n
-	VMULPS       Y1, Y3, Y3
-	VANDPS       Y8, Y3, Y3
-	VMOVUPS      Y3, (SI)
-	ADDQ         $32, SI
-	SUBQ         $8, CX
-	JNZ          loop
+	CMPQ    CX, DX
+	JGE     tail
+	VMOVUPS (SI)(CX*4), Y0
+	VSUBPS  Y14, Y0, Y0
+	VMOVUPS Y0, (SI)(CX*4)
+	EXP
+	VMOVUPS Y3, (DI)(CX*4)
+	VADDPS  Y3, Y6, Y6
+	VMULPS  (SI)(CX*4), Y3, Y3
+	VADDPS  Y3, Y7, Y7
+	ADDQ    $8, CX
+	JMP     loop
+
+tail:
+	TESTQ      AX, AX
+	JZ         done
+	VMASKMOVPS (SI)(DX*4), Y9, Y0
+	VSUBPS     Y14, Y0, Y0
+	VANDPS     Y9, Y0, Y0
+	VMASKMOVPS Y0, Y9, (SI)(DX*4)
+	EXP
+	VANDPS     Y9, Y3, Y3
+	VMASKMOVPS Y3, Y9, (DI)(DX*4)
+	VADDPS     Y3, Y6, Y6
+	VMASKMOVPS (SI)(DX*4), Y9, Y0
+	VMULPS     Y0, Y3, Y3
+	VADDPS     Y3, Y7, Y7
+
+done:
+	VEXTRACTF128 $1, Y6, X0
+	VEXTRACTF128 $1, Y7, X1
+	VADDPS       X0, X6, X6            // lanes 0+4, 1+5, 2+6, 3+7
+	VADDPS       X1, X7, X7
+	VPERMILPS    $0x4e, X6, X0
+	VPERMILPS    $0x4e, X7, X1
+	VADDPS       X0, X6, X6
+	VADDPS       X1, X7, X7
+	VPERMILPS    $0xb1, X6, X0
+	VPERMILPS    $0xb1, X7, X1
+	VADDSS       X0, X6, X6
+	VADDSS       X1, X7, X7
+	VMOVSS       X6, sum+24(FP)
+	VMOVSS       X7, dot+28(FP)
+	VZEROUPPER
+	RET
+
+// func softmaxGradAVX2(e, z *float32, n int, a, f, mean float32)
+TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-36
+	MOVQ         e+0(FP), DI
+	MOVQ         z+8(FP), SI
+	MOVQ         n+16(FP), DX
+	MOVQ         DX, AX
+	ANDQ         $7, AX
+	ANDQ         $~7, DX
+	VBROADCASTSS a+24(FP), Y13
+	VBROADCASTSS f+28(FP), Y14
+	VBROADCASTSS mean+32(FP), Y15
+	XORQ         CX, CX
+
+loop:
+	CMPQ    CX, DX
+	JGE     tail
+	VMOVUPS (SI)(CX*4), Y0
+	VSUBPS  Y15, Y0, Y0
+	VMULPS  Y14, Y0, Y0
+	VADDPS  Y13, Y0, Y0
+	VMULPS  (DI)(CX*4), Y0, Y0
+	VMOVUPS Y0, (DI)(CX*4)
+	ADDQ    $8, CX
+	JMP     loop
+
+tail:
+	TESTQ      AX, AX
+	JZ         done
+	TAIL
+	VMASKMOVPS (SI)(DX*4), Y9, Y0
+	VSUBPS     Y15, Y0, Y0
+	VMULPS     Y14, Y0, Y0
+	VADDPS     Y13, Y0, Y0
+	VMASKMOVPS (DI)(DX*4), Y9, Y1
+	VMULPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y9, (DI)(DX*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func addScaledAVX2(y, x *float32, n int, v float32)
+TEXT ·addScaledAVX2(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VBROADCASTSS v+24(FP), Y15
+
+loop:
+	VMULPS  (SI), Y15, Y0
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JNZ     loop
 	VZEROUPPER
 	RET
 
