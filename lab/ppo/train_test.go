@@ -215,8 +215,8 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		var all []byte
-		for _, name := range []string{checkpointName, weightsName, firstMoment, secondMoment, rolloutName} {
-			all = append(all, files[name]...)
+		for _, name := range []string{checkpointName, weightsName, firstMoment, secondMoment, rolloutName, choiceName, doneName, maskName} {
+			all = append(all, files.entries[name]...)
 		}
 		return tr, all
 	}
