@@ -311,7 +311,10 @@ func writeArchive(path string, entries map[string][]byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)
@@ -431,8 +434,9 @@ func unpack(f *zip.File, size, limit int, stored bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-	if err := errors.Join(err, r.Close()); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if len(data) > limit {
