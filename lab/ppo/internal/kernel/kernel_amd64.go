@@ -10,7 +10,7 @@ import (
 
 var (
 	useAVX2   = cpu.X86.HasAVX2
-	useAVX512 = useAVX2 && cpu.X86.HasAVX512F
+	useAVX512 = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL
 )
 
 // UsePortable switches to the portable implementation until restore is called.
@@ -30,23 +30,25 @@ func useNarrow() (restore func()) {
 }
 
 // gemmAVX2 cuts C into tiles, each of which a micro kernel keeps in registers
-// while it runs over k: of 8×32 and 8×16 with AVX-512, else of 4×16 and 4×8, and
+// while it runs over k: of 8×24 and 8×16 with AVX-512, else of 4×16 and 4×8, and
 // of 1×32 and 1×8 for the rows that are left. All rows take their turn before
 // the next columns, so that these columns of B stay near.
 func gemmAVX2(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32) {
 	for j := 0; j < n; {
 		i, width := 0, 8
 		switch left := n - j; {
-		case left >= 32 && (useAVX512 && m >= 8 || m < 4):
+		case m < 4 && left >= 32:
 			width = 32
-		case left >= 16 && m >= 4:
+		case useAVX512 && m >= 8 && left >= 24 && left != 32:
+			width = 24
+		case m >= 4 && left >= 16:
 			width = 16
 		}
 		bj, biasj := &b[j], biasAt(bias, j)
 		if useAVX512 && width > 8 {
 			for ; i+8 <= m; i += 8 {
-				if width == 32 {
-					gemm8x32(k, &a.Data[i*a.Row], a.Row, a.Col, bj, ldb, &c[i*ldc+j], ldc, biasj)
+				if width == 24 {
+					gemm8x24(k, &a.Data[i*a.Row], a.Row, a.Col, bj, ldb, &c[i*ldc+j], ldc, biasj)
 				} else {
 					gemm8x16(k, &a.Data[i*a.Row], a.Row, a.Col, bj, ldb, &c[i*ldc+j], ldc, biasj)
 				}
@@ -54,12 +56,12 @@ func gemmAVX2(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int,
 		}
 		for ; i+4 <= m; i += 4 {
 			ai := &a.Data[i*a.Row]
-			for at := 0; at < width; at += 16 {
-				if width == 8 {
-					gemm4x8(k, ai, a.Row, a.Col, bj, ldb, &c[i*ldc+j], ldc, biasj)
-				} else {
-					gemm4x16(k, ai, a.Row, a.Col, &b[j+at], ldb, &c[i*ldc+j+at], ldc, biasAt(bias, j+at))
-				}
+			at := 0
+			for ; at+16 <= width; at += 16 {
+				gemm4x16(k, ai, a.Row, a.Col, &b[j+at], ldb, &c[i*ldc+j+at], ldc, biasAt(bias, j+at))
+			}
+			if at < width {
+				gemm4x8(k, ai, a.Row, a.Col, &b[j+at], ldb, &c[i*ldc+j+at], ldc, biasAt(bias, j+at))
 			}
 		}
 		for ; i < m; i++ {
@@ -87,7 +89,7 @@ func biasAt(bias []float32, j int) *float32 {
 // Strides count elements; bias may be nil.
 
 //go:noescape
-func gemm8x32(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
+func gemm8x24(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
 
 //go:noescape
 func gemm8x16(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)

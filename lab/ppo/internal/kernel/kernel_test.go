@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 func random(rng *rand.Rand, n int) []float32 {
@@ -252,13 +253,21 @@ func BenchmarkGemm(b *testing.B) {
 		run := func(name string, f func(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32)) {
 			b.Run(fmt.Sprintf("%s/%dx%dx%d", name, s.m, s.n, s.k), func(b *testing.B) {
 				b.ReportAllocs()
+				// The fastest call is the one that other processes disturbed least.
+				fastest := math.Inf(1)
 				for b.Loop() {
+					begin := time.Now()
 					f(s.m, s.n, s.k, a, x, s.n, c, s.n, bias)
+					fastest = min(fastest, float64(time.Since(begin).Nanoseconds()))
 				}
 				b.ReportMetric(float64(2*s.m*s.n*s.k)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				b.ReportMetric(float64(2*s.m*s.n*s.k)/fastest, "GFLOP/s-at-best")
 			})
 		}
 		run(Name(), Gemm)
+		restore := useNarrow()
+		run(Name(), Gemm)
+		restore()
 		run("portable", gemmGo)
 	}
 }
