@@ -22,13 +22,16 @@ type distribution struct {
 	e     []float32 // exp(z), rows×ld; padding 0
 	sum   []float32 // sum of e, rows×heads
 	ez    []float32 // sum of e·z, rows×heads
+	lse   []float32 // logarithm of sum, rows×heads: log p = z - lse
 }
 
 func newDistribution(s shape, rows int) *distribution {
 	d := &distribution{heads: s.heads}
 	d.at, d.ld = s.columns()
 	d.e = make([]float32, rows*d.ld)
-	d.sum, d.ez = make([]float32, rows*len(s.heads)), make([]float32, rows*len(s.heads))
+	for _, x := range []*[]float32{&d.sum, &d.ez, &d.lse} {
+		*x = make([]float32, rows*len(s.heads))
+	}
 	return d
 }
 
@@ -56,6 +59,7 @@ func (d *distribution) set(logits []float32, rows int, mask []bool, first, last 
 			}
 			k := r*len(d.heads) + h
 			d.sum[k], d.ez[k] = kernel.Softmax(z, d.e[at:][:n])
+			d.lse[k] = float32(math.Log(float64(d.sum[k])))
 		}
 	}
 }
@@ -64,14 +68,9 @@ func (d *distribution) set(logits []float32, rows int, mask []bool, first, last 
 func (d *distribution) logProb(row int, choice []int32) float32 {
 	var sum float32
 	for h := range d.heads {
-		sum += d.z[row*d.ld+d.at[h]+int(choice[h])] - d.lse(row, h)
+		sum += d.z[row*d.ld+d.at[h]+int(choice[h])] - d.lse[row*len(d.heads)+h]
 	}
 	return sum
-}
-
-// lse is the logarithm of sum: log p = z - lse.
-func (d *distribution) lse(row, h int) float32 {
-	return float32(math.Log(float64(d.sum[row*len(d.heads)+h])))
 }
 
 // weights returns a head's e.
@@ -233,7 +232,7 @@ func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv in
 			k := r*heads + h
 			inv := 1 / d.sum[k]
 			mean := d.ez[k] * inv
-			t.entropy += float64(d.lse(r, h) - mean)
+			t.entropy += float64(d.lse[k] - mean)
 			grad := d.weights(r, h)
 			at := r*d.ld + d.at[h]
 			kernel.SoftmaxGrad(grad, d.z[at:][:len(grad)], float32(-pull)*inv, float32(c.entropy/n)*inv, mean)
