@@ -197,11 +197,12 @@ type lossWeights struct {
 //	-mean(min(A·ratio, A·clamp(ratio, 1±clip))) - c_ent·mean(entropy) + c_v·mean((ret - V)²)
 //
 // and its gradient by the values (rows×ldv) and by the logits, the latter in
-// the place of d.e. d holds the distributions of the present policy. The
-// entropy is the sum over heads; where a head depends on the choices before it,
-// that of its distribution given these, an unbiased estimate of the joint
-// entropy for the choices that were drawn, whose gradient leaves out how the
-// earlier heads' probabilities weigh the later heads' entropies.
+// the place of d.e. d holds the distributions of the present policy.
+//
+// The entropy is the sum over heads. Where a head depends on the choices before
+// it, it is that of the head's distribution given those that were drawn, which
+// estimates the entropy of the whole action; the gradient leaves out that the
+// earlier heads decide how often the later ones' entropies count.
 func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv int, gradValues []float32) lossTerms {
 	var t lossTerms
 	n := float64(b.rows)
