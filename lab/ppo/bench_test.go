@@ -81,3 +81,83 @@ func BenchmarkAct(b *testing.B) {
 		p.Act(choice, obs)
 	}
 }
+
+// knotEnv shows two loads at 76 knots each, so that 4 of 152 numbers are not 0,
+// and pays for an action of four components that may come as one choice.
+type knotEnv struct {
+	rng   uint64
+	load  [2]float64
+	heads []int
+}
+
+func (e *knotEnv) Spaces() (int, []int) { return 152, e.heads }
+
+func (e *knotEnv) next(obs []float32) {
+	clear(obs)
+	for i := range e.load {
+		e.rng = e.rng*6364136223846793005 + 1442695040888963407
+		e.load[i] = float64(e.rng>>11) / (1 << 53)
+		at := e.load[i] * 75
+		k := min(int(at), 74)
+		w := at - float64(k)
+		obs[76*i+k], obs[76*i+k+1] = float32(2*(1-w)), float32(2*w)
+	}
+}
+
+func (e *knotEnv) Reset(seed uint64, obs []float32) error {
+	e.rng = seed
+	e.next(obs)
+	return nil
+}
+
+func (e *knotEnv) Step(choice []int, obs []float32) (float64, bool, error) {
+	reward, whole := 0.0, choice[0]
+	for i := range 4 {
+		c := whole % 6
+		if whole /= 6; len(choice) > 1 {
+			c = choice[i]
+		}
+		d := float64(c)/5 - e.load[i%2]
+		reward -= d * d
+	}
+	e.next(obs)
+	return reward, false, nil
+}
+
+// One update of 4,096 steps with large batches, environments included: one
+// choice of 1,296, or four of six, each given those before it.
+func BenchmarkWhole(b *testing.B)          { benchmarkLarge(b, false, 1) }
+func BenchmarkWhole16Envs(b *testing.B)    { benchmarkLarge(b, false, 16) }
+func BenchmarkAutoregressive(b *testing.B) { benchmarkLarge(b, true, 1) }
+
+func benchmarkLarge(b *testing.B, chained bool, envs int) {
+	var list []Env
+	for range envs {
+		e := &knotEnv{heads: []int{1296}}
+		if chained {
+			e.heads = []int{6, 6, 6, 6}
+		}
+		list = append(list, e)
+	}
+	t := newTrainer(b, Config{Steps: 4096 / envs, Batch: 512, Epochs: 3, LearningRate: 6e-3, EntropyCoef: .2, Autoregressive: chained}, list...)
+	ctx := context.Background()
+	update := func() Metrics {
+		m, err := t.Update(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return m
+	}
+	update()
+	b.ReportAllocs()
+	step, optimise := 0.0, 0.0
+	before := processorSeconds()
+	for b.Loop() {
+		m := update()
+		step += m.StepSeconds
+		optimise += m.OptimiseSeconds
+	}
+	b.ReportMetric((processorSeconds()-before)/float64(b.N)*1e3, "cpu-ms/op")
+	b.ReportMetric(step/float64(b.N)*1e3, "steps-ms/op")
+	b.ReportMetric(optimise/float64(b.N)*1e3, "optimise-ms/op")
+}

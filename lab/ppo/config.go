@@ -15,6 +15,12 @@ type Config struct {
 	// Hidden are the widths of the tanh layers of the policy network and of
 	// the value network, which share nothing. Default: [64, 64].
 	Hidden []int
+	// Autoregressive lets each head's choice depend on those of the heads before
+	// it, as well as on the observation: choices that pay only together are
+	// learned together, while the number of logits stays the sum of the heads.
+	// Needs a hidden layer. Default: false, heads are independent given the
+	// observation, as in SB3.
+	Autoregressive bool
 	// Steps is the number of steps per environment between two updates (SB3's
 	// n_steps). Default: 1,024 over the number of environments, rounded up.
 	Steps int

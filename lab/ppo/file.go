@@ -18,15 +18,33 @@ import (
 	"strings"
 )
 
-// Files are zip archives of a JSON header, arrays of little-endian float32 and
-// SHA256SUMS, which `sha256sum -c` checks after unpacking.
+// Files are zip archives of a JSON header, arrays of little-endian numbers and
+// SHA256SUMS, which `sha256sum -c` checks after unpacking. The archive's comment
+// is a checksum of all bytes before it, so that no change goes unnoticed.
+//
+// Version 1 had no comment, compressed the arrays, knew no autoregressive
+// policies and kept the choices, masks and ends of a checkpoint's steps in its
+// header. It can still be read.
 
 const (
-	formatVersion = 1 // of both kinds of file
+	formatVersion = 2 // of both kinds of file
 	sumsName      = "SHA256SUMS"
 	weightsName   = "weights.f32"
-	maxEntry      = 4 * maxWeights
+
+	sealPrefix = "sha256 of all bytes before these digits: "
+	sealDigits = 2 * sha256.Size
+
+	// maxUnpacked limits what all compressed entries of a file unpack to: headers,
+	// and the arrays of version 1. Other arrays are stored as they are, so that
+	// no file takes much more memory than it has bytes.
+	maxUnpacked = 64 << 20
 )
+
+// entryNames are all entries of policies and checkpoints.
+var entryNames = []string{
+	policyName, checkpointName, sumsName, weightsName, firstMoment, secondMoment,
+	rolloutName, choiceName, doneName, maskName,
+}
 
 // policyHeader is policy.json.
 type policyHeader struct {
@@ -35,6 +53,7 @@ type policyHeader struct {
 	Obs        int               `json:"observation"`
 	Heads      []int             `json:"heads"`
 	Hidden     []int             `json:"hidden"`
+	Chained    bool              `json:"autoregressive,omitempty"`
 	Activation string            `json:"activation"`
 	Tensors    []tensor          `json:"tensors"`
 	Metadata   map[string]string `json:"metadata,omitempty"`
@@ -55,28 +74,40 @@ type tensor struct {
 // tensors lists the arrays that pack writes.
 func (s shape) tensors() []tensor {
 	var list []tensor
-	for _, net := range []struct {
-		name string
-		out  int
-	}{{"policy", s.choices()}, {"value", 1}} {
-		in := s.obs
-		for i, width := range append(slices.Clone(s.hidden), net.out) {
-			list = append(list,
-				tensor{fmt.Sprintf("%s.%d.weight", net.name, i), []int{in, width}},
-				tensor{fmt.Sprintf("%s.%d.bias", net.name, i), []int{width}})
+	add := func(name string, in, out int) {
+		list = append(list, tensor{name + ".weight", []int{in, out}}, tensor{name + ".bias", []int{out}})
+	}
+	stack := func(name string, outs ...int) (in int) {
+		in = s.obs
+		for i, width := range append(slices.Clone(s.hidden), outs...) {
+			add(fmt.Sprintf("%s.%d", name, i), in, width)
 			in = width
 		}
+		return in
 	}
+	if s.chained {
+		in, before := stack("policy"), 0
+		for h, n := range s.heads {
+			if h > 0 {
+				list = append(list, tensor{fmt.Sprintf("policy.head.%d.earlier", h), []int{before, in}})
+			}
+			add(fmt.Sprintf("policy.head.%d", h), in, n)
+			before += n
+		}
+	} else {
+		stack("policy", s.choices())
+	}
+	stack("value", 1)
 	return list
 }
 
 // rows calls f with every row of every array of w, without padding.
 func (w *weights) rows(f func(row []float32)) {
-	for _, net := range [][]layer{w.policy, w.value} {
-		for _, l := range net {
-			for i := range l.in {
-				f(l.w[i*l.ld:][:l.out])
-			}
+	for _, l := range w.all() {
+		for i := range l.in {
+			f(l.w[i*l.ld:][:l.out])
+		}
+		if l.b != nil {
 			f(l.b[:l.out])
 		}
 	}
@@ -130,7 +161,7 @@ func (p *Policy) SaveWith(path string, more map[string]string) error {
 	maps.Copy(metadata, more)
 	header := policyHeader{
 		Format: policyFormat, Version: formatVersion, Obs: p.shape.obs, Heads: p.shape.heads, Hidden: p.shape.hidden,
-		Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
+		Chained: p.shape.chained, Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
 	}
 	text, err := json.MarshalIndent(header, "", "  ")
 	if err == nil {
@@ -165,15 +196,24 @@ func LoadFor(path string, env Env) (*Policy, error) {
 }
 
 func load(path string) (*Policy, error) {
-	files, err := readArchive(path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parsePolicy(data)
+}
+
+// parsePolicy reads the bytes of a policy's file.
+func parsePolicy(file []byte) (*Policy, error) {
+	files, err := parseArchive(file)
 	if err != nil {
 		return nil, err
 	}
 	var h policyHeader
-	if err := readHeader(files, policyName, policyFormat, &h); err != nil {
+	if err := files.header(policyName, policyFormat, &h); err != nil {
 		return nil, err
 	}
-	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden}
+	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden, chained: h.Chained}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", policyName, err)
 	}
@@ -200,10 +240,16 @@ func (s shape) check() error {
 	if err := checkSpaces(s.obs, s.heads); err != nil {
 		return err
 	}
+	if len(s.hidden) > maxHeads {
+		return fmt.Errorf("%d hidden layers, want at most %d", len(s.hidden), maxHeads)
+	}
 	for _, w := range s.hidden {
 		if w < 1 || w > maxObs {
 			return fmt.Errorf("hidden layer of width %d, want 1 to %d", w, maxObs)
 		}
+	}
+	if s.chained && len(s.hidden) == 0 {
+		return errors.New("an autoregressive policy without a hidden layer")
 	}
 	if n := s.size(); n > maxWeights {
 		return fmt.Errorf("networks of %d weights, want at most %d", n, maxWeights)
@@ -212,8 +258,8 @@ func (s shape) check() error {
 }
 
 // entry returns an archive's entry of as many float32 as the shape has weights.
-func (s shape) entry(files map[string][]byte, name string) ([]byte, error) {
-	data, ok := files[name]
+func (s shape) entry(files archive, name string) ([]byte, error) {
+	data, ok := files.entries[name]
 	if !ok {
 		return nil, fmt.Errorf("no %s in the archive", name)
 	}
@@ -223,9 +269,15 @@ func (s shape) entry(files map[string][]byte, name string) ([]byte, error) {
 	return data, nil
 }
 
-// readHeader reads a JSON entry after checking its format and version.
-func readHeader(files map[string][]byte, name, format string, header any) error {
-	text, ok := files[name]
+// archive is what a file holds, after its checksums were compared.
+type archive struct {
+	entries map[string][]byte // but SHA256SUMS
+	sealed  bool              // the file ends in a checksum of the whole
+}
+
+// header reads a JSON entry after checking its format and version.
+func (a archive) header(name, format string, header any) error {
+	text, ok := a.entries[name]
 	if !ok {
 		return fmt.Errorf("no %s in the archive, want a %s", name, format)
 	}
@@ -240,6 +292,8 @@ func readHeader(files map[string][]byte, name, format string, header any) error 
 		return fmt.Errorf("%s: format %q, want %q", name, is.Format, format)
 	case is.Version < 1 || is.Version > formatVersion:
 		return fmt.Errorf("%s: version %d, this program reads 1 to %d", name, is.Version, formatVersion)
+	case is.Version > 1 && !a.sealed:
+		return errors.New("no checksum at the end of the file: it was damaged or changed")
 	}
 	if err := json.Unmarshal(text, header); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -250,10 +304,41 @@ func readHeader(files map[string][]byte, name, format string, header any) error 
 // writeArchive writes entries and their checksums to a zip file, by way of a
 // temporary file in the same folder. The same entries give the same bytes.
 func writeArchive(path string, entries map[string][]byte) error {
+	data, err := packArchive(entries)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails after the rename
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// packArchive returns the bytes of the file that writeArchive writes.
+func packArchive(entries map[string][]byte) ([]byte, error) {
 	var buf bytes.Buffer
 	z := zip.NewWriter(&buf)
 	write := func(name string, data []byte) error {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
+		method := zip.Store
+		if packed(name) {
+			method = zip.Deflate
+		}
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})
 		if err == nil {
 			_, err = w.Write(data)
 		}
@@ -263,73 +348,111 @@ func writeArchive(path string, entries map[string][]byte) error {
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(entries[name]), name)
 		if err := write(name, entries[name]); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := write(sumsName, []byte(sums.String())); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails after the rename
-	_, err = f.Write(buf.Bytes())
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// readArchive reads a file that writeArchive wrote.
-func readArchive(path string) (map[string][]byte, error) {
-	z, err := zip.OpenReader(path)
-	if errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, errors.New("not a complete zip archive")
-	}
-	if err != nil {
 		return nil, err
 	}
-	defer z.Close()
-	files := map[string][]byte{}
+	if err := z.SetComment(sealPrefix + strings.Repeat("0", sealDigits)); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	data := buf.Bytes()
+	body := data[:len(data)-sealDigits]
+	sum := sha256.Sum256(body)
+	hex.Encode(data[len(body):], sum[:])
+	return data, nil
+}
+
+// packed says whether an entry is compressed.
+func packed(name string) bool { return strings.HasSuffix(name, ".json") }
+
+func readArchive(path string) (archive, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return archive{}, err
+	}
+	return parseArchive(data)
+}
+
+// parseArchive reads the bytes of a file that writeArchive wrote.
+func parseArchive(file []byte) (archive, error) {
+	a := archive{entries: map[string][]byte{}}
+	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return a, errors.New("not a complete zip archive")
+	}
+	if digits, ok := strings.CutPrefix(z.Comment, sealPrefix); ok {
+		sum := sha256.Sum256(file[:max(0, len(file)-sealDigits)])
+		if digits != hex.EncodeToString(sum[:]) {
+			return a, errors.New("the file does not have the checksum at its end: it was damaged or changed")
+		}
+		a.sealed = true
+	} else if z.Comment != "" {
+		return a, errors.New("no checksum at the end of the file: it was damaged or changed")
+	}
+	unpacked := 0
 	for _, f := range z.File {
-		if f.UncompressedSize64 > maxEntry {
-			return nil, fmt.Errorf("%s has %d bytes, want at most %d", f.Name, f.UncompressedSize64, maxEntry)
+		if !slices.Contains(entryNames, f.Name) || a.entries[f.Name] != nil {
+			return a, fmt.Errorf("entry %q in the archive is not expected there", f.Name)
 		}
-		r, err := f.Open()
+		data, err := unpack(f, len(file), maxUnpacked-unpacked, a.sealed && !packed(f.Name))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
+			return a, fmt.Errorf("%s: %w", f.Name, err)
 		}
-		data, err := io.ReadAll(io.LimitReader(r, maxEntry+1))
-		if err := errors.Join(err, r.Close()); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		if f.Method != zip.Store {
+			unpacked += len(data)
 		}
-		files[f.Name] = data
+		a.entries[f.Name] = data
 	}
-	sums, ok := files[sumsName]
+	sums, ok := a.entries[sumsName]
 	if !ok {
-		return nil, fmt.Errorf("no %s in the archive", sumsName)
+		return a, fmt.Errorf("no %s in the archive", sumsName)
 	}
-	delete(files, sumsName)
+	delete(a.entries, sumsName)
 	want := map[string]string{}
 	for line := range strings.Lines(string(sums)) {
 		sum, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		want[name] = sum
 	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		sum := sha256.Sum256(files[name])
+	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
+		sum := sha256.Sum256(a.entries[name])
 		if hex.EncodeToString(sum[:]) != want[name] {
-			return nil, fmt.Errorf("%s does not have the checksum in %s: the file was damaged or changed", name, sumsName)
+			return a, fmt.Errorf("%s does not have the checksum in %s: the file was damaged or changed", name, sumsName)
 		}
 	}
-	return files, nil
+	return a, nil
+}
+
+// unpack returns the bytes of an entry of a file of size bytes: of one that is
+// stored as it is no more than there are, else at most limit.
+func unpack(f *zip.File, size, limit int, stored bool) ([]byte, error) {
+	switch {
+	case stored && f.Method != zip.Store:
+		return nil, errors.New("compressed, want it stored as it is")
+	case f.Method == zip.Store:
+		limit = size
+	}
+	if f.UncompressedSize64 > uint64(limit) {
+		return nil, fmt.Errorf("%d bytes claimed, want at most %d", f.UncompressedSize64, limit)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > limit {
+		return nil, fmt.Errorf("more than %d bytes", limit)
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return data, nil
 }

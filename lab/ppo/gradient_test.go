@@ -3,25 +3,60 @@ package ppo
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 )
 
 // exactNet computes a network's results for one observation in float64.
 func exactNet(net []layer, x []float64) []float64 {
 	for i, l := range net {
-		y := make([]float64, l.out)
-		for j := range y {
-			y[j] = float64(l.b[j])
-			for p, v := range x {
-				y[j] += v * float64(l.w[p*l.ld+j])
-			}
-			if i < len(net)-1 {
-				y[j] = math.Tanh(y[j])
-			}
+		x = exactLayer(l, x)
+		if i < len(net)-1 {
+			exactTanh(x)
 		}
-		x = y
 	}
 	return x
+}
+
+func exactLayer(l layer, x []float64) []float64 {
+	y := make([]float64, l.out)
+	for j := range y {
+		y[j] = float64(l.b[j])
+		for p, v := range x {
+			y[j] += v * float64(l.w[p*l.ld+j])
+		}
+	}
+	return y
+}
+
+func exactTanh(x []float64) {
+	for i, v := range x {
+		x[i] = math.Tanh(v)
+	}
+}
+
+// exactLogits computes the logits of all heads, given the choices.
+func exactLogits(s shape, w *weights, x []float64, choice []int32) []float64 {
+	z := exactNet(w.policy, x)
+	if !s.chained {
+		return z
+	}
+	var logits []float64
+	for h := range s.heads {
+		y := slices.Clone(z)
+		first := 0
+		for g, n := range s.heads[:h] {
+			e := w.earlier[h]
+			for j := range y {
+				y[j] += float64(e.w[(first+int(choice[g]))*e.ld+j])
+			}
+			first += n
+		}
+		exactTanh(y)
+		logits = append(logits, exactLayer(w.logits[h], y)...)
+	}
+	return logits
 }
 
 // exactLoss is PPO's loss written down straight from its definition, in
@@ -33,7 +68,7 @@ func exactLoss(c lossWeights, s shape, w *weights, b *minibatch) float64 {
 		for i := range x {
 			x[i] = float64(b.obs[r*s.obs+i])
 		}
-		logits := exactNet(w.policy, x)
+		logits := exactLogits(s, w, x, b.choice[r*len(s.heads):])
 		logProb, at := 0.0, 0
 		for h, n := range s.heads {
 			norm := 0.0
@@ -80,6 +115,9 @@ func TestGradient(t *testing.T) {
 		{"all terms", []int{9, 8}, false, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
 		{"all terms, masked", []int{4, 17, 3}, true, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
 		{"linear networks", []int{}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
+		{"autoregressive", []int{9, 7}, false, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
+		{"autoregressive, masked", []int{6}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
+		{"autoregressive, sparse", []int{9, 7}, false, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			const rows = 37
@@ -88,7 +126,8 @@ func TestGradient(t *testing.T) {
 			if test.mask {
 				env = newMasked()
 			}
-			tr := newTrainer(t, Config{Hidden: test.hidden, Batch: rows}, env)
+			tr := newTrainer(t, Config{Hidden: test.hidden, Batch: rows, Autoregressive: strings.HasPrefix(test.name, "autoregressive")}, env)
+			tr.prepare()
 			s, w := tr.shape, tr.weights
 			w.rows(func(row []float32) {
 				for i := range row {
@@ -97,8 +136,11 @@ func TestGradient(t *testing.T) {
 			})
 			b := &tr.batch
 			b.rows = rows
+			sparse := strings.Contains(test.name, "sparse")
 			for i := range b.obs {
-				b.obs[i] = float32(rng.NormFloat64())
+				if b.obs[i] = float32(rng.NormFloat64()); sparse && rng.IntN(14) > 0 {
+					b.obs[i] = 0
+				}
 			}
 			for i := range b.mask {
 				b.mask[i] = rng.IntN(2) == 0
@@ -113,8 +155,7 @@ func TestGradient(t *testing.T) {
 				at += n
 			}
 			p := tr.learning
-			p.dist.set(p.policy.forward(w.policy, b.obs, rows), rows, b.mask)
-			values := p.value.forward(w.value, b.obs, rows)
+			values := tr.forward(b)
 			// As if the steps had been taken by a slightly different policy, on
 			// both sides of the kinks where clipping sets in but not near them.
 			shift := func(small, large float64) float32 {
@@ -132,6 +173,9 @@ func TestGradient(t *testing.T) {
 			}
 
 			terms := tr.gradient(test.loss, b)
+			if p.in.sparse != sparse {
+				t.Errorf("sparse inputs %v, want %v", p.in.sparse, sparse)
+			}
 			if want := exactLoss(test.loss, s, w, b); math.Abs(terms.total-want) > 1e-5*(1+math.Abs(want)) {
 				t.Errorf("loss %v, want %v", terms.total, want)
 			}

@@ -8,100 +8,128 @@ import (
 	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
-// forbidden is the logit, after subtracting the head's largest, of a choice
-// that the mask forbids: its probability is exactly 0, and p·log p too.
-const forbidden = -1e8
+// forbidden is the logit of a choice that the mask forbids: its probability is
+// exactly 0, and p·log p too.
+const forbidden = -1e30
 
-// distribution is a batch of independent categorical distributions, one per
-// row and action head, computed from logits.
+// distribution is a batch of categorical distributions, one per row and action
+// head, computed from logits.
 type distribution struct {
 	heads []int
+	at    []int // column of each head's first choice
 	ld    int
 	z     []float32 // logits less the head's largest, rows×ld
-	e     []float32 // exp(z), rows×ld
+	e     []float32 // exp(z), rows×ld; padding 0
 	sum   []float32 // sum of e, rows×heads
-	lse   []float32 // log of sum, rows×heads
+	ez    []float32 // sum of e·z, rows×heads
+	lse   []float32 // logarithm of sum, rows×heads: log p = z - lse
 }
 
-func newDistribution(heads []int, rows int) *distribution {
-	d := &distribution{heads: heads, ld: kernel.Pad(sum(heads))}
-	d.z, d.e = make([]float32, rows*d.ld), make([]float32, rows*d.ld)
-	d.sum, d.lse = make([]float32, rows*len(heads)), make([]float32, rows*len(heads))
+func newDistribution(s shape, rows int) *distribution {
+	d := &distribution{heads: s.heads}
+	d.at, d.ld = s.columns()
+	d.e = make([]float32, rows*d.ld)
+	for _, x := range []*[]float32{&d.sum, &d.ez, &d.lse} {
+		*x = make([]float32, rows*len(s.heads))
+	}
 	return d
 }
 
-// set computes the distributions of rows rows of logits. mask is nil or holds,
-// per row, a flag per choice (unpadded); a head without any allowed choice is
-// the caller's mistake.
-func (d *distribution) set(logits []float32, rows int, mask []bool) {
-	logits = logits[:rows*d.ld]
-	z, e := d.z[:rows*d.ld], d.e[:rows*d.ld]
+// set computes the distributions of heads first to last-1 of rows rows of
+// logits, whose memory it takes. mask is nil or holds, per row, a flag per
+// choice (unpadded); a head without any allowed choice is the caller's mistake.
+func (d *distribution) set(logits []float32, rows int, mask []bool, first, last int) {
+	d.z = logits[:rows*d.ld]
 	width := sum(d.heads)
 	for r := range rows {
-		at := 0
-		for _, n := range d.heads {
-			in, out := logits[r*d.ld+at:][:n], z[r*d.ld+at:][:n]
-			if mask == nil {
-				top := largest(in)
-				for c, v := range in {
-					out[c] = v - top
-				}
-			} else {
-				allowed := mask[r*width+at:][:n]
-				top := float32(math.Inf(-1))
-				for c, v := range in {
-					if allowed[c] && v > top {
-						top = v
+		flag := r * width
+		if mask != nil {
+			flag += sum(d.heads[:first])
+		}
+		for h := first; h < last; h++ {
+			n, at := d.heads[h], r*d.ld+d.at[h]
+			z := d.z[at:][:n]
+			if mask != nil {
+				for c, ok := range mask[flag:][:n] {
+					if !ok {
+						z[c] = forbidden
 					}
 				}
-				for c, v := range in {
-					out[c] = v - top
-					if !allowed[c] {
-						out[c] = forbidden
-					}
-				}
+				flag += n
 			}
-			at += n
-		}
-	}
-	copy(e, z)
-	kernel.Exp(e)
-	for r := range rows {
-		at := 0
-		for h, n := range d.heads {
-			sum := total(e[r*d.ld+at:][:n])
-			d.sum[r*len(d.heads)+h] = sum
-			d.lse[r*len(d.heads)+h] = float32(math.Log(float64(sum)))
-			at += n
+			k := r*len(d.heads) + h
+			d.sum[k], d.ez[k] = kernel.Softmax(z, d.e[at:][:n])
+			d.lse[k] = float32(math.Log(float64(d.sum[k])))
 		}
 	}
 }
 
-// largest and total work on four values at a time, which do not wait for each
-// other: heads may have thousands of choices.
-
-func largest(x []float32) float32 {
-	a, b, c, d := x[0], x[0], x[0], x[0]
-	for ; len(x) >= 4; x = x[4:] {
-		if x[0] > a {
-			a = x[0]
-		}
-		if x[1] > b {
-			b = x[1]
-		}
-		if x[2] > c {
-			c = x[2]
-		}
-		if x[3] > d {
-			d = x[3]
-		}
+// logProb returns the log-probability of a row's choices, summed over heads.
+func (d *distribution) logProb(row int, choice []int32) float32 {
+	var sum float32
+	for h := range d.heads {
+		sum += d.z[row*d.ld+d.at[h]+int(choice[h])] - d.lse[row*len(d.heads)+h]
 	}
-	for _, v := range x {
-		a = max(a, v)
-	}
-	return max(a, b, c, d)
+	return sum
 }
 
+// weights returns a head's e.
+func (d *distribution) weights(row, h int) []float32 { return d.e[row*d.ld+d.at[h]:][:d.heads[h]] }
+
+// sample draws a row's choice of head h.
+func (d *distribution) sample(row, h int, rng *rand.Rand) int {
+	return draw(rng, d.weights(row, h), d.sum[row*len(d.heads)+h])
+}
+
+// likeliest returns a row's most probable choice of head h, the first of equal ones.
+func (d *distribution) likeliest(row, h int) int {
+	best := 0
+	z := d.z[row*d.ld+d.at[h]:][:d.heads[h]]
+	for c, v := range z {
+		if v > z[best] {
+			best = c
+		}
+	}
+	return best
+}
+
+// draw returns an index with a probability in proportion to its weight, never
+// one of weight 0. sum is the sum of weights.
+func draw(rng *rand.Rand, weights []float32, sum float32) int {
+	left := rng.Float64() * float64(sum)
+	last, first := 0, 0
+	// Blocks at a time while the draw lies beyond them.
+	const block = 64
+	for ; len(weights)-first > block; first += block {
+		part := float64(total(weights[first:][:block]))
+		if left < part {
+			break
+		}
+		if left -= part; part > 0 {
+			last = first + lastPositive(weights[first:][:block])
+		}
+	}
+	for i, w := range weights[first:] {
+		if w == 0 {
+			continue
+		}
+		last = first + i
+		if left -= float64(w); left < 0 {
+			break
+		}
+	}
+	return last // where rounding leaves a rest, the last possible one
+}
+
+func lastPositive(weights []float32) int {
+	i := len(weights) - 1
+	for i > 0 && weights[i] == 0 {
+		i--
+	}
+	return i
+}
+
+// total works on four values at a time, which do not wait for each other.
 func total(x []float32) float32 {
 	var a, b, c, d float32
 	for ; len(x) >= 4; x = x[4:] {
@@ -116,44 +144,6 @@ func total(x []float32) float32 {
 	return (a + b) + (c + d)
 }
 
-// logProb returns the log-probability of a row's choices, summed over heads.
-func (d *distribution) logProb(row int, choice []int32) float32 {
-	var sum float32
-	at := row * d.ld
-	lse := d.lse[row*len(d.heads):]
-	for h, n := range d.heads {
-		sum += d.z[at+int(choice[h])] - lse[h]
-		at += n
-	}
-	return sum
-}
-
-// sample draws a row's choices.
-func (d *distribution) sample(row int, rng *rand.Rand, choice []int32) {
-	at := row * d.ld
-	for h, n := range d.heads {
-		choice[h] = int32(draw(rng, d.e[at:][:n], d.sum[row*len(d.heads)+h]))
-		at += n
-	}
-}
-
-// draw returns an index with a probability in proportion to its weight, never
-// one of weight 0. sum is the sum of weights.
-func draw(rng *rand.Rand, weights []float32, sum float32) int {
-	left := rng.Float64() * float64(sum)
-	last := 0
-	for i, w := range weights {
-		if w == 0 {
-			continue
-		}
-		last = i
-		if left -= float64(w); left < 0 {
-			break
-		}
-	}
-	return last // where rounding leaves a rest, the last possible one
-}
-
 // checkMask returns an error if a head has no allowed choice.
 func checkMask(heads []int, mask []bool) error {
 	at := 0
@@ -163,11 +153,15 @@ func checkMask(heads []int, mask []bool) error {
 			some = some || ok
 		}
 		if !some {
-			return fmt.Errorf("the mask forbids all %d choices of head %d", n, h)
+			return errForbidden(n, h)
 		}
 		at += n
 	}
 	return nil
+}
+
+func errForbidden(choices, head int) error {
+	return fmt.Errorf("the mask forbids all %d choices of head %d", choices, head)
 }
 
 // minibatch is what the loss is computed on; slices have rows entries, or rows
@@ -202,9 +196,14 @@ type lossWeights struct {
 //
 //	-mean(min(A·ratio, A·clamp(ratio, 1±clip))) - c_ent·mean(entropy) + c_v·mean((ret - V)²)
 //
-// and its gradient by the logits (rows×d.ld) and by the values (rows×ldv). d
-// holds the distributions of the present policy.
-func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv int, gradLogits, gradValues []float32) lossTerms {
+// and its gradient by the values (rows×ldv) and by the logits, the latter in
+// the place of d.e. d holds the distributions of the present policy.
+//
+// The entropy is the sum over heads. Where a head depends on the choices before
+// it, it is that of the head's distribution given those that were drawn, which
+// estimates the entropy of the whole action; the gradient leaves out that the
+// earlier heads decide how often the later ones' entropies count.
+func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv int, gradValues []float32) lossTerms {
 	var t lossTerms
 	n := float64(b.rows)
 	heads := len(d.heads)
@@ -228,30 +227,17 @@ func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv in
 		}
 
 		// Per head, with p = softmax(z) and log p = z - lse: the entropy is
-		// lse - Σ p z; d logProb/dz = 1[chosen] - p; dH/dz = -p (log p + H).
-		at := r * d.ld
-		for h, width := range d.heads {
-			z, e := d.z[at:][:width], d.e[at:][:width]
-			grad := gradLogits[at:][:width]
-			inv, lse := 1/d.sum[r*heads+h], d.lse[r*heads+h]
-			var pz float32
-			for i, v := range e {
-				pz += v * z[i]
-			}
-			pz *= inv
-			t.entropy += float64(lse - pz)
-			scale := float32(pull) * inv
-			for i, v := range e {
-				grad[i] = -scale * v
-			}
-			if c.entropy != 0 { // log p + H = z - Σ p z
-				f := float32(c.entropy/n) * inv
-				for i, v := range e {
-					grad[i] += f * v * (z[i] - pz)
-				}
-			}
+		// lse - Σ p z; d logProb/dz = 1[chosen] - p; dH/dz = -p (log p + H),
+		// where log p + H = z - Σ p z.
+		for h := range d.heads {
+			k := r*heads + h
+			inv := 1 / d.sum[k]
+			mean := d.ez[k] * inv
+			t.entropy += float64(d.lse[k] - mean)
+			grad := d.weights(r, h)
+			at := r*d.ld + d.at[h]
+			kernel.SoftmaxGrad(grad, d.z[at:][:len(grad)], float32(-pull)*inv, float32(c.entropy/n)*inv, mean)
 			grad[choice[h]] += float32(pull)
-			at += width
 		}
 
 		v, old, ret := float64(values[r*ldv]), float64(b.value[r]), float64(b.ret[r])

@@ -11,11 +11,8 @@ import (
 func (t *Trainer) optimise() (Metrics, error) {
 	r, c := t.rollout, &t.cfg
 	envs, obs := r.envs, t.shape.obs
-	last := t.acting.value.forward(t.weights.value, r.obs[r.n*envs*obs:], envs)
-	ldv := t.valueStride()
-	for e := range envs { // without gaps
-		last[e] = last[e*ldv]
-	}
+	t.value()
+	last := t.values(r.obs[r.n*envs*obs:], envs)
 	r.finish(last, c.Gamma, c.GAELambda)
 
 	m := Metrics{
@@ -31,6 +28,7 @@ func (t *Trainer) optimise() (Metrics, error) {
 	m.MeanReward /= float64(len(r.reward))
 
 	lw := lossWeights{clip: c.Clip, clipValue: c.ClipValue, entropy: m.EntropyCoef, value: c.ValueCoef}
+	t.prepare()
 	for i := range t.order {
 		t.order[i] = int32(i)
 	}
@@ -73,22 +71,50 @@ epochs:
 	m.GradNorm /= float64(max(1, steps))
 
 	copy(r.obs[:envs*obs], r.obs[r.n*envs*obs:])
-	r.n = 0
+	r.n, r.valued = 0, 0
 	t.updates++
 	m.Updates = t.updates
 	return m, nil
 }
 
+// prepare takes the memory for updates, once.
+func (t *Trainer) prepare() {
+	if r := t.rollout; t.learning == nil {
+		rows := r.steps * r.envs
+		t.order = make([]int32, rows)
+		rows = min(t.cfg.Batch, rows)
+		t.learning, t.batch = newPasses(t.shape, t.weights, rows, true), newMinibatch(rows, r.widths)
+	}
+}
+
 // gradient computes the loss on a minibatch and its gradient into t.grads.
 func (t *Trainer) gradient(lw lossWeights, b *minibatch) lossTerms {
-	p := t.learning
-	logits := p.policy.forward(t.weights.policy, b.obs, b.rows)
-	values := p.value.forward(t.weights.value, b.obs, b.rows)
-	p.dist.set(logits, b.rows, b.mask)
-	l := loss(lw, b, p.dist, values, t.valueStride(), p.policy.result(), p.value.result())
-	p.policy.backward(t.weights.policy, t.grads.policy, b.obs, b.rows)
-	p.value.backward(t.weights.value, t.grads.value, b.obs, b.rows)
+	p, w := t.learning, t.weights
+	values := t.forward(b)
+	l := loss(lw, b, p.dist, values, t.valueStride(), p.value.result())
+	if t.shape.chained {
+		p.policy.backwardHeads(t.shape, w, t.grads, &p.in, b.choice, p.dist.e, p.dist.at, p.dist.ld)
+	} else {
+		p.policy.backward(w.policy, t.grads.policy, &p.in, p.dist.e)
+	}
+	p.value.backward(w.value, t.grads.value, &p.in, p.value.result())
 	return l
+}
+
+// forward computes the distributions of a minibatch, given its choices, and
+// returns its values.
+func (t *Trainer) forward(b *minibatch) []float32 {
+	p, w, s := t.learning, t.weights, t.shape
+	p.in.set(b.obs, b.rows, s.obs)
+	logits := p.policy.forward(w.policy, &p.in)
+	if s.chained {
+		for h := range s.heads {
+			p.policy.head(s, w, h, b.rows, b.choice, p.dist.at[h], p.dist.ld)
+		}
+		logits = p.policy.logits
+	}
+	p.dist.set(logits, b.rows, b.mask, 0, len(s.heads))
+	return p.value.forward(w.value, &p.in)
 }
 
 func newMinibatch(rows int, w widths) minibatch {

@@ -1,7 +1,8 @@
 // Package ppo learns policies by proximal policy optimisation (Schulman et
 // al., arXiv:1707.06347) with the semantics of Stable-Baselines3 (SB3), for
-// actions made of several independent choices (SB3's MultiDiscrete) that may
-// be masked.
+// actions made of several choices (SB3's MultiDiscrete) that may be masked.
+// Choices are independent given the observation, as SB3's are, unless
+// [Config.Autoregressive] lets each depend on those before it.
 //
 // A [Trainer] steps its environments, optimises, evaluates and checkpoints in
 // one goroutine; run one per objective and seed to use all cores. It hands out
@@ -41,6 +42,17 @@ type Masker interface {
 	// the choices of the first head, then those of the second, and so on. Each
 	// head must have an allowed one.
 	Mask(dst []bool)
+}
+
+// ConditionalMasker is an environment whose mask of a head depends on the
+// choices of the heads before it, autoregressive or not: choices are then drawn
+// head by head. It stands in the place of [Masker], which an environment that
+// has both is not asked for.
+type ConditionalMasker interface {
+	// MaskHead writes whether each choice of a head is allowed for the present
+	// observation after the given choices of the heads before it. It must allow
+	// one, whatever allowed choices came before.
+	MaskHead(head int, before []int, dst []bool)
 }
 
 // Truncater is an environment whose episodes end by a time limit rather than

@@ -12,11 +12,14 @@ type widths struct {
 type rollout struct {
 	steps, envs int
 	n           int // steps taken so far
+	valued      int // rows whose value has been computed
 	widths      widths
 
+	// Memory is taken as steps come, so that a number of steps costs nothing
+	// before they are there.
 	obs       []float32 // one more step than the others: the last one is what follows
 	choice    []int32
-	mask      []bool // nil where no environment masks
+	mask      []bool // empty where no environment masks
 	logProb   []float32
 	value     []float32
 	reward    []float32
@@ -26,19 +29,31 @@ type rollout struct {
 }
 
 func newRollout(steps, envs int, w widths) *rollout {
-	rows := steps * envs
-	r := &rollout{
-		steps: steps, envs: envs, widths: w,
-		obs:     make([]float32, (rows+envs)*w.obs),
-		choice:  make([]int32, rows*w.choice),
-		logProb: make([]float32, rows), value: make([]float32, rows),
-		reward: make([]float32, rows), done: make([]bool, rows),
-		advantage: make([]float32, rows), ret: make([]float32, rows),
-	}
-	if w.mask > 0 {
-		r.mask = make([]bool, rows*w.mask)
-	}
+	r := &rollout{steps: steps, envs: envs, widths: w}
+	r.grow(1)
 	return r
+}
+
+// grow makes room for so many steps.
+func (r *rollout) grow(steps int) {
+	if len(r.reward) >= steps*r.envs {
+		return
+	}
+	rows := min(r.steps, max(steps, 2*len(r.reward)/r.envs)) * r.envs
+	r.obs = grown(r.obs, (rows+r.envs)*r.widths.obs)
+	r.choice = grown(r.choice, rows*r.widths.choice)
+	r.mask = grown(r.mask, rows*r.widths.mask)
+	r.done = grown(r.done, rows)
+	for _, x := range []*[]float32{&r.logProb, &r.value, &r.reward, &r.advantage, &r.ret} {
+		*x = grown(*x, rows)
+	}
+}
+
+// grown returns x with length n.
+func grown[T any](x []T, n int) []T {
+	y := make([]T, n)
+	copy(y, x)
+	return y
 }
 
 // finish computes advantages by generalised advantage estimation (Schulman et

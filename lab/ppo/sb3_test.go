@@ -100,6 +100,7 @@ func TestAgainstSB3(t *testing.T) {
 			}
 			walk(c.Before, func(at *float32, v float32) { *at = v })
 			r := tr.rollout
+			r.grow(r.steps)
 			for s, envs := range c.Obs {
 				for e, x := range envs {
 					row := s*c.Envs + e
@@ -112,7 +113,7 @@ func TestAgainstSB3(t *testing.T) {
 					r.value[row], r.logProb[row] = c.Value[s][e], c.LogProb[s][e]
 				}
 			}
-			r.n = ref.Steps
+			r.n, r.valued = ref.Steps, ref.Steps*c.Envs
 			m, err := tr.optimise()
 			if err != nil {
 				t.Fatal(err)
@@ -147,7 +148,7 @@ func TestAgainstSB3(t *testing.T) {
 	}
 	t.Run("masked", func(t *testing.T) {
 		rows := len(ref.Masked.Logits)
-		d := newDistribution(ref.Heads, rows)
+		d := newDistribution(shape{heads: ref.Heads}, rows)
 		logits := make([]float32, rows*d.ld)
 		b := minibatch{rows: rows, logProb: make([]float32, rows), advantage: make([]float32, rows), ret: make([]float32, rows), value: make([]float32, rows)}
 		for r, row := range ref.Masked.Logits {
@@ -155,13 +156,13 @@ func TestAgainstSB3(t *testing.T) {
 			b.mask = append(b.mask, ref.Masked.Mask[r]...)
 			b.choice = append(b.choice, ref.Masked.Choice[r]...)
 		}
-		d.set(logits, rows, b.mask)
+		d.set(logits, rows, b.mask, 0, len(ref.Heads))
 		entropy := 0.0
 		for r := range rows {
 			near(t, "log-probability", float64(d.logProb(r, b.choice[r*len(ref.Heads):])), float64(ref.Masked.LogProb[r]), 1e-6)
 			entropy += float64(ref.Masked.Entropy[r]) / float64(rows)
 		}
-		l := loss(lossWeights{clip: .2}, &b, d, make([]float32, rows), 1, make([]float32, len(logits)), make([]float32, rows))
+		l := loss(lossWeights{clip: .2}, &b, d, make([]float32, rows), 1, make([]float32, rows))
 		near(t, "entropy", l.entropy, entropy, 1e-6)
 	})
 }

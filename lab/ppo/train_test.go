@@ -140,13 +140,19 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// policyBytes trains briefly and returns the weights.
+// policyBytes trains briefly, with heads of both kinds, and returns the weights.
 func policyBytes(tb testing.TB, seed uint64) []byte {
-	tr := newTrainer(tb, Config{Seed: seed, Steps: 100, EntropyCoef: .01, Gamma: .9}, newMasked(), newMasked())
-	if err := tr.Train(ctx, 600); err != nil {
-		tb.Fatal(err)
+	var b []byte
+	for _, tr := range []*Trainer{
+		newTrainer(tb, Config{Seed: seed, Steps: 100, EntropyCoef: .01, Gamma: .9}, newMasked(), newMasked()),
+		newTrainer(tb, Config{Seed: seed, Steps: 100, EntropyCoef: .01, Autoregressive: true}, &knotEnv{heads: []int{6, 6, 6, 6}}),
+	} {
+		if err := tr.Train(ctx, 600); err != nil {
+			tb.Fatal(err)
+		}
+		b = append(b, tr.weights.pack()...)
 	}
-	return tr.weights.pack()
+	return b
 }
 
 func TestSameSeedSameBytes(t *testing.T) {
@@ -215,8 +221,8 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		var all []byte
-		for _, name := range []string{checkpointName, weightsName, firstMoment, secondMoment, rolloutName} {
-			all = append(all, files[name]...)
+		for _, name := range []string{checkpointName, weightsName, firstMoment, secondMoment, rolloutName, choiceName, doneName, maskName} {
+			all = append(all, files.entries[name]...)
 		}
 		return tr, all
 	}
@@ -231,6 +237,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		}
 		// Mean rewards and the like must agree too.
 		a, b := tr.Metrics(), straight.Metrics()
+		a.StepSeconds, a.OptimiseSeconds = b.StepSeconds, b.OptimiseSeconds
 		if a != b {
 			t.Errorf("interrupted at %v: metrics %+v, want %+v", stops, a, b)
 		}
@@ -253,6 +260,8 @@ func (c *countdown) Err() error {
 func TestNoAllocation(t *testing.T) {
 	tr := newTrainer(t, Config{Steps: 64, Batch: 32, Epochs: 2}, newMasked(), newMasked())
 	plain := newTrainer(t, Config{Steps: 64}, new(meshEnv))
+	chained := newTrainer(t, Config{Steps: 64, Autoregressive: true}, new(meshEnv))
+	p2 := chained.Policy()
 	update := func(tr *Trainer) func() {
 		return func() {
 			if _, err := tr.Update(ctx); err != nil {
@@ -264,11 +273,16 @@ func TestNoAllocation(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	choice, obs, probs := make([]int, 4), []float32{1, 2}, make([]float64, 24)
 	for name, f := range map[string]func(){
-		"Update":        update(plain),
-		"Act":           func() { p.Act(choice, obs) },
-		"Sample":        func() { p.Sample(rng, choice, obs) },
-		"Probabilities": func() { p.Probabilities(probs, obs) },
-		"Value":         func() { p.Value(obs) },
+		"Update": update(plain),
+		"Act":    func() { p.Act(choice, obs) },
+
+		"autoregressive Update": update(chained),
+		"autoregressive Act":    func() { p2.Act(choice, obs) },
+		"autoregressive Sample": func() { p2.Sample(rng, choice, obs) },
+		"autoregressive Given":  func() { p2.Given(probs, choice, obs) },
+		"Sample":                func() { p.Sample(rng, choice, obs) },
+		"Probabilities":         func() { p.Probabilities(probs, obs) },
+		"Value":                 func() { p.Value(obs) },
 	} {
 		f()
 		if n := testing.AllocsPerRun(20, f); n != 0 {

@@ -7,16 +7,20 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
 
 // Trainer learns a policy. It is used by one goroutine at a time.
 type Trainer struct {
-	cfg    Config
-	shape  shape
-	envs   []Env
-	masker []Masker // per environment, nil where it does not mask
+	cfg   Config
+	shape shape
+	envs  []Env
+	// Per environment, nil where it does not mask. At most one of the two is set.
+	masker      []Masker
+	conditional []ConditionalMasker
+	stepwise    bool // choices are drawn head by head
 
 	weights *weights
 	adam    *adam
@@ -33,28 +37,37 @@ type Trainer struct {
 	updates  int
 	curve    []Evaluation
 	metrics  Metrics
-	err      error // why the trainer cannot go on
+	history  []Metrics
+	seconds  float64 // that the steps since the last update took
+	err      error   // why the trainer cannot go on
 
-	// Memory of the passes: for a step of all environments and for a minibatch.
-	acting, learning *passes
-	choice           []int
-	order            []int32
-	batch            minibatch
+	// Memory of the passes: for a step of all environments, for values alone and
+	// for a minibatch, which is taken at the first update.
+	acting, valuing, learning *passes
+	choice                    []int
+	order                     []int32
+	batch                     minibatch
 }
 
 // passes is the memory for computing both networks.
 type passes struct {
+	in            inputs
 	policy, value *pass
 	dist          *distribution
+	choice        []int32 // of one row
 }
 
 func newPasses(s shape, w *weights, rows int, backward bool) *passes {
 	return &passes{
-		policy: newPass(w.policy, rows, backward),
+		policy: newPolicyPass(s, w, rows, backward),
 		value:  newPass(w.value, rows, backward),
-		dist:   newDistribution(s.heads, rows),
+		dist:   newDistribution(s, rows),
+		choice: make([]int32, len(s.heads)),
 	}
 }
+
+// valueRows is the number of rows whose values are computed at a time.
+const valueRows = 256
 
 // New returns a trainer with freshly drawn networks. All environments have the
 // same spaces; they are stepped in turn, as one batch for the networks.
@@ -67,7 +80,7 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := shape{obs: obs, heads: heads, hidden: slices.Clone(cfg.Hidden)}
+	s := shape{obs: obs, heads: heads, hidden: slices.Clone(cfg.Hidden), chained: cfg.Autoregressive}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("ppo: %w", err)
 	}
@@ -77,22 +90,23 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	t.sampling, t.shuffling, t.resets = rand.NewPCG(cfg.Seed, 2), rand.NewPCG(cfg.Seed, 3), rand.NewPCG(cfg.Seed, 4)
 	t.sampler, t.shuffler = rand.New(t.sampling), rand.New(t.shuffling)
 
-	t.masker = make([]Masker, len(envs))
+	t.masker, t.conditional = make([]Masker, len(envs)), make([]ConditionalMasker, len(envs))
 	w := widths{obs: obs, choice: len(heads)}
 	for i, e := range envs {
-		if m, ok := e.(Masker); ok {
+		if m, ok := e.(ConditionalMasker); ok {
+			t.conditional[i] = m
+			w.mask, t.stepwise = s.choices(), true
+		} else if m, ok := e.(Masker); ok {
 			t.masker[i] = m
 			w.mask = s.choices()
 		}
 	}
-	rows := min(cfg.Batch, cfg.Steps*len(envs))
+	t.stepwise = t.stepwise || s.chained
 	t.rollout = newRollout(cfg.Steps, len(envs), w)
 	t.episodes = newEpisodes(len(envs))
 	t.acting = newPasses(s, t.weights, len(envs), false)
-	t.learning = newPasses(s, t.weights, rows, true)
+	t.valuing = &passes{value: newPass(t.weights.value, max(valueRows, len(envs)), false)}
 	t.choice = make([]int, len(heads))
-	t.order = make([]int32, cfg.Steps*len(envs))
-	t.batch = newMinibatch(rows, w)
 	return t, nil
 }
 
@@ -104,6 +118,9 @@ func (t *Trainer) Steps() int { return t.steps }
 
 // Metrics returns the last update's; zero before it and after [Resume].
 func (t *Trainer) Metrics() Metrics { return t.metrics }
+
+// History returns the metrics of every update since New or [Resume].
+func (t *Trainer) History() []Metrics { return slices.Clone(t.history) }
 
 // Curve returns the evaluations so far, in order of steps.
 func (t *Trainer) Curve() []Evaluation { return slices.Clone(t.curve) }
@@ -167,20 +184,30 @@ func (t *Trainer) Update(ctx context.Context) (Metrics, error) {
 	if t.err != nil {
 		return Metrics{}, t.err
 	}
+	begin := time.Now()
 	for r := t.rollout; r.n < r.steps; {
-		if err := ctx.Err(); err != nil {
-			return Metrics{}, fmt.Errorf("ppo: at step %d: %w", t.steps, err)
+		err := ctx.Err()
+		if err != nil {
+			err = fmt.Errorf("ppo: at step %d: %w", t.steps, err)
+		} else {
+			t.err = t.step()
+			err = t.err
 		}
-		if t.err = t.step(); t.err != nil {
-			return Metrics{}, t.err
+		if err != nil {
+			t.seconds += time.Since(begin).Seconds()
+			return Metrics{}, err
 		}
 	}
+	stepped := time.Now()
 	m, err := t.optimise()
 	if err != nil {
 		t.err = err
 		return Metrics{}, err
 	}
+	m.StepSeconds, t.seconds = t.seconds+stepped.Sub(begin).Seconds(), 0
+	m.OptimiseSeconds = time.Since(stepped).Seconds()
 	t.metrics = m
+	t.history = append(t.history, m)
 	if t.cfg.OnUpdate != nil {
 		t.cfg.OnUpdate(m)
 	}
@@ -190,6 +217,7 @@ func (t *Trainer) Update(ctx context.Context) (Metrics, error) {
 // step takes one step in every environment.
 func (t *Trainer) step() error {
 	r, envs, obs, heads := t.rollout, len(t.envs), t.shape.obs, len(t.shape.heads)
+	r.grow(r.n + 1)
 	if !t.started {
 		for e := range t.envs {
 			if err := t.reset(e, r.obs[e*obs:][:obs]); err != nil {
@@ -201,26 +229,16 @@ func (t *Trainer) step() error {
 	first := r.n * envs // row
 	now, next := r.obs[first*obs:][:envs*obs], r.obs[(first+envs)*obs:][:envs*obs]
 	var mask []bool
-	if r.mask != nil {
-		width := t.shape.choices()
-		mask = r.mask[first*width:][:envs*width]
-		for e, m := range t.masker {
-			if err := fillMask(m, mask[e*width:][:width], t.shape.heads); err != nil {
-				return fmt.Errorf("ppo: environment %d, step %d: %w", e, t.steps, err)
-			}
-		}
+	if r.widths.mask > 0 {
+		mask = r.mask[first*r.widths.mask:][:envs*r.widths.mask]
 	}
-	logits := t.acting.policy.forward(t.weights.policy, now, envs)
-	values, ldv := t.acting.value.forward(t.weights.value, now, envs), t.valueStride()
-	for e := range envs {
-		r.value[first+e] = values[e*ldv]
+	if err := t.choose(now, mask, r.choice[first*heads:][:envs*heads]); err != nil {
+		return err
 	}
 	d := t.acting.dist
-	d.set(logits, envs, mask)
 	for e, env := range t.envs {
 		row := first + e
 		choice := r.choice[row*heads:][:heads]
-		d.sample(e, t.sampler, choice)
 		r.logProb[row] = d.logProb(e, choice)
 		for h, c := range choice {
 			t.choice[h] = int(c)
@@ -238,7 +256,10 @@ func (t *Trainer) step() error {
 		t.episodes.step(e, reward, done)
 		if done {
 			if tr, ok := env.(Truncater); ok && t.cfg.Gamma > 0 && tr.Truncated() {
-				reward += t.cfg.Gamma * float64(t.acting.value.forward(t.weights.value, x, 1)[0])
+				reward += t.cfg.Gamma * float64(t.values(x, 1)[0])
+				if math.IsInf(float64(float32(reward)), 0) || math.IsNaN(reward) {
+					return fmt.Errorf("ppo: environment %d, step %d: the value after the time limit is not a finite number", e, t.steps)
+				}
 			}
 			if err := t.reset(e, x); err != nil {
 				return err
@@ -263,14 +284,84 @@ func (t *Trainer) reset(e int, obs []float32) error {
 
 func (t *Trainer) valueStride() int { return kernel.Pad(1) }
 
-// fillMask asks m for its mask; nil allows everything.
-func fillMask(m Masker, mask []bool, heads []int) error {
-	if m == nil {
-		for i := range mask {
-			mask[i] = true
+// choose draws the choices of all environments for the observations now, and
+// fills mask unless nothing masks.
+func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
+	p, s, envs := t.acting, t.shape, len(t.envs)
+	width, heads := s.choices(), len(s.heads)
+	for i := range mask {
+		mask[i] = true
+	}
+	for e, m := range t.masker {
+		if m == nil {
+			continue
+		}
+		row := mask[e*width:][:width]
+		m.Mask(row)
+		if err := checkMask(s.heads, row); err != nil {
+			return fmt.Errorf("ppo: environment %d, step %d: %w", e, t.steps, err)
+		}
+	}
+	p.in.set(now, envs, s.obs)
+	logits := p.policy.forward(t.weights.policy, &p.in)
+	if !t.stepwise {
+		p.dist.set(logits, envs, mask, 0, heads)
+		for e := range envs {
+			for h := range s.heads {
+				choice[e*heads+h] = int32(p.dist.sample(e, h, t.sampler))
+			}
 		}
 		return nil
 	}
-	m.Mask(mask)
-	return checkMask(heads, mask)
+	if s.chained {
+		logits = p.policy.logits
+	}
+	first := 0
+	for h, n := range s.heads {
+		if s.chained {
+			p.policy.head(s, t.weights, h, envs, choice, p.dist.at[h], p.dist.ld)
+		}
+		for e, m := range t.conditional {
+			if m == nil {
+				continue
+			}
+			for g, c := range choice[e*heads:][:h] {
+				t.choice[g] = int(c)
+			}
+			flags := mask[e*width+first:][:n]
+			m.MaskHead(h, t.choice[:h], flags)
+			if !slices.Contains(flags, true) {
+				return fmt.Errorf("ppo: environment %d, step %d: after the choices %v, %w", e, t.steps, t.choice[:h], errForbidden(n, h))
+			}
+		}
+		p.dist.set(logits, envs, mask, h, h+1)
+		for e := range envs {
+			choice[e*heads+h] = int32(p.dist.sample(e, h, t.sampler))
+		}
+		first += n
+	}
+	return nil
+}
+
+// values computes the values of rows observations, without gaps. They are valid
+// until the next call.
+func (t *Trainer) values(obs []float32, rows int) []float32 {
+	p := t.valuing
+	p.in.set(obs, rows, t.shape.obs)
+	v, ldv := p.value.forward(t.weights.value, &p.in), t.valueStride()
+	for r := range rows {
+		v[r] = v[r*ldv]
+	}
+	return v[:rows]
+}
+
+// value computes the values of the rollout's steps that have none yet. The
+// networks do not change in between, so they need not be computed one by one.
+func (t *Trainer) value() {
+	r := t.rollout
+	for end := r.n * r.envs; r.valued < end; {
+		n := min(valueRows, end-r.valued)
+		copy(r.value[r.valued:], t.values(r.obs[r.valued*r.widths.obs:], n))
+		r.valued += n
+	}
 }

@@ -2,6 +2,8 @@ package ppo
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -47,6 +49,7 @@ func TestAdvantage(t *testing.T) {
 	const n, gamma, lambda = 6, .9, .8
 	build := func(reward, value float32, done ...int) *rollout {
 		r := newRollout(n, 2, widths{obs: 1, choice: 1})
+		r.grow(n)
 		for i := range r.reward {
 			r.reward[i], r.value[i] = reward, value
 		}
@@ -216,6 +219,101 @@ func TestTruncation(t *testing.T) {
 	}
 }
 
+// trip goes through episodes of the given lengths, each ended by a time limit or
+// for good, and allows one of its three choices less at every step. It pays for
+// the step and the choice and notes all that was seen.
+type trip struct {
+	lengths   []int
+	truncated []bool
+	episode   int
+	step      int
+	seen      []trace
+}
+
+type trace struct {
+	obs, next float32 // next: what followed, before a reset
+	reward    float64
+	end, cut  bool // the episode ended; by the time limit
+}
+
+func (e *trip) Spaces() (int, []int) { return 1, []int{3} }
+
+func (e *trip) Reset(_ uint64, obs []float32) error {
+	e.step = 0
+	obs[0] = float32(e.episode) + .5
+	return nil
+}
+
+func (e *trip) Mask(dst []bool) {
+	for c := range dst {
+		dst[c] = c != e.step%3
+	}
+}
+
+func (e *trip) Step(choice []int, obs []float32) (float64, bool, error) {
+	if choice[0] == e.step%3 {
+		return 0, false, errors.New("forbidden choice taken")
+	}
+	n := trace{obs: float32(e.episode) + .5 + float32(e.step)/8, reward: float64(e.step+choice[0]) - 1}
+	e.step++
+	n.next = float32(e.episode) + .5 + float32(e.step)/8
+	if e.step == e.lengths[e.episode] {
+		n.end, n.cut = true, e.truncated[e.episode]
+		e.episode++
+	}
+	obs[0] = n.next
+	e.seen = append(e.seen, n)
+	return n.reward, n.end, nil
+}
+
+func (e *trip) Truncated() bool { return e.seen[len(e.seen)-1].cut }
+
+// Advantages and returns of masked episodes that end by a time limit, for good
+// and with the update, against the definition:
+//
+//	A(t) = Σ (gamma lambda)^k delta(t+k) up to the episode's end
+//
+// where delta counts the value of what followed a time limit, and 0 after an
+// end for good.
+func TestTruncationAdvantage(t *testing.T) {
+	const gamma, lambda = .9, .7
+	for _, chained := range []bool{false, true} {
+		envs := []*trip{
+			{lengths: []int{3, 2, 4, 99}, truncated: []bool{true, false, true, false}},
+			{lengths: []int{1, 5, 6, 99}, truncated: []bool{false, true, false, true}},
+		}
+		tr := newTrainer(t, Config{Gamma: gamma, GAELambda: lambda, Steps: 12, Batch: 8, Autoregressive: chained}, envs[0], envs[1])
+		p := tr.Policy() // whose values the first update's are
+		if _, err := tr.Update(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for e, env := range envs {
+			value := func(obs float32) float64 { return p.Value([]float32{obs}) }
+			for s, first := range env.seen {
+				want, weight := 0.0, 1.0
+				for _, n := range env.seen[s:] {
+					delta := n.reward - value(n.obs)
+					if !n.end || n.cut {
+						delta += gamma * value(n.next)
+					}
+					want += weight * delta
+					if n.end {
+						break
+					}
+					weight *= gamma * lambda
+				}
+				at := 2*s + e
+				if got := float64(tr.rollout.advantage[at]); math.Abs(got-want) > 1e-5 {
+					t.Errorf("environment %d, step %d: advantage %v, want %v", e, s, got, want)
+				}
+				if got := float64(tr.rollout.ret[at]); math.Abs(got-want-value(first.obs)) > 1e-5 {
+					t.Errorf("environment %d, step %d: return %v, want %v", e, s, got, want+value(first.obs))
+				}
+			}
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
 	tr := newTrainer(t, Config{}, newIdentity(), newIdentity(), newIdentity())
 	if c := tr.Config(); c.Steps != 342 || c.Batch != 64 || c.Epochs != 10 || c.LearningRate != .001 || c.Gamma != 0 || len(c.Hidden) != 2 {
@@ -261,5 +359,38 @@ func TestConfig(t *testing.T) {
 	bad := func(context.Context, *Policy, int) (float64, error) { return math.NaN(), nil }
 	if err := newTrainer(t, Config{EvalEvery: 1, Evaluate: bad}, newIdentity()).Train(ctx, 10); err == nil || !strings.Contains(err.Error(), "evaluation at step 0: score NaN") {
 		t.Errorf("NaN score: %v", err)
+	}
+}
+
+// Metrics are kept for every update and can be written as JSON, numbers that
+// are missing too.
+func TestMetrics(t *testing.T) {
+	var told []Metrics
+	tr := newTrainer(t, Config{Steps: 64, OnUpdate: func(m Metrics) { told = append(told, m) }}, new(bandit))
+	if err := tr.Train(ctx, 192); err != nil {
+		t.Fatal(err)
+	}
+	history := tr.History()
+	if len(history) != 3 || len(told) != 3 {
+		t.Fatalf("%d and %d metrics, want 3", len(history), len(told))
+	}
+	for i, m := range history {
+		if m.Updates != i+1 || m.Steps != 64*(i+1) || m.StepSeconds <= 0 || m.OptimiseSeconds <= 0 || !math.IsNaN(m.EpisodeReward) {
+			t.Errorf("update %d: %+v", i+1, m)
+		}
+	}
+	text, err := json.Marshal(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `[{"steps":64,"updates":1,"epochs":10,"mean_reward":`; !strings.HasPrefix(string(text), want) || !strings.Contains(string(text), `"episode_reward":null`) {
+		t.Errorf("JSON %s", text)
+	}
+	var back []Metrics
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if m, want := back[2], history[2]; !math.IsNaN(m.EpisodeReward) || m.ApproxKL != want.ApproxKL || m.ExplainedVariance != want.ExplainedVariance || m.Updates != 3 {
+		t.Errorf("read back %+v, want %+v", m, want)
 	}
 }

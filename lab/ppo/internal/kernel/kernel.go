@@ -1,18 +1,18 @@
 // Package kernel holds the float32 array operations in which PPO spends its
-// time: one matrix product with strides, tanh, exp, the Adam update and a sum
-// of squares.
+// time: one matrix product with strides, tanh, softmax and its gradient, the
+// Adam update and two sums.
 //
 // Each operation exists twice: in plain Go (portable.go), which runs
 // everywhere, and in AVX2 assembly (kernel_amd64.s), chosen when the process
-// starts if the processor has it. Both give the same bytes: they round every
-// product before adding it (fused multiply-add would save little, since the
-// processors at hand add and multiply in different units) and sum in the same
-// order. The build tag purego leaves the assembly out.
+// starts if the processor has it; the matrix product has AVX-512 as well. All
+// give the same bytes: they round every product before adding it (fused
+// multiply-add would save little, since the processors at hand add and multiply
+// in different units) and sum in the same order. The build tag purego leaves the assembly out.
 //
 // Matrices are row-major. Rows that are written are padded with zeros to a
 // multiple of [Width] columns, see [Pad], so that no kernel needs a masked
 // tail. No function allocates. NaNs stay NaN in sums and products, but what
-// Tanh and Exp make of one is not specified.
+// Tanh and Softmax make of one is not specified.
 package kernel
 
 import "fmt"
@@ -24,9 +24,12 @@ const Width = 8
 // Pad rounds n up to a multiple of [Width].
 func Pad(n int) int { return (n + Width - 1) &^ (Width - 1) }
 
-// Name says which implementation runs: "avx2" or "portable".
+// Name says which implementation runs: "avx512", "avx2" or "portable".
 func Name() string {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		return "avx512"
+	case useAVX2:
 		return "avx2"
 	}
 	return "portable"
@@ -86,16 +89,43 @@ func TanhGrad(d, h []float32) {
 	tanhGradGo(d, h)
 }
 
-// Exp replaces every x by exp(x), with a relative error of at most 2e-7 (an
-// absolute one below 2e-7 for x <= 0, as in a softmax); below -87.3 the result
-// is exactly 0, above 88 it stays at exp(88). len(x) is a multiple of [Width].
-func Exp(x []float32) {
-	checkWidth("Exp", len(x))
-	if useAVX2 && len(x) > 0 {
-		expAVX2(&x[0], len(x))
+// Softmax computes the parts of a categorical distribution from logits x, of
+// which there is at least one: it takes the largest from every x, so that x is
+// at most 0, writes exp(x) to e, of the same length, and returns the sum of e
+// and that of e·x. exp has a relative error of at most 2e-7 and is exactly 0
+// below -87.3. Softmax and [SoftmaxGrad] take any length.
+func Softmax(x, e []float32) (sum, dot float32) {
+	if len(x) == 0 || len(e) != len(x) {
+		panic(fmt.Sprintf("kernel: Softmax of lengths %d and %d, want equal ones above 0", len(x), len(e)))
+	}
+	if useAVX2 {
+		return softmaxAVX2(&x[0], &e[0], len(x))
+	}
+	return softmaxGo(x, e)
+}
+
+// SoftmaxGrad multiplies every e by a + f·(z - mean), where e and z are what
+// [Softmax] made of them: a gradient by the logits that is linear in the
+// probabilities and in their products with the logarithms.
+func SoftmaxGrad(e, z []float32, a, f, mean float32) {
+	if len(e) == 0 || len(e) != len(z) {
+		panic(fmt.Sprintf("kernel: SoftmaxGrad of lengths %d and %d, want equal ones above 0", len(e), len(z)))
+	}
+	if useAVX2 {
+		softmaxGradAVX2(&e[0], &z[0], len(e), a, f, mean)
 		return
 	}
-	expGo(x)
+	softmaxGradGo(e, z, a, f, mean)
+}
+
+// AddScaled adds v·x to y. Both have the same length, a multiple of [Width].
+func AddScaled(y, x []float32, v float32) {
+	checkWidth("AddScaled", len(y), len(x))
+	if useAVX2 && len(y) > 0 {
+		addScaledAVX2(&y[0], &x[0], len(y), v)
+		return
+	}
+	addScaledGo(y, x, v)
 }
 
 // SumSquares returns the sum of x². len(x) is a multiple of [Width].

@@ -2,42 +2,79 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
 
-var useAVX2 = cpu.X86.HasAVX2
+	"golang.org/x/sys/cpu"
+)
+
+var (
+	useAVX2   = cpu.X86.HasAVX2
+	useAVX512 = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL
+)
 
 // UsePortable switches to the portable implementation until restore is called.
 // It is for tests and benchmarks that compare the two; nothing else may run
 // kernels meanwhile.
 func UsePortable() (restore func()) {
-	before := useAVX2
-	useAVX2 = false
-	return func() { useAVX2 = before }
+	avx2, avx512 := useAVX2, useAVX512
+	useAVX2, useAVX512 = false, false
+	return func() { useAVX2, useAVX512 = avx2, avx512 }
 }
 
-// gemmAVX2 cuts C into tiles of 4×16, 4×8, 1×32 and 1×8, each of which a micro
-// kernel keeps in registers while it runs over k.
+// useNarrow is UsePortable for the AVX-512 tiles alone.
+func useNarrow() (restore func()) {
+	before := useAVX512
+	useAVX512 = false
+	return func() { useAVX512 = before }
+}
+
+// gemmAVX2 cuts C into tiles, each of which a micro kernel keeps in registers
+// while it runs over k: of 8×24 and 8×16 with AVX-512, else of 4×16 and 4×8, and
+// of 1×32 and 1×8 for the rows that are left. All rows take their turn before
+// the next columns, so that these columns of B stay near.
 func gemmAVX2(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32) {
-	i := 0
-	for ; i+4 <= m; i += 4 {
-		ai := &a.Data[i*a.Row]
-		j := 0
-		for ; j+16 <= n; j += 16 {
-			gemm4x16(k, ai, a.Row, a.Col, &b[j], ldb, &c[i*ldc+j], ldc, biasAt(bias, j))
+	for j := 0; j < n; {
+		i, width := 0, 8
+		switch left := n - j; {
+		case m < 4 && left >= 32:
+			width = 32
+		case useAVX512 && m >= 8 && left >= 24 && left != 32:
+			width = 24
+		case m >= 4 && left >= 16:
+			width = 16
 		}
-		for ; j < n; j += 8 {
-			gemm4x8(k, ai, a.Row, a.Col, &b[j], ldb, &c[i*ldc+j], ldc, biasAt(bias, j))
+		bj, biasj := &b[j], biasAt(bias, j)
+		if useAVX512 && width > 8 {
+			for ; i+8 <= m; i += 8 {
+				if width == 24 {
+					gemm8x24(k, &a.Data[i*a.Row], a.Row, a.Col, bj, ldb, &c[i*ldc+j], ldc, biasj)
+				} else {
+					gemm8x16(k, &a.Data[i*a.Row], a.Row, a.Col, bj, ldb, &c[i*ldc+j], ldc, biasj)
+				}
+			}
 		}
-	}
-	for ; i < m; i++ {
-		ai := &a.Data[i*a.Row]
-		j := 0
-		for ; j+32 <= n; j += 32 {
-			gemm1x32(k, ai, a.Col, &b[j], ldb, &c[i*ldc+j], biasAt(bias, j))
+		for ; i+4 <= m; i += 4 {
+			ai := &a.Data[i*a.Row]
+			at := 0
+			for ; at+16 <= width; at += 16 {
+				gemm4x16(k, ai, a.Row, a.Col, &b[j+at], ldb, &c[i*ldc+j+at], ldc, biasAt(bias, j+at))
+			}
+			if at < width {
+				gemm4x8(k, ai, a.Row, a.Col, &b[j+at], ldb, &c[i*ldc+j+at], ldc, biasAt(bias, j+at))
+			}
 		}
-		for ; j < n; j += 8 {
-			gemm1x8(k, ai, a.Col, &b[j], ldb, &c[i*ldc+j], biasAt(bias, j))
+		for ; i < m; i++ {
+			ai := &a.Data[i*a.Row]
+			if width == 32 {
+				gemm1x32(k, ai, a.Col, bj, ldb, &c[i*ldc+j], biasj)
+				continue
+			}
+			for at := 0; at < width; at += 8 {
+				gemm1x8(k, ai, a.Col, &b[j+at], ldb, &c[i*ldc+j+at], biasAt(bias, j+at))
+			}
 		}
+		j += width
 	}
 }
 
@@ -50,6 +87,12 @@ func biasAt(bias []float32, j int) *float32 {
 
 // The micro kernels compute a tile of C = A·B + bias over k > 0 products.
 // Strides count elements; bias may be nil.
+
+//go:noescape
+func gemm8x24(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
+
+//go:noescape
+func gemm8x16(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
 
 //go:noescape
 func gemm4x16(k int, a *float32, row, col int, b *float32, ldb int, c *float32, ldc int, bias *float32)
@@ -72,13 +115,21 @@ func tanhAVX2(x *float32, n int)
 func tanhGradAVX2(d, h *float32, n int)
 
 //go:noescape
-func expAVX2(x *float32, n int)
+func addScaledAVX2(y, x *float32, n int, v float32)
 
 //go:noescape
 func sumSquaresAVX2(x *float32, n int) float64
 
 //go:noescape
 func adamAVX2(p, m, v, d *float32, n int, s *AdamStep)
+
+// Those below want n > 0.
+
+//go:noescape
+func softmaxAVX2(x, e *float32, n int) (sum, dot float32)
+
+//go:noescape
+func softmaxGradAVX2(e, z *float32, n int, a, f, mean float32)
 
 // The constants of portable.go as the assembly reads them, by offset.
 var (
@@ -89,6 +140,10 @@ var (
 	}
 	expTable = [...]float32{
 		expP0, expP1, expP2, expP3, expP4, expP5, // 0…20
-		expMin, expMax, log2e, ln2Hi, ln2Lo, 1, // 24…44
+		expMin, log2e, ln2Hi, ln2Lo, 1, // 24…40
+		float32(math.Inf(-1)), // 44
 	}
+	// Eight lanes to take and eight to leave: from -4·n bytes before the middle,
+	// the first n are taken.
+	tailTable = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 )

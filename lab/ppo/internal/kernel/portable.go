@@ -77,7 +77,6 @@ func tanhGradGo(d, h []float32) {
 // n·ln2Hi is exact.
 const (
 	expMin = -87.3
-	expMax = 88
 	log2e  = 1.44269504088896341
 	ln2Hi  = 0.693359375
 	ln2Lo  = -2.12194440e-4
@@ -89,23 +88,67 @@ const (
 	expP5  = 5.0000001201e-1
 )
 
-func expGo(x []float32) {
+// exp is for v <= 0.
+func exp(v float32) float32 {
+	if v < expMin {
+		return 0
+	}
+	n := float32(math.RoundToEven(float64(float32(v * log2e))))
+	r := v - float32(n*ln2Hi)
+	r -= float32(n * ln2Lo)
+	p := float32(r*expP0) + expP1
+	p = float32(r*p) + expP2
+	p = float32(r*p) + expP3
+	p = float32(r*p) + expP4
+	p = float32(r*p) + expP5
+	p = float32(float32(r*r)*p) + r + 1
+	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
+}
+
+// softmaxGo keeps a largest value and sums per vector lane and joins them as
+// vectors are halved.
+func softmaxGo(x, e []float32) (sum, dot float32) {
+	var top, sums, dots [Width]float32
+	for j := range top {
+		top[j] = float32(math.Inf(-1))
+	}
 	for i, v := range x {
-		if v < expMin {
-			x[i] = 0
-			continue
+		if j := i % Width; v > top[j] {
+			top[j] = v
 		}
-		v = min(v, expMax)
-		n := float32(math.RoundToEven(float64(float32(v * log2e))))
-		r := v - float32(n*ln2Hi)
-		r -= float32(n * ln2Lo)
-		p := float32(r*expP0) + expP1
-		p = float32(r*p) + expP2
-		p = float32(r*p) + expP3
-		p = float32(r*p) + expP4
-		p = float32(r*p) + expP5
-		p = float32(float32(r*r)*p) + r + 1
-		x[i] = p * math.Float32frombits(uint32(int32(n)+127)<<23)
+	}
+	for half := Width / 2; half > 0; half /= 2 {
+		for j := range half {
+			if top[j+half] > top[j] {
+				top[j] = top[j+half]
+			}
+		}
+	}
+	for i, v := range x {
+		v -= top[0]
+		w := exp(v)
+		x[i], e[i] = v, w
+		sums[i%Width] += w
+		dots[i%Width] += float32(w * v)
+	}
+	for half := Width / 2; half > 0; half /= 2 {
+		for j := range half {
+			sums[j] += sums[j+half]
+			dots[j] += dots[j+half]
+		}
+	}
+	return sums[0], dots[0]
+}
+
+func softmaxGradGo(e, z []float32, a, f, mean float32) {
+	for i, v := range z {
+		e[i] *= float32(f*(v-mean)) + a
+	}
+}
+
+func addScaledGo(y, x []float32, v float32) {
+	for i, w := range x {
+		y[i] += float32(v * w)
 	}
 }
 
