@@ -39,7 +39,7 @@ var (
 // testbed's steps. Where knobs move by increments the result also has the method
 // of ppo.Masker.
 func NewGym(ctx context.Context, p Problem, o Observation, heads Heads, length int) (ppo.Env, error) {
-	env, err := p.Env()
+	env, err := p.env(o.Delays)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,9 @@ import (
 type Problem struct {
 	// Env is the environment to learn in; it makes a new one at every call.
 	Env func() (*control.Env, error)
+	// Blind is Env for a learner that looks at loads and rewards alone: its steps
+	// need not be measured. nil means Env.
+	Blind func() (*control.Env, error)
 	// Score says how good a policy is; higher is better. A learner keeps the best
 	// of its policies by it. nil keeps the last.
 	Score func(p policy.Policy) (float64, error)
@@ -25,6 +28,14 @@ type Problem struct {
 	// Goals are those of the response times, s per service; observations of
 	// delays are scaled by them.
 	Goals []float64
+}
+
+// env makes an environment; delays says whether response times are looked at.
+func (p Problem) env(delays bool) (*control.Env, error) {
+	if p.Blind != nil && !delays {
+		return p.Blind()
+	}
+	return p.Env()
 }
 
 // Point is a point of a learning curve.

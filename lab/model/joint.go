@@ -98,6 +98,10 @@ func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }
 // Name is "joint forest".
 func (m *Joint) Name() string { return "joint forest" }
 
+// OnlyServiceDraws says that draws differ in d_i alone: delays of endpoints are
+// their means in each.
+func (m *Joint) OnlyServiceDraws() bool { return true }
+
 // Kind is what the model learned.
 func (m *Joint) Kind() Kind { return m.kind }
 

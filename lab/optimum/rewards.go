@@ -4,6 +4,7 @@
 package optimum
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -67,6 +68,9 @@ func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, e
 	if _, err := o.Bind(m.Space()); err != nil {
 		return nil, err
 	}
+	if j, ok := m.(interface{ OnlyServiceDraws() bool }); ok && cfg.Expected && j.OnlyServiceDraws() && o.Delay != objective.RequestWeighted {
+		return nil, fmt.Errorf("optimum: model %q draws the delays of services alone; expected rewards of it need delays by %q, not %q", m.Name(), objective.RequestWeighted, o.Delay)
+	}
 	if cfg.MaxEnumerated == 0 {
 		cfg.MaxEnumerated = 1 << 14
 	}
@@ -92,30 +96,41 @@ func (r *Rewards) Objective() objective.Objective { return r.objective }
 // Exact reports whether Best enumerates.
 func (r *Rewards) Exact() bool { return r.Space().Len() <= r.cfg.MaxEnumerated }
 
-// maxAsked is how often actions of a load are valued alone before all are.
-// Training asks for a few where loads hardly recur.
-const maxAsked = 100
-
-// Value returns what action a pays at the given load. Where all actions of the
-// load are known, or it was asked about often, it is one of those.
+// Value returns what action a pays at the given load.
 func (r *Rewards) Value(load mesh.Load, a mesh.Action) (float64, error) {
-	if r.Exact() {
-		if k, ok := r.Space().Index(a); ok {
-			var buf [64]byte
-			if r.tables.Ask(loadKey(buf[:0], load)) >= maxAsked {
-				t, err := r.Table(load)
-				if err != nil {
-					return 0, err
-				}
-				return t.Reward[k], nil
-			}
-		}
+	if v, ok, err := r.known(load, a); ok || err != nil {
+		return v, err
 	}
 	v, err := r.At(load)
 	if err != nil {
 		return 0, err
 	}
 	return v.Of(a)
+}
+
+// known is what an action pays of the table of all actions, where that is there,
+// or was asked for so often that it pays to make it: as often as it has actions.
+func (r *Rewards) known(load mesh.Load, a mesh.Action) (v float64, ok bool, err error) {
+	if !r.Exact() {
+		return 0, false, nil
+	}
+	var buf [64]byte
+	key := loadKey(buf[:0], load)
+	t, ok := r.tables.Peek(key)
+	if !ok && r.tables.Ask(key) >= r.Space().Len() {
+		if t, err = r.Table(load); err != nil {
+			return 0, false, err
+		}
+		ok = true
+	}
+	if !ok {
+		return 0, false, nil
+	}
+	k, on := r.Space().Index(a)
+	if !on {
+		return 0, false, nil
+	}
+	return t.Reward[k], true, nil
 }
 
 // Values values the actions of one load. It is for one goroutine.
@@ -139,6 +154,13 @@ func (r *Rewards) At(load mesh.Load) (*Values, error) {
 		return nil, err
 	}
 	return &Values{r: r, load: load, forecast: f, evaluator: e, x: mesh.NewMeasurement(r.Space().Layout())}, nil
+}
+
+// turn values the actions of another load from now on.
+func (v *Values) turn(load mesh.Load) error {
+	f, err := v.r.model.At(mesh.State{Load: load})
+	v.load, v.forecast = load, f
+	return err
 }
 
 // Of is what action a pays.
@@ -253,6 +275,45 @@ func (r *Rewards) Best(load mesh.Load) (Best, error) {
 func (r *Rewards) NewEnv(p load.Pattern) (*control.Env, error) {
 	return control.NewEnv(control.NewSimulator(r.model), p, r.objective, control.Config{
 		Value: func(s mesh.State, a mesh.Action, _ mesh.Measurement) (float64, error) { return r.Value(s.Load, a) }})
+}
+
+// NewBlindEnv is NewEnv for a learner that looks at loads and rewards alone: its
+// steps are paid but not measured, which is half of the work. Response times and
+// carried loads are missing.
+func (r *Rewards) NewBlindEnv(p load.Pattern) (*control.Env, error) {
+	var values *Values
+	return control.NewEnv(&blind{r, mesh.NewMeasurement(r.Space().Layout())}, p, r.objective, control.Config{
+		Value: func(s mesh.State, a mesh.Action, _ mesh.Measurement) (float64, error) {
+			v, ok, err := r.known(s.Load, a)
+			if ok || err != nil {
+				return v, err
+			}
+			if values == nil {
+				values, err = r.At(s.Load)
+			} else {
+				err = values.turn(s.Load)
+			}
+			if err != nil {
+				return 0, err
+			}
+			return values.Of(a)
+		}})
+}
+
+// blind is a simulator that measures nothing.
+type blind struct {
+	r *Rewards
+	x mesh.Measurement
+}
+
+func (b *blind) Name() string { return "simulation" }
+
+func (b *blind) Space() *mesh.Space { return b.r.Space() }
+
+func (b *blind) Reset(ctx context.Context, _ uint64) error { return ctx.Err() }
+
+func (b *blind) Measure(_ context.Context, load mesh.Load, a mesh.Action) (mesh.Measurement, error) {
+	return b.x, control.CheckStep(b.r.Space(), load, a)
 }
 
 func loadKey(dst []byte, load mesh.Load) []byte {

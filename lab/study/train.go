@@ -43,7 +43,8 @@ func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Proble
 		loads = sc.Loads.Grid(maxGrid)
 	}
 	p := learner.Problem{
-		Env: func() (*control.Env, error) { return r.NewEnv(s.Load) },
+		Env:   func() (*control.Env, error) { return r.NewEnv(s.Load) },
+		Blind: func() (*control.Env, error) { return r.NewBlindEnv(s.Load) },
 		Score: func(p policy.Policy) (float64, error) {
 			score, _, err := policy.Score(r, p, loads)
 			return score, err

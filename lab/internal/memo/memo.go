@@ -1,7 +1,10 @@
 // Package memo keeps what was computed, by key, within a bound on its memory.
 package memo
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Memo keeps values by key. It is safe for concurrent use; a value is computed
 // once, also when several ask for it at a time. When the next one would take
@@ -19,6 +22,7 @@ type Memo[T any] struct {
 
 type entry[T any] struct {
 	asked int
+	done  atomic.Bool
 	once  sync.Once
 	value T
 	err   error
@@ -33,8 +37,22 @@ func (m *Memo[T]) Get(key []byte, compute func() (T, error)) (T, error) {
 	m.mu.Lock()
 	e := m.entry(key)
 	m.mu.Unlock()
-	e.once.Do(func() { e.value, e.err = compute() })
+	e.once.Do(func() {
+		e.value, e.err = compute()
+		e.done.Store(true)
+	})
 	return e.value, e.err
+}
+
+// Peek returns the value of key where it was computed without an error.
+func (m *Memo[T]) Peek(key []byte) (v T, ok bool) {
+	m.mu.Lock()
+	e := m.of[string(key)]
+	m.mu.Unlock()
+	if e == nil || !e.done.Load() || e.err != nil {
+		return v, false
+	}
+	return e.value, true
 }
 
 // Ask counts how often the value of key was asked about since it was last kept,
