@@ -231,6 +231,7 @@ func (r *route) Follow(ctx context.Context) error {
 		if h == nil || h.revision == "" || o.seen == h.revision {
 			continue
 		}
+		var why error // of the last probe that was not cut off
 		for {
 			revision, err := r.p.probe(ctx, &o.object)
 			if err == nil {
@@ -242,12 +243,15 @@ func (r *route) Follow(ctx context.Context) error {
 				}
 				break
 			}
+			switch {
+			case err == nil:
+				why = fmt.Errorf("it is at revision %q", revision)
+			case why == nil || ctx.Err() == nil:
+				why = err
+			}
 			select {
 			case <-ctx.Done():
-				if err == nil {
-					err = fmt.Errorf("it is at revision %q", revision)
-				}
-				return fmt.Errorf("%s is not yet routed %s: %w", o.title, o.say(h.routes), err)
+				return fmt.Errorf("%s is not yet routed %s: %w", o.title, o.say(h.routes), why)
 			case <-time.After(poll):
 			}
 		}
