@@ -35,7 +35,7 @@ func paper(timing control.Timing) scenario.Scenario {
 // quick is a testbed whose steps take a tenth of a second; the time-out leaves a
 // busy machine 20 s.
 func quick() local.Config {
-	return local.Config{Scenario: paper(control.Timing{Step: 2, Settle: .1}), TimeScale: 20, Timeout: 400}
+	return local.Config{Scenario: paper(control.Timing{Step: 2, Settle: .1}), TimeScale: 20.0 / slower, Timeout: 400}
 }
 
 // A node, its database, or the database server of both nodes is stopped while a
@@ -264,7 +264,7 @@ func TestScenarios(t *testing.T) {
 			for u := range s.Work {
 				s.Work[u].Items = 50
 			}
-			b := start(t, local.Config{Scenario: s, TimeScale: 4, Timeout: 400})
+			b := start(t, local.Config{Scenario: s, TimeScale: 4.0 / slower, Timeout: 400})
 			space := b.Space()
 			a := space.At(0) // all to the last node of each call
 			if space.Len() > 1<<16 {
