@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
@@ -163,17 +162,15 @@ func Open(name string) (Scenario, error) {
 }
 
 func read(name string) ([]byte, error) {
-	info, err := os.Stat(name)
+	f, size, err := regular.Read(name)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	defer f.Close()
+	if size > maxFile {
+		return nil, fmt.Errorf("%s has %d bytes; accepted: at most %d", name, size, maxFile)
 	}
-	if info.Size() > maxFile {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%d bytes; accepted: at most %d", info.Size(), maxFile)}
-	}
-	return os.ReadFile(name)
+	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
 // Problems are all that is wrong with a scenario's file.
@@ -213,16 +210,21 @@ func Parse(name string, text []byte) (Scenario, error) {
 		p.List = append(p.List, "there is more than one document; accepted: one")
 	}
 	s, problems := f.scenario()
-	if len(p.List) > 0 { // what could not be read is not missing
-		return s, p
-	}
-	if len(problems) == 0 {
-		problems = split(s.Validate())
-	}
+	problems = append(problems, split(s.Validate())...)
 	where := lines(&root)
+	wrong := map[int]bool{} // lines that cannot be read, or say something that is not accepted
+	for _, text := range p.List {
+		wrong[lineOf(text)] = true
+	}
+	broken := len(p.List) > 0
 	for _, text := range problems {
-		if line := where.of(text); line > 0 {
+		line := where.of(text)
+		if line > 0 {
 			text = fmt.Sprintf("line %d: %s", line, text)
+		}
+		// What follows from something that could not be read says nothing more.
+		if broken && line == 0 || wrong[line] && line > 0 || slices.Contains(p.List, text) {
+			continue
 		}
 		p.List = append(p.List, text)
 	}
@@ -289,6 +291,9 @@ func (f *file) scenario() (s Scenario, problems []string) {
 		if len(u.Nodes) == 0 {
 			add("microservice %q has no node; it has at least one", u.Name)
 		}
+		if err := (Work{u.Time, u.Variation, u.Items, u.Nested}).Validate(); err != nil {
+			add("microservice %q: %v", u.Name, err)
+		}
 		named[u.Name] = u
 	}
 	for _, x := range f.Services {
@@ -313,7 +318,7 @@ func (f *file) scenario() (s Scenario, problems []string) {
 		s.Loads = append(s.Loads, load.Range(x.Load))
 		s.Targets = append(s.Targets, objective.Target{Goal: x.Goal, Centre: x.Centre, Steepness: x.Steepness})
 	}
-	if len(problems) == 0 && s.Mesh.Validate() == nil {
+	if s.Mesh.Validate() == nil {
 		l := s.Mesh.Layout()
 		for _, name := range l.Microservices {
 			u := named[name]
@@ -332,6 +337,9 @@ func (f *file) scenario() (s Scenario, problems []string) {
 			if knob.Levels = *k.Levels; *k.Levels < 2 {
 				add("knob %d: %d levels; accepted: 2 to 1001", n+1, *k.Levels)
 			}
+		}
+		if _, err := mesh.KindOf(knob.Kind); err != nil {
+			add("knob %d: %v", n+1, err)
 		}
 		s.Knobs = append(s.Knobs, knob)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/trace"
@@ -77,6 +78,14 @@ func (c Collection) defaults(space *mesh.Space) (Collection, error) {
 		return c, fmt.Errorf("unknown choice of actions %q; accepted: %s, %s", c.Actions, RandomActions, GridActions)
 	case c.Actions == GridActions && space.Len() > maxGrid:
 		return c, fmt.Errorf("%s actions to go through; accepted: at most %d, so choose actions by %q, or knobs of fewer points", space.Size(), maxGrid, RandomActions)
+	}
+	// Most patterns show all of their loads within so many steps.
+	const looked = 1000
+	seconds := c.Scenario.Timing.Step + max(0, c.Scenario.Timing.Settle)
+	for t := range min(c.Steps, looked) {
+		if err := stream.Check(c.Load.At(nil, c.Seed, t), seconds); err != nil {
+			return c, fmt.Errorf("load %s, step %d: %w", c.Load.Name(), t, err)
+		}
 	}
 	return c, nil
 }

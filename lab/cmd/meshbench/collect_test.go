@@ -36,10 +36,10 @@ func TestCollectRefuses(t *testing.T) {
 		{"unknown testbed", []string{"-testbed", "kind", path}, `unknown testbed "kind"; accepted: local,`},
 		{"port in use", []string{"-front", taken.Addr().String(), path}, "address already in use; give another"},
 		{"unwritable folder of databases", []string{"-databases", below, path}, "directory for the databases: mkdir " + file + ": not a directory"},
-		{"unwritable folder of traces", []string{"-testbed", "virtual", below}, "trace: " + below + ": mkdir " + file + ": not a directory"},
-		{"a folder", []string{"-testbed", "virtual", dir}, dir + ": is a directory"},
+		{"unwritable folder of traces", []string{"-testbed", "virtual", below}, "trace: mkdir " + file + ": not a directory"},
+		{"a folder", []string{"-testbed", "virtual", dir}, dir + " is a folder; accepted: a regular file"},
 		{"another file", []string{"-testbed", "virtual", file}, `line 1 is "not a trace"; a trace begins with`},
-		{"unreachable DSN", []string{"-dsn", dsn + " " + dsn, path}, "node1: service: database postgres://meshbench:xxxxx@127.0.0.1:1/items: "},
+		{"unreachable DSN", []string{"-dsn", dsn + " " + dsn, path}, "node1: service: database items on PostgreSQL at 127.0.0.1:1: "},
 		{"one DSN", []string{"-dsn", dsn, path}, "1 databases for 2 nodes"},
 		{"unknown pattern", []string{"-testbed", "virtual", "-load", "sinus", path}, `unknown pattern "sinus"; accepted: random,`},
 		{"rate below 0", []string{"-testbed", "virtual", "-load", "constant:-5", path}, `"-5" is not a rate; accepted:`},
@@ -50,6 +50,9 @@ func TestCollectRefuses(t *testing.T) {
 		{"k not a number", []string{"-timescale", "fast", path}, `invalid value "fast" for flag -timescale`},
 		{"k infinite", []string{"-timescale", "Inf", path}, "time scale +Inf"},
 		{"no steps", []string{"-steps", "0", path}, "-steps 0; accepted: 1 or more"},
+		{"unknown scenario", []string{"-scenario", "papre", path}, `unknown scenario "papre"; accepted: chain, graph, paper,`},
+		{"too many actions to go through", []string{"-testbed", "virtual", "-scenario", "wide", "-actions", "grid", path}, "1.27e+10 actions to go through; accepted: at most 1000000"},
+		{"a rate that cannot be served", []string{"-testbed", "virtual", "-load", "constant:1e9", path}, "load constant, step 0: a load of 2e+09 requests/s makes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := run(context.Background(), append([]string{"collect"}, c.args...))
@@ -78,6 +81,56 @@ func TestCollectGoesOn(t *testing.T) {
 		}
 		if lines := strings.Split(strings.TrimSpace(string(text)), "\n"); !strings.HasPrefix(lines[len(lines)-1], string(steps[0]-1)+",") {
 			t.Errorf("after %s steps the last line is %q", steps, lines[len(lines)-1])
+		}
+	}
+}
+
+// A trace of one scenario is not gone on with as another's.
+func TestCollectOtherScenario(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	collect := func(scenario string) error {
+		return run(context.Background(), []string{"collect", "-testbed", "virtual", "-scenario", scenario, "-steps", "3", path})
+	}
+	if err := collect("chain"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := collect("paper"); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("going on with a trace of chain as one of paper: %v", err)
+	}
+	if after, _ := os.ReadFile(path); string(after) != string(before) {
+		t.Error("the trace has changed")
+	}
+	if err := run(context.Background(), []string{"audit", "-scenario", "graph", path}); err == nil || !strings.Contains(err.Error(), "shop: web(") {
+		t.Errorf("audit of chain as graph: %v", err)
+	}
+	if err := run(context.Background(), []string{"audit", path}); err != nil {
+		t.Error(err)
+	}
+}
+
+// What other commands refuse, they say why in one line.
+func TestRefuses(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"figure", "fig99"}, `no figure or table "fig99" for scenario paper; accepted: `},
+		{[]string{"figure", "-scenario", "graph", "fig4"}, `no figure or table "fig4" for scenario graph; accepted: `},
+		{[]string{"figure"}, "name a figure or table, or all"},
+		{[]string{"study", "-scenario", "none.yaml"}, "no such file"},
+		{[]string{"study", "now"}, `"now": no argument is accepted`},
+		{[]string{"kth", "-scenario", "wide", "x.csv"}, "accepted: paper"},
+		{[]string{"scenario", "delete"}, "accepted: scenario list, scenario show NAME, scenario check NAME|FILE"},
+		{[]string{"scenario", "show", "none"}, `unknown scenario "none"`},
+		{[]string{"evaluate", "-runs", "0"}, "-runs 0"},
+		{[]string{"nothing"}, `unknown command "nothing"; accepted: scenario,`},
+	} {
+		if err := run(context.Background(), c.args); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: %v, want one line with %q", c.args, err, c.want)
 		}
 	}
 }

@@ -127,8 +127,10 @@ func (h *Handler) order(do func(context.Context, order) (any, error)) http.Handl
 			http.Error(w, "the generator is at work for somebody else", http.StatusConflict)
 			return
 		}
-		defer h.mu.Unlock()
-		reply, err := do(r.Context(), o)
+		reply, err := func() (any, error) {
+			defer h.mu.Unlock() // before the reply: the next order may come with its first byte
+			return do(r.Context(), o)
+		}()
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return

@@ -1,0 +1,148 @@
+package scenario_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/meshbench/meshbench/lab/scenario"
+)
+
+const good = `name: good
+nodes:
+  - {name: a}
+  - {name: b, speed: 2}
+microservices:
+  - {name: web, nodes: [a, b], time: 0.01}
+services:
+  - name: shop
+    stages: [web]
+    load: {min: 5, max: 20}
+    goal: 0.1
+knobs:
+  - {kind: route}
+  - {kind: block}
+`
+
+// What is wrong with a file is said in one list, each with its line.
+func TestBadFiles(t *testing.T) {
+	if _, err := scenario.Parse("good.yaml", []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown key", "goal: 0.1", "gaol: 0.1", `line 11: unknown key "gaol" of a service; accepted: name, stages, load, goal`},
+		{"a service without stage", "    stages: [web]\n", "", `service "shop" has no stage`},
+		{"a stage without microservice", "[web]", "[[]]", `stage 1 of service "shop" makes no call`},
+		{"an unknown microservice", "[web]", "[cart]", `line 8: service "shop": unknown microservice "cart" in stage 1; accepted: web`},
+		{"a microservice without node", "nodes: [a, b]", "nodes: []", `line 6: microservice "web" has no node`},
+		{"an unknown node", "nodes: [a, b]", "nodes: [a, c]", `unknown node "c"; the mesh has a, b`},
+		{"goal of 0", "goal: 0.1", "goal: 0", "line 8: service \"shop\": goal is 0; accepted: a finite number above 0"},
+		{"goal not a number", "goal: 0.1", "goal: fast", "line 11: `fast` is not a number"},
+		{"goal NaN", "goal: 0.1", "goal: .nan", "goal is NaN"},
+		{"an empty range", "min: 5, max: 20", "min: 20, max: 5", `line 8: service "shop": load from 20 to 5`},
+		{"an infinite range", "max: 20", "max: .inf", "load from 5 to +Inf"},
+		{"negative load", "min: 5", "min: -5", "load from -5 to 20"},
+		{"weights that do not sum to 1", "{kind: route}", "{kind: route, points: [[0.5, 0.2]]}", "line 13: "},
+		{"an unknown knob", "{kind: route}", "{kind: rout}", `line 13: knob 1: unknown kind of knob "rout"; accepted: block, cpu, replicas, route`},
+		{"one level", "{kind: block}", "{kind: block, levels: 1}", "line 14: knob 2: 1 levels; accepted: 2 to 1001"},
+		{"levels of 0", "{kind: block}", "{kind: block, levels: 0}", "line 14: knob 2: 0 levels"},
+		{"a knob twice", "{kind: block}", "{kind: route}", "line 14: "},
+		{"a knob of nothing", "{kind: block}", "{kind: block, service: cart}", "line 14: "},
+		{"two services of one name", "knobs:", "  - {name: shop, stages: [web], load: {min: 1, max: 2}, goal: 1}\nknobs:", `service name "shop" is used twice`},
+		{"two nodes of one name", "{name: b, speed: 2}", "{name: a}", `node name "a" is used twice`},
+		{"a negative speed", "speed: 2", "speed: -2", `line 4: mesh: node "b" has speed -2`},
+		{"time of 0", "time: 0.01", "time: 0", `line 6: microservice "web": time 0 s; accepted: above`},
+		{"a name with a path", "name: good", "name: ../good", `line 1: name: "../good"; accepted: at most 40 letters`},
+		{"two documents", "name: good", "name: good\n---\nname: other", "more than one document"},
+		{"not YAML", "nodes:", "nodes: [", "line "},
+		{"an unknown quantity", "knobs:", "objectives:\n  - {name: o, terms: [{product: [speed shop]}]}\nknobs:", `unknown quantity "speed"`},
+		{"an objective of nothing", "knobs:", "objectives:\n  - {name: o}\nknobs:", `objective "o": it has neither terms nor a Reward function`},
+	} {
+		text := strings.Replace(good, c.old, c.new, 1)
+		if text == good {
+			t.Fatalf("%s: nothing was changed", c.name)
+		}
+		_, err := scenario.Parse("bad.yaml", []byte(text))
+		var p *scenario.Problems
+		if !errors.As(err, &p) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+			continue
+		}
+		for _, line := range p.List {
+			if strings.Contains(line, "\n") || len(line) > 500 {
+				t.Errorf("%s: %q is no line", c.name, line)
+			}
+		}
+	}
+}
+
+// All that is wrong comes in one list, in the order of the lines.
+func TestAllAtOnce(t *testing.T) {
+	text := good
+	for old, new := range map[string]string{"speed: 2": "speed: -2", "time: 0.01": "time: 0", "goal: 0.1": "goal: -1", "{kind: route}": "{kind: rout}", "max: 20": "max: 2", "name: good": "nmae: good"} {
+		text = strings.Replace(text, old, new, 1)
+	}
+	_, err := scenario.Parse("bad.yaml", []byte(text))
+	var p *scenario.Problems
+	if !errors.As(err, &p) {
+		t.Fatal(err)
+	}
+	last := 0
+	for _, want := range []string{"line 1: ", "line 4: ", "line 6: ", "line 8: ", "line 13: "} {
+		at := strings.Index(err.Error(), want)
+		if at < last {
+			t.Errorf("%q comes at %d in %v", want, at, err)
+		}
+		last = at
+	}
+}
+
+// What is no file of a scenario is refused at once.
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large.yaml")
+	if err := os.WriteFile(large, make([]byte, 2<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(dir, "empty.yaml")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"papre":                         `unknown scenario "papre"; accepted: chain, graph, paper, three-by-three, wide, or the path of a file`,
+		filepath.Join(dir, "none.yaml"): "no such file",
+		dir + "/":                       "a folder",
+		"/dev/zero/":                    "not a directory",
+		large:                           "2097152 bytes; accepted: at most 1048576",
+		empty:                           "the file is empty",
+	} {
+		if _, err := scenario.Open(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	for _, name := range scenario.List() {
+		b, err := scenario.Text(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 1<<16 {
+			return
+		}
+		s, err := scenario.Parse("fuzzed", b)
+		if err != nil {
+			return
+		}
+		if err := s.Validate(); err != nil {
+			t.Errorf("what was read is not valid: %v", err)
+		}
+	})
+}
