@@ -68,15 +68,20 @@ func (r Ranges) at(share float64) mesh.Load {
 
 // Grid lists the loads of random load, each equally likely, so that means over
 // them are exact expectations: all combinations where those are at most limit,
-// else limit of them, drawn with a fixed seed. For the paper's mesh 16.
+// else limit different ones, drawn with a fixed seed. For the paper's mesh 16.
 func (r Ranges) Grid(limit int) []mesh.Load {
 	count := 1
 	for _, x := range r {
 		if count *= len(x.Discrete()); count > limit {
 			random := Random{Ranges: r}
-			loads := make([]mesh.Load, limit)
-			for k := range loads {
-				loads[k] = random.At(nil, 0x67726964, k)
+			var loads []mesh.Load
+			seen := map[string]bool{}
+			for k := 0; len(loads) < limit; k++ {
+				l := random.At(nil, 0x67726964, k)
+				if key := fmt.Sprint(l); !seen[key] {
+					seen[key] = true
+					loads = append(loads, l)
+				}
 			}
 			return loads
 		}

@@ -253,7 +253,6 @@ func (r *Result) source(ctx context.Context, s Source) error {
 	greedy := sync.OnceValues(func() (func(objective.Objective) (*optimum.Rewards, error), error) { return s.Greedy(ctx, cfg.Seed) })
 	return r.Timed("evaluation, "+s.Name, func() error {
 		for k, o := range cfg.Objectives {
-			cfg.Progress("evaluating on "+s.Name, k, len(cfg.Objectives))
 			cells, err := Do(cfg.Cache, "evaluate", r.key(s, o), func() ([]Cell, error) {
 				g, err := greedy()
 				if err != nil {
@@ -265,6 +264,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 				return err
 			}
 			r.Cells = append(r.Cells, cells...)
+			cfg.Progress("evaluating on "+s.Name, k+1, len(cfg.Objectives))
 		}
 		return nil
 	})

@@ -266,3 +266,33 @@ func TestAppenderKeepsRowsAfterStrayQuote(t *testing.T) {
 		t.Error("the file was changed")
 	}
 }
+
+// A file of version 1 goes on although its writers knew nothing of what heads now
+// say besides.
+func TestAppendVersion1Extra(t *testing.T) {
+	text, err := os.ReadFile("../../datasets/local.csv")
+	if err != nil {
+		t.Skip(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	path := filepath.Join(t.TempDir(), "old.csv")
+	if err := os.WriteFile(path, []byte(strings.Join(lines[:20], "")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old, err := Read(path, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := old.Meta()
+	meta.Scenario, meta.Extra = "paper", map[string]string{"scenario hash": "1"}
+	a, err := OpenAppender(path, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Rows() != old.Len() {
+		t.Errorf("%d rows, want %d", a.Rows(), old.Len())
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

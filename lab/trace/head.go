@@ -303,6 +303,9 @@ func (h fileHead) other(m Meta) string {
 	}
 	for _, p := range m.pairs(h.version) {
 		v, ok := have[p[0]]
+		if _, extra := m.Extra[p[0]]; !ok && extra && h.version == 1 {
+			continue // what its writers did not know of
+		}
 		if !ok {
 			return fmt.Sprintf("it has no %s, to be %s", csvfile.Quote(p[0]), csvfile.Quote(p[1]))
 		}
