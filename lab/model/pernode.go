@@ -189,10 +189,11 @@ func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Co
 		}
 		p.carried = append(p.carried, f)
 	}
+	passed := make([]float64, len(l.Calls))
 	all := make([][][]float64, t.Len()) // what each node carries, rows x nodes x microservices
 	for r := range all {
 		row := t.Row(r)
-		all[r] = p.rates(nil, p.carriedLoads(row.Load, row.Action), row.Action)
+		all[r] = p.rates(nil, p.carriedLoads(row.Load, row.Action), p.passed(passed, row), row.Action)
 	}
 	if err := p.mixInputs(y, all); err != nil {
 		return nil, err
@@ -389,7 +390,7 @@ func (p *PerNode) carriedLoads(load mesh.Load, a mesh.Action) []float64 {
 
 // rates writes what is carried of each of its microservices to each node, in
 // requests/s, given what the services carry.
-func (p *PerNode) rates(dst [][]float64, carried []float64, a mesh.Action) [][]float64 {
+func (p *PerNode) rates(dst [][]float64, carried, passed []float64, a mesh.Action) [][]float64 {
 	if dst == nil {
 		dst = make([][]float64, len(p.hosts))
 		for j := range dst {
@@ -405,7 +406,39 @@ func (p *PerNode) rates(dst [][]float64, carried []float64, a mesh.Action) [][]f
 		call := &p.layout.Calls[c]
 		for k, share := range p.space.RouteOf(a, c) {
 			j := call.Nodes[k]
-			dst[j][p.slot[call.First+k]] += carried[call.Service] * share
+			rate := carried[call.Service] * share
+			if passed != nil {
+				rate *= passed[c]
+			}
+			dst[j][p.slot[call.First+k]] += rate
+		}
+	}
+	return dst
+}
+
+// passed writes for each call the share of its service's requests that the
+// stages before it answered in a row: what a full queue turns away does not reach
+// the nodes behind it. It is 1 where that is not known.
+func (p *PerNode) passed(dst []float64, row trace.Row) []float64 {
+	x := row.Measurement
+	for i, stages := range p.layout.Stages {
+		share := 1.0
+		for k, stage := range stages {
+			if k > 0 {
+				for _, c := range stages[k-1] {
+					count := 0.0
+					first, end := p.layout.Of(c)
+					for e := first; e < end; e++ {
+						count += x.Endpoint[e].Count
+					}
+					if sent := x.Carried[i] * p.seconds; count > 0 && sent > 0 {
+						share = min(share, count/sent)
+					}
+				}
+			}
+			for _, c := range stage {
+				dst[c] = share
+			}
 		}
 	}
 	return dst
@@ -661,6 +694,10 @@ func (o *outlook) carriedLoad(i int, block float64) float64 {
 	return c
 }
 
+// leastAnswered is the share of requests that a node answers at least, as far as
+// counts are scaled by it.
+const leastAnswered = 1e-3
+
 // maxKnown bounds the blocking rates whose effect is kept.
 const maxKnown = 32
 
@@ -670,7 +707,7 @@ func (o *outlook) Set(a mesh.Action) error {
 	for i := range o.mean {
 		o.mean[i] = o.carriedLoad(i, p.space.BlockOf(a, i))
 	}
-	o.rates = p.rates(o.rates, o.mean, a)
+	o.rates = p.rates(o.rates, o.mean, nil, a)
 	for j := range p.hosts {
 		p.hosts[j].encode(o.in[j], o.rates[j])
 	}
@@ -694,7 +731,7 @@ func (o *outlook) Set(a mesh.Action) error {
 			}
 			if q := &o.parts[e]; p.hosts[j].mix != nil {
 				// Counts say how they vary, not how many requests there are.
-				q.more, q.share = 0, o.mean[call.Service]*share*p.seconds/q.meanCount
+				q.more, q.share = 0, o.mean[call.Service]*share*p.seconds/max(q.meanCount, leastAnswered)
 			}
 		}
 	}
