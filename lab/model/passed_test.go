@@ -1,3 +1,12 @@
+package model
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/trace"
+)
 
 // What a full queue turns away at one stage does not reach the next: rows of it
 // count with what did.
