@@ -39,7 +39,8 @@ func Paper(s scenario.Scenario) Setting {
 // Best is the setting that does best: loads from the whole range beside those of
 // random load, shown at knots, a head for each knob that knows what those before
 // it chose, larger batches, and an entropy bonus and a learning rate that both
-// fall to 0. In a space of many actions the network is wider.
+// fall to 0. In a space of many actions the network is wider, batches are smaller,
+// and training is longer the more knobs there are.
 func Best(s scenario.Scenario) Setting {
 	l := learner.PPO{
 		Config: ppo.Config{
@@ -50,9 +51,11 @@ func Best(s scenario.Scenario) Setting {
 		Observation: learner.Observation{Knots: 76, Gain: 2},
 		Heads:       learner.PerKnob,
 	}
-	if s.MustSpace().Len() > learner.MaxWhole {
-		l.Config.Hidden = []int{128, 128}
-		l.Config.LearningRate = 3e-3
+	if space := s.MustSpace(); space.Len() > learner.MaxWhole {
+		l.Config.TotalSteps = 80 * 1024 * len(space.Knobs())
+		l.Config.EvalEvery = l.Config.TotalSteps / 25
+		l.Config.Hidden, l.Config.Batch = []int{128, 128}, 128
+		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .1
 		l.Observation.Knots = 16
 	}
 	return Setting{Name: BestSetting, Learner: l,
