@@ -221,7 +221,12 @@ func (s Source) Greedy(ctx context.Context, seed uint64) (func(o objective.Objec
 	if err != nil {
 		return nil, err
 	}
-	return func(o objective.Objective) (*optimum.Rewards, error) { return paper.Rewards(m, o) }, nil
+	// Where it cannot be enumerated, a short search has to do: every action that a
+	// joint model values goes through all of its forests.
+	short := optimum.Search{Restarts: 2, Kicks: 4}
+	return func(o objective.Objective) (*optimum.Rewards, error) {
+		return optimum.NewRewards(m, paper.Objective(o), optimum.Config{Expected: paper.Expected, Search: short})
+	}, nil
 }
 
 // Rewards values a model of the source by objective o.
