@@ -43,11 +43,11 @@ func TestMixIsTrue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			behind := false
+			var delays []float64
 			for _, d := range x.Endpoint {
-				behind = behind || d.Mean > .15
+				delays = append(delays, d.Mean)
 			}
-			if behind {
+			if modeltest.Behind(s, delays) {
 				continue
 			}
 			y := targets(t, m, l, a)

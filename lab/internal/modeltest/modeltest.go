@@ -196,6 +196,20 @@ func Builtin(t testing.TB, name string) scenario.Scenario {
 	return s
 }
 
+// Behind reports whether a node has fallen behind in a scenario: at some endpoint
+// requests take more than three times as long as without a queue; delays are in
+// the layout's order, s, NaN where no request went.
+func Behind(s scenario.Scenario, delays []float64) bool {
+	l := s.Mesh.Layout()
+	for e, at := range l.Endpoints {
+		alone := s.Work[l.Calls[at.Call].Microservice].Time/s.Mesh.Speed(at.Node) + s.Link
+		if delays[e] > 3*alone {
+			return true
+		}
+	}
+	return false
+}
+
 // Collect is a trace of steps on the virtual testbed of a scenario.
 func Collect(t testing.TB, s scenario.Scenario, steps int) *trace.Table {
 	t.Helper()
