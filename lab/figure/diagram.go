@@ -98,9 +98,13 @@ func Mesh(m mesh.Mesh) (Figure, error) {
 	return Figure{Column, height, func(c draw.Canvas) {
 		d := diagram{c}
 		place := func(k, n int) float64 { return 100 * (float64(n-k) - .5) / float64(n) }
-		blocks := ""
-		for i := range m.M() {
-			blocks += fmt.Sprintf(" b%d", i+1)
+		blocks := "b1"
+		switch m.M() {
+		case 1:
+		case 2:
+			blocks = "b1 b2"
+		default:
+			blocks += fmt.Sprintf(" … b%d", m.M())
 		}
 		d.box(42, 50, 19, 40, "front node", "blocks", blocks)
 		for i, name := range m.ServiceNames() {
@@ -110,12 +114,13 @@ func Mesh(m mesh.Mesh) (Figure, error) {
 		}
 		for j, name := range m.NodeNames() {
 			y := place(j, m.N())
-			label := ""
-			for i := range m.M() {
-				if i > 0 {
-					label += ", "
-				}
-				label += fmt.Sprintf("p%d%d", i+1, j+1)
+			label := fmt.Sprintf("p1%d", j+1)
+			switch m.M() {
+			case 1:
+			case 2:
+				label += fmt.Sprintf(", p2%d", j+1)
+			default: // there is no room for all
+				label += fmt.Sprintf(" … p%d%d", m.M(), j+1)
 			}
 			d.box(72, y, 15, 55/float64(rows), name)
 			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, label, .5, -5, vg.Length(math.Copysign(11, y-50)))
