@@ -32,8 +32,8 @@ func Variants(s Source, paper, best Setting) []Variant {
 		v.Setting.Name = best.Name + ": " + name
 		list = append(list, v)
 	}
-	without("heads that do not know each other's choices", func(_ *Variant, l *learner.PPO) { l.Config.Autoregressive = false })
-	without("one head for all actions", func(_ *Variant, l *learner.PPO) { l.Config.Autoregressive, l.Heads = false, learner.WholeAction })
+	without("a head for each knob, not one for all actions", func(_ *Variant, l *learner.PPO) { l.Heads, l.Config.Autoregressive = learner.PerKnob, false })
+	without("a head for each knob that knows the choices before it", func(_ *Variant, l *learner.PPO) { l.Heads, l.Config.Autoregressive = learner.PerKnob, true })
 	without("loads as they are, not at knots", func(_ *Variant, l *learner.PPO) { l.Observation = learner.Observation{} })
 	without("training loads of four values, not of the whole range", func(v *Variant, _ *learner.PPO) { v.Setting.Load = load.Random{Ranges: s.Scenario.Loads} })
 	without("constant entropy bonus, not falling", func(_ *Variant, l *learner.PPO) { l.Config.EntropyCoefSchedule = ppo.Constant })

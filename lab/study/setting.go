@@ -37,21 +37,22 @@ func Paper(s scenario.Scenario) Setting {
 }
 
 // Best is the setting that does best: loads from the whole range beside those of
-// random load, shown at knots, a head for each knob that knows what those before
-// it chose, larger batches, and an entropy bonus and a learning rate that both
-// fall to 0. In a space of many actions the network is wider, batches are smaller,
-// and training is longer the more knobs there are.
+// random load, shown at knots, larger batches, and an entropy bonus and a learning
+// rate that both fall to 0. In a space of few actions there is one choice among
+// all of them; else a head for each knob that knows what those before it chose, a
+// wider network, smaller batches, and training is longer the more knobs there are.
 func Best(s scenario.Scenario) Setting {
 	l := learner.PPO{
 		Config: ppo.Config{
-			TotalSteps: 250 * 1024, EvalEvery: 10 * 1024, Autoregressive: true,
+			TotalSteps: 300 * 1024, EvalEvery: 4 * 1024,
 			Batch: 512, Steps: 4096, Epochs: 3, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .2, EntropyCoefSchedule: ppo.Linear,
 		},
 		Observation: learner.Observation{Knots: 76, Gain: 2},
-		Heads:       learner.PerKnob,
+		Heads:       learner.WholeAction,
 	}
 	if space := s.MustSpace(); space.Len() > learner.MaxWhole {
+		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
 		l.Config.TotalSteps = 80 * 1024 * len(space.Knobs())
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
 		l.Config.Hidden, l.Config.Batch = []int{128, 128}, 128
