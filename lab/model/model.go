@@ -162,23 +162,26 @@ func deriveServiceDelays(t *trace.Table, y *mat.Dense) {
 			if space.BlockOf(row.Action, i) == 1 {
 				continue
 			}
-			d := 0.0
-			for _, stage := range l.Stages[i] {
-				slowest := 0.0
-				for _, c := range stage {
-					mean := 0.0
-					for j, p := range space.RouteOf(row.Action, c) {
-						if p > 0 {
-							mean += p * y.At(r, l.Calls[c].First+j)
-						}
-					}
-					slowest = math.Max(slowest, mean) // keeps NaN
-				}
-				d += slowest
-			}
+			d := pathMean(space, row.Action, i, y.RawRowView(r))
 			y.Set(r, first+i, d)
 		}
 	}
+}
+
+// pathMean is the mean delay of service i's path given those of the endpoints,
+// which delays begins with: over the stages the sum of the slowest call's mean. It
+// is missing where that of an endpoint that requests go to is.
+func pathMean(space *mesh.Space, a mesh.Action, i int, delays []float64) float64 {
+	l := space.Layout()
+	d := 0.0
+	for _, stage := range l.Stages[i] {
+		slowest := 0.0
+		for _, c := range stage {
+			slowest = math.Max(slowest, callMean(delays, space.RouteOf(a, c), l.Calls[c].First)) // keeps NaN
+		}
+		d += slowest
+	}
+	return d
 }
 
 // put writes targets y at a load and an action to x.
@@ -195,18 +198,7 @@ func put(x *mesh.Measurement, y []float64, space *mesh.Space, kind Kind, load me
 			x.Carried[i] = y[n+m+i]
 			continue
 		}
-		d := 0.0
-		for _, stage := range l.Stages[i] {
-			slowest := 0.0
-			for _, c := range stage {
-				mean := 0.0
-				for j, p := range space.RouteOf(a, c) {
-					mean += p * y[l.Calls[c].First+j]
-				}
-				slowest = max(slowest, mean)
-			}
-			d += slowest
-		}
+		d := pathMean(space, a, i, y)
 		x.Service[i].Mean = d
 		x.Carried[i] = load[i] * (1 - space.BlockOf(a, i))
 	}

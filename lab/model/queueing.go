@@ -103,21 +103,12 @@ func (f *queueForecast) Set(a mesh.Action) error {
 		servers := max(1, q.space.Value(a, mesh.Replicas, j, 1))
 		f.x.Endpoint[e].Mean = q.wait(rate[j]/servers, rho[j]/servers, second[j]/servers) + q.time[call.Microservice]/speed[j] + q.link
 	}
+	delays := make([]float64, len(f.x.Endpoint))
+	for e := range delays {
+		delays[e] = f.x.Endpoint[e].Mean
+	}
 	for i := range carried {
-		d := 0.0
-		for _, stage := range l.Stages[i] {
-			slowest := 0.0
-			for _, c := range stage {
-				mean := 0.0
-				for k, share := range q.space.RouteOf(a, c) {
-					if share > 0 {
-						mean += share * f.x.Endpoint[l.Calls[c].First+k].Mean
-					}
-				}
-				slowest = math.Max(slowest, mean)
-			}
-			d += slowest
-		}
+		d := pathMean(q.space, a, i, delays)
 		if !(carried[i] > 0) {
 			d = math.NaN()
 		}

@@ -310,7 +310,6 @@ func (f *file) scenario() (s Scenario, problems []string) {
 					continue
 				}
 				calls = append(calls, mesh.Call{Microservice: name, Nodes: u.Nodes})
-				delete(named, "") // "" is none
 			}
 			svc.Stages = append(svc.Stages, calls)
 		}

@@ -304,15 +304,7 @@ func (r *Result) objectiveKeys() []any {
 // under the same loads.
 func (r *Result) evaluate(ctx context.Context, f *fitted, o objective.Objective, trainings []Training,
 	greedy func(objective.Objective) (*optimum.Rewards, error)) ([]Cell, error) {
-	rw, err := f.rewards[o.Name]()
-	if err != nil {
-		return nil, err
-	}
-	looks, err := greedy(o)
-	if err != nil {
-		return nil, err
-	}
-	baselines, err := Baselines(rw, f.Scenario, looks)
+	rw, baselines, err := f.baselines(o, greedy)
 	if err != nil {
 		return nil, err
 	}
@@ -430,6 +422,21 @@ func Baselines(r *optimum.Rewards, s scenario.Scenario, greedy *optimum.Rewards)
 		list = append(list, Baseline{p, space})
 	}
 	return list, nil
+}
+
+// baselines values the source's model by an objective and calibrates Baselines on
+// it; greedy values what the policy of that name looks at (see Source.Greedy).
+func (f *fitted) baselines(o objective.Objective, greedy func(objective.Objective) (*optimum.Rewards, error)) (*optimum.Rewards, []Baseline, error) {
+	rw, err := f.rewards[o.Name]()
+	if err != nil {
+		return nil, nil, err
+	}
+	looks, err := greedy(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := Baselines(rw, f.Scenario, looks)
+	return rw, list, err
 }
 
 // calibrate returns the proportional rule with the utilisation bound that scores

@@ -234,15 +234,7 @@ func (r *Result) Contests(ctx context.Context, s Source, set Setting) ([]Contest
 	}
 	var contests []Contest
 	for _, o := range r.Config.Objectives {
-		reference, err := f.rewards[o.Name]()
-		if err != nil {
-			return nil, err
-		}
-		looks, err := greedy(o)
-		if err != nil {
-			return nil, err
-		}
-		baselines, err := Baselines(reference, s.Scenario, looks)
+		reference, baselines, err := f.baselines(o, greedy)
 		if err != nil {
 			return nil, err
 		}

@@ -251,19 +251,11 @@ func (r *Result) True(ctx context.Context, s Source, cfg TrueConfig) error {
 }
 
 func (r *Result) trueShares(ctx context.Context, f *fitted, cfg TrueConfig, loads []mesh.Load, o objective.Objective) ([]TrueShare, error) {
-	rw, err := f.rewards[o.Name]()
-	if err != nil {
-		return nil, err
-	}
 	greedy, err := f.Greedy(ctx, r.Config.Seed)
 	if err != nil {
 		return nil, err
 	}
-	looks, err := greedy(o)
-	if err != nil {
-		return nil, err
-	}
-	baselines, err := Baselines(rw, f.Scenario, looks)
+	rw, baselines, err := f.baselines(o, greedy)
 	if err != nil {
 		return nil, err
 	}
