@@ -14,6 +14,9 @@ type State struct {
 	Past    []Load    // of the steps before, the last one first; as many as the environment was told to keep
 	InForce Action    // the action in force; nil before the first step
 	Pending []Pending // knobs that are on their way, in the order of the space
+	Time    float64   // s since the run began
+	// Last is what the step before gave; nil before the first.
+	Last *Measurement
 }
 
 // Pending is a knob that was set and is not in force yet.
@@ -46,6 +49,7 @@ type Measurement struct {
 	Failed    []float64 // requests without a good answer, length m; NaN when unknown
 	Service   []Delay   // d_i of whole paths, length m
 	Endpoint  []Delay   // d_ij of single calls, one for each of the layout's endpoints
+	Busy      []float64 // mean number of servers at work, length n; NaN when unknown
 	Mark      string    // what disturbed the step, "" for a sound one
 }
 
@@ -59,6 +63,10 @@ func NewMeasurement(l *Layout) Measurement {
 		Failed:    make([]float64, m),
 		Service:   make([]Delay, m),
 		Endpoint:  make([]Delay, len(l.Endpoints)),
+		Busy:      make([]float64, l.Mesh.N()),
+	}
+	for j := range x.Busy {
+		x.Busy[j] = math.NaN()
 	}
 	for i := range x.Service {
 		x.Generated[i], x.Carried[i] = math.NaN(), math.NaN()
@@ -73,7 +81,7 @@ func NewMeasurement(l *Layout) Measurement {
 
 // Clone returns a copy that shares nothing with x.
 func (x Measurement) Clone() Measurement {
-	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed} {
+	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed, &x.Busy} {
 		*v = append([]float64(nil), *v...)
 	}
 	x.Service = append([]Delay(nil), x.Service...)
