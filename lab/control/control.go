@@ -34,8 +34,16 @@ type System interface {
 // Configured is a System in which knobs take their time: what was asked for is
 // in force later.
 type Configured interface {
-	// InForce is the action in force and what is on its way to be.
+	System
+	// Applied is the action that was in force in the last step, when it began.
+	Applied() mesh.Action
+	// InForce is the action in force now and what is on its way to be.
 	InForce() (mesh.Action, []mesh.Pending)
+}
+
+// Clock is a System that knows how much time has passed in its run.
+type Clock interface {
+	Elapsed() float64 // s
 }
 
 // Timing is the course of one control step in unscaled seconds: the action is
@@ -86,15 +94,18 @@ func CheckStep(s *mesh.Space, load mesh.Load, a mesh.Action) error {
 type Step struct {
 	T           int // 0, 1, ... since Reset
 	Load        mesh.Load
-	Action      mesh.Action
+	Asked       mesh.Action
+	Action      mesh.Action // that was in force: what was asked, but for knobs that take their time
 	Measurement mesh.Measurement
+	Cost        float64    // paid per s for what is in force or on its way
+	Missed      bool       // a service of the objective missed its goal
 	Reward      float64    // NaN when a carried load is missing
 	Next        mesh.State // what the policy sees next
 }
 
 // Valuer values a step in another way than by its objective, for instance by
 // the expected reward of a model.
-type Valuer func(s mesh.State, a mesh.Action, x mesh.Measurement) (float64, error)
+type Valuer func(objective.Step) (float64, error)
 
 // Config holds the settings of NewEnv.
 type Config struct {
@@ -105,6 +116,9 @@ type Config struct {
 	Past int
 	// Value values the steps. Default the objective, of what was measured.
 	Value Valuer
+	// Seconds is the time from one step to the next, where the system does not
+	// tell the time. Default that of a step of the default Timing.
+	Seconds float64
 }
 
 // Env is a system under an offered load, valued by an objective. One goroutine
@@ -113,14 +127,20 @@ type Env struct {
 	system    System
 	pattern   load.Pattern
 	objective objective.Objective
+	evaluator *objective.Evaluator
 	value     Valuer
+	seconds   float64
 	space     *mesh.Space
 	past      int
 
-	seed  uint64
-	t     int
-	state mesh.State
-	now   mesh.Load
+	seed   uint64
+	t      int
+	state  mesh.State
+	now    mesh.Load
+	last   mesh.Measurement
+	before mesh.Action // asked for in the step before; nil in the first
+	asked  mesh.Action
+	buffer mesh.Action
 }
 
 // NewEnv offers the loads of pattern p to system s and values its steps by o.
@@ -131,16 +151,17 @@ func NewEnv(s System, p load.Pattern, o objective.Objective, cfg Config) (*Env, 
 	if !cfg.Space.Same(s.Space()) {
 		return nil, fmt.Errorf("control: the actions are for %s, the system is %s", cfg.Space, s.Space())
 	}
-	if cfg.Value == nil {
-		e, err := o.Bind(cfg.Space)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Value = func(st mesh.State, a mesh.Action, x mesh.Measurement) (float64, error) {
-			return e.Reward(st.Load, a, x), nil
-		}
+	e, err := o.Bind(cfg.Space)
+	if err != nil {
+		return nil, err
 	}
-	return &Env{system: s, pattern: p, objective: o, value: cfg.Value, space: cfg.Space, past: cfg.Past}, nil
+	if cfg.Value == nil {
+		cfg.Value = func(s objective.Step) (float64, error) { return e.Reward(s), nil }
+	}
+	if t := (Timing{}).Defaults(); cfg.Seconds == 0 {
+		cfg.Seconds = t.Settle + t.Step
+	}
+	return &Env{system: s, pattern: p, objective: o, evaluator: e, value: cfg.Value, space: cfg.Space, past: cfg.Past, seconds: cfg.Seconds}, nil
 }
 
 // System is what is controlled.
@@ -167,10 +188,16 @@ func (e *Env) Reset(ctx context.Context, seed uint64) (mesh.State, error) {
 		delays[i] = math.NaN()
 	}
 	e.Resume(seed, 0, delays)
-	if c, ok := e.system.(Configured); ok {
-		e.state.InForce, e.state.Pending = c.InForce()
-	}
 	return e.state, nil
+}
+
+// configuration fills in how the knobs are set, where the system says so.
+func (e *Env) configuration() {
+	if c, ok := e.system.(Configured); ok {
+		inForce, pending := c.InForce()
+		e.state.InForce = append(e.state.InForce[:0], inForce...)
+		e.state.Pending = append(e.state.Pending[:0], pending...)
+	}
 }
 
 // At tells where the run is: its seed, its next step and what is seen before
@@ -178,11 +205,14 @@ func (e *Env) Reset(ctx context.Context, seed uint64) (mesh.State, error) {
 func (e *Env) At() (seed uint64, t int, s mesh.State) { return e.seed, e.t, e.state }
 
 // Resume goes on at step t of the run of that seed with the given response
-// times, for a system without a memory of its own.
+// times, for a system without a memory but how its knobs are set, which it was
+// told before.
 func (e *Env) Resume(seed uint64, t int, delays []float64) {
 	e.seed, e.t = seed, t
 	e.state.Delay = append(e.state.Delay[:0], delays...)
-	e.state.InForce, e.state.Pending = nil, nil
+	e.state.InForce, e.state.Pending, e.state.Time = nil, nil, float64(t)*e.seconds
+	e.state.Last = nil
+	e.configuration()
 	e.look()
 }
 
@@ -202,23 +232,38 @@ func (e *Env) Step(ctx context.Context, a mesh.Action) (Step, error) {
 	if e.state.Load == nil {
 		panic("control: Env.Step before Reset")
 	}
+	if e.before = nil; e.t > 0 {
+		e.before = e.space.Asked(e.buffer, e.state.InForce, e.state.Pending)
+		e.buffer = e.before
+	}
 	x, err := e.system.Measure(ctx, e.state.Load, a)
 	if err != nil {
 		return Step{}, fmt.Errorf("control: step %d on %s: %w", e.t, e.system.Name(), err)
 	}
 	e.now = append(e.now[:0], e.state.Load...)
-	s := Step{T: e.t, Load: e.now, Action: a, Measurement: x}
-	if s.Reward, err = e.value(e.state, a, x); err != nil {
+	applied := a
+	if c, ok := e.system.(Configured); ok {
+		applied = c.Applied()
+		e.configuration()
+	} else {
+		e.state.InForce = append(e.state.InForce[:0], a...)
+	}
+	e.asked = e.space.Asked(e.asked, e.state.InForce, e.state.Pending)
+	s := Step{T: e.t, Load: e.now, Asked: e.asked, Action: applied, Measurement: x, Cost: e.space.Paid(e.state.InForce, e.state.Pending)}
+	seen := objective.Step{Load: e.now, Action: applied, Asked: e.asked, Before: e.before, Cost: s.Cost, Measurement: x}
+	if s.Reward, err = e.value(seen); err != nil {
 		return Step{}, fmt.Errorf("control: value step %d: %w", e.t, err)
 	}
+	s.Missed = e.evaluator.Missed(seen)
 	e.t++
 	for i := range e.state.Delay {
 		e.state.Delay[i] = x.Service[i].Mean
 	}
-	if c, ok := e.system.(Configured); ok {
-		e.state.InForce, e.state.Pending = c.InForce()
-	} else {
-		e.state.InForce = append(e.state.InForce[:0], a...)
+	e.last = x
+	e.state.Last = &e.last
+	e.state.Time = float64(e.t) * e.seconds
+	if c, ok := e.system.(Clock); ok {
+		e.state.Time = c.Elapsed()
 	}
 	e.look()
 	s.Next = e.state

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/meshbench/meshbench/lab/mesh"
 )
@@ -39,19 +40,24 @@ type Numbered interface {
 }
 
 // Simulator is the System that a model makes: a step is its expected
-// measurement. It is for one goroutine, unlike its model.
+// measurement, with the knobs that take their time where they are when the step
+// begins. It is for one goroutine, unlike its model.
 type Simulator struct {
 	model    Model
+	seconds  float64 // of a step
+	progress *Progress
+	applied  mesh.Action
 	x        mesh.Measurement
 	load     mesh.Load // that forecast is of
 	forecast Forecast
 }
 
-var _ System = (*Simulator)(nil)
+var _ Configured = (*Simulator)(nil)
 
-// NewSimulator returns a simulator of model m.
-func NewSimulator(m Model) *Simulator {
-	return &Simulator{model: m, x: mesh.NewMeasurement(m.Space().Layout())}
+// NewSimulator returns a simulator of model m with steps of that course.
+func NewSimulator(m Model, t Timing) *Simulator {
+	t = t.Defaults()
+	return &Simulator{model: m, seconds: t.Settle + t.Step, progress: NewProgress(m.Space()), x: mesh.NewMeasurement(m.Space().Layout())}
 }
 
 // Name is "simulation".
@@ -63,15 +69,19 @@ func (s *Simulator) Space() *mesh.Space { return s.model.Space() }
 // Model is what answers.
 func (s *Simulator) Model() Model { return s.model }
 
-// Reset has nothing to do: a model has no state.
-func (s *Simulator) Reset(ctx context.Context, _ uint64) error { return ctx.Err() }
+// Reset puts the knobs back; a model has no state.
+func (s *Simulator) Reset(ctx context.Context, _ uint64) error {
+	s.progress.Reset()
+	return ctx.Err()
+}
 
 // Measure returns the model's expected measurement.
 func (s *Simulator) Measure(_ context.Context, load mesh.Load, a mesh.Action) (mesh.Measurement, error) {
 	if err := CheckStep(s.model.Space(), load, a); err != nil {
 		return mesh.Measurement{}, err
 	}
-	if s.forecast == nil || !same(s.load, load) {
+	a = s.apply(a)
+	if s.forecast == nil || !slices.Equal(s.load, load) {
 		s.load = append(s.load[:0], load...)
 		var err error
 		if s.forecast, err = s.model.At(mesh.State{Load: s.load}); err != nil {
@@ -85,11 +95,38 @@ func (s *Simulator) Measure(_ context.Context, load mesh.Load, a mesh.Action) (m
 	return s.x, nil
 }
 
-func same(a, b mesh.Load) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
+// Skip is Measure without the measurement, for steps that are valued by their
+// action alone.
+func (s *Simulator) Skip(load mesh.Load, a mesh.Action) error {
+	if err := CheckStep(s.model.Space(), load, a); err != nil {
+		return err
 	}
-	return true
+	s.apply(a)
+	return nil
+}
+
+// apply makes a step of the knobs and returns what is in force in it. Where none
+// takes its time that is what was asked for.
+func (s *Simulator) apply(a mesh.Action) mesh.Action {
+	if !s.model.Space().Slow() {
+		s.applied = a
+		s.progress.Set(a, nil)
+		return a
+	}
+	s.progress.Ask(a)
+	now, _ := s.progress.InForce()
+	s.applied = append(s.applied[:0], now...)
+	s.progress.Advance(s.seconds)
+	return s.applied
+}
+
+// Applied is the action that was in force in the last step.
+func (s *Simulator) Applied() mesh.Action { return s.applied }
+
+// InForce is the action in force and what is on its way to be.
+func (s *Simulator) InForce() (mesh.Action, []mesh.Pending) { return s.progress.InForce() }
+
+// Configure goes on from a configuration.
+func (s *Simulator) Configure(inForce mesh.Action, pending []mesh.Pending) {
+	s.progress.Set(inForce, pending)
 }

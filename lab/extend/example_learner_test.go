@@ -22,7 +22,7 @@ var _ learner.Learner = random{}
 func (random) Name() string { return "random search" }
 
 func (r random) Learn(ctx context.Context, p learner.Problem, seed uint64, watch func(learner.Point)) (policy.Policy, error) {
-	env, err := p.Env()
+	env, err := p.Env(0)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func ExampleLearner() {
 		return
 	}
 	problem := learner.Problem{
-		Env: func() (*control.Env, error) { return rewards.NewEnv(load.Random{Ranges: ranges}) },
+		Env: func(past int) (*control.Env, error) { return rewards.NewEnv(load.Random{Ranges: ranges}, past) },
 		Score: func(p policy.Policy) (float64, error) {
 			score, _, err := policy.Score(rewards, p, ranges.Grid(100))
 			return score, err

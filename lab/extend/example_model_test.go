@@ -62,7 +62,7 @@ func (f *linearForecast) Draw(_ int, x *mesh.Measurement) { f.Mean(x) }
 // A model of one's own is simulated like any other.
 func ExampleModel() {
 	space := mesh.Grid(mesh.New(2, 2), 6)
-	simulator := control.NewSimulator(linear{space})
+	simulator := control.NewSimulator(linear{space}, control.Timing{})
 	x, err := simulator.Measure(context.Background(), mesh.Load{10, 20}, mesh.Action{1, 0, .5, .5, 0, .2})
 	if err != nil {
 		fmt.Println(err)

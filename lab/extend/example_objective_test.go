@@ -18,7 +18,7 @@ func ExampleObjective() {
 		Name:    "fair",
 		Version: "1", // own functions without one are not cached
 		Targets: []objective.Target{{Goal: .025}, {Goal: .030}},
-		Reward: func(s []objective.Outcome) float64 {
+		Reward: func(s []objective.Outcome, _ objective.Step) float64 {
 			worst := math.Inf(1)
 			for _, x := range s {
 				worst = min(worst, x.Carried/x.Offered*x.Utility)

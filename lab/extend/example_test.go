@@ -33,7 +33,7 @@ func Example() {
 		return v, err
 	}
 	problem := learner.Problem{
-		Env:   func() (*control.Env, error) { return rewards.NewEnv(load.Random{Ranges: s.Loads}) },
+		Env:   func(past int) (*control.Env, error) { return rewards.NewEnv(load.Random{Ranges: s.Loads}, past) },
 		Score: score,
 		Loads: s.Loads,
 	}

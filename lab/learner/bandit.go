@@ -50,7 +50,7 @@ func (b Bandit) defaults() Bandit {
 // fiftieth part of them, and returns the policy that scored best.
 func (b Bandit) Learn(ctx context.Context, p Problem, seed uint64, watch func(Point)) (policy.Policy, error) {
 	b = b.defaults()
-	env, err := p.env(false)
+	env, err := p.env(Observation{Knots: b.Knots})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func ExampleBandit() {
 		return
 	}
 	p := learner.Problem{
-		Env: func() (*control.Env, error) { return r.NewEnv(load.Random{Ranges: s.Loads}) },
+		Env: func(past int) (*control.Env, error) { return r.NewEnv(load.Random{Ranges: s.Loads}, past) },
 		Score: func(p policy.Policy) (float64, error) {
 			score, _, err := policy.Score(r, p, s.Loads.Grid(100))
 			return score, err

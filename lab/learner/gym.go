@@ -3,7 +3,7 @@ package learner
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"math"
@@ -39,7 +39,7 @@ var (
 // testbed's steps. Where knobs move by increments the result also has the method
 // of ppo.Masker.
 func NewGym(ctx context.Context, p Problem, o Observation, heads Heads, length int) (ppo.Env, error) {
-	env, err := p.env(o.Delays)
+	env, err := p.env(o)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +94,19 @@ func (g *Gym) Truncated() bool { return true }
 type maskedGym struct{ *Gym }
 
 // Mask writes the choices that are allowed from the action in force.
-func (g maskedGym) Mask(dst []bool) { g.heads.mask(dst, g.env.Space(), g.state.InForce) }
+func (g maskedGym) Mask(dst []bool) { g.heads.mask(dst, g.env.Space(), g.state) }
 
-// mask writes which choices may be made from the action in force: those of the
+// mask writes which choices may be made from what was asked for last: those of the
 // first head, then those of the second, and so on.
-func (h Heads) mask(dst []bool, space *mesh.Space, inForce mesh.Action) {
+func (h Heads) mask(dst []bool, space *mesh.Space, s mesh.State) {
+	var asked mesh.Action
+	if s.InForce != nil {
+		asked = space.Asked(nil, s.InForce, s.Pending)
+	}
 	allowed := make([][]bool, len(space.Choices()))
 	for k, n := range space.Choices() {
 		allowed[k] = make([]bool, n)
-		space.Allowed(allowed[k], k, inForce)
+		space.Allowed(allowed[k], k, asked)
 	}
 	if h != WholeAction {
 		at := 0
@@ -121,35 +125,54 @@ func (h Heads) mask(dst []bool, space *mesh.Space, inForce mesh.Action) {
 	}
 }
 
-// State is what SetState needs to go on: seed, step and last response times.
+// configurable is a system whose only memory is how its knobs are set.
+type configurable interface {
+	Configure(inForce mesh.Action, pending []mesh.Pending)
+}
+
+// saved is the state of a Gym over a system without a memory but its knobs.
+type saved struct {
+	Seed    uint64
+	Step    int
+	Delay   []float64
+	InForce mesh.Action
+	Pending []mesh.Pending
+}
+
+// State is what SetState needs to go on.
 func (g *Gym) State() ([]byte, error) {
-	if _, ok := g.env.System().(*control.Simulator); !ok {
+	if _, ok := g.env.System().(configurable); !ok {
 		return nil, fmt.Errorf("learner: the state of %s cannot be saved", g.env.System().Name())
 	}
 	seed, t, s := g.env.At()
-	b := binary.LittleEndian.AppendUint64(nil, seed)
-	b = binary.LittleEndian.AppendUint64(b, uint64(t))
-	for _, d := range s.Delay {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(d))
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(saved{seed, t, s.Delay, s.InForce, s.Pending}); err != nil {
+		return nil, fmt.Errorf("learner: save the state: %w", err)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // SetState goes on from a state that State returned.
 func (g *Gym) SetState(state []byte) error {
-	m := g.env.Space().Mesh().M()
-	if len(state) != 8*(2+m) {
+	system, ok := g.env.System().(configurable)
+	if !ok {
+		return fmt.Errorf("learner: %s cannot go on from a saved state", g.env.System().Name())
+	}
+	var s saved
+	if err := gob.NewDecoder(bytes.NewReader(state)).Decode(&s); err != nil {
+		return fmt.Errorf("learner: read the saved state: %w", err)
+	}
+	space := g.env.Space()
+	if len(s.Delay) != space.Mesh().M() || space.Validate(s.InForce) != nil {
 		return errors.New("learner: the saved state is not that of this environment")
 	}
-	var head [2]uint64
-	delay := make([]float64, m)
-	r := bytes.NewReader(state)
-	for _, v := range []any{&head, delay} {
-		if err := binary.Read(r, binary.LittleEndian, v); err != nil {
-			return fmt.Errorf("learner: read the saved state: %w", err)
+	for _, p := range s.Pending {
+		if p.Knob < 0 || p.Knob >= len(space.Knobs()) || p.Point < 0 || p.Point >= len(space.Knobs()[p.Knob].Points) {
+			return errors.New("learner: the saved state is not that of this environment")
 		}
 	}
-	g.env.Resume(head[0], int(head[1]), delay)
+	system.Configure(s.InForce, s.Pending)
+	g.env.Resume(s.Seed, s.Step, s.Delay)
 	_, g.t, g.state = g.env.At()
 	return nil
 }

@@ -15,11 +15,12 @@ import (
 
 // Problem is what a policy is learned for.
 type Problem struct {
-	// Env is the environment to learn in; it makes a new one at every call.
-	Env func() (*control.Env, error)
-	// Blind is Env for a learner that looks at loads and rewards alone: its steps
-	// need not be measured. nil means Env.
-	Blind func() (*control.Env, error)
+	// Env is the environment to learn in; it makes a new one at every call, whose
+	// states have so many loads of the steps before.
+	Env func(past int) (*control.Env, error)
+	// Blind is Env for a learner that looks at loads, knobs and rewards alone: its
+	// steps need not be measured. nil means Env.
+	Blind func(past int) (*control.Env, error)
 	// Score says how good a policy is; higher is better. A learner keeps the best
 	// of its policies by it. nil keeps the last.
 	Score func(p policy.Policy) (float64, error)
@@ -30,12 +31,12 @@ type Problem struct {
 	Goals []float64
 }
 
-// env makes an environment; delays says whether response times are looked at.
-func (p Problem) env(delays bool) (*control.Env, error) {
-	if p.Blind != nil && !delays {
-		return p.Blind()
+// env makes an environment for a policy that sees o.
+func (p Problem) env(o Observation) (*control.Env, error) {
+	if p.Blind != nil && !o.Delays {
+		return p.Blind(o.Past)
 	}
-	return p.Env()
+	return p.Env(o.Past)
 }
 
 // Point is a point of a learning curve.

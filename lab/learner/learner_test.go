@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,7 @@ func problem(t testing.TB, m control.Model, o objective.Objective) (Problem, *op
 	}
 	loads := modeltest.Ranges(m.Space().Mesh())
 	return Problem{
-		Env: func() (*control.Env, error) { return r.NewEnv(load.Random{Ranges: loads}) },
+		Env: func(past int) (*control.Env, error) { return r.NewEnv(load.Random{Ranges: loads}, past) },
 		Score: func(p policy.Policy) (float64, error) {
 			v, _, err := policy.Score(r, p, loads.Grid(100))
 			return v, err
@@ -167,7 +168,7 @@ func TestObservation(t *testing.T) {
 		// Knots at 5, 10, 15 and 20 requests/s; beyond them is as at the end.
 		{Observation{Delays: true, Knots: 4, Gain: 2}, []float32{.1, 0, 2, 0, 0, 0, 0, 0, 0, 2}},
 		{Observation{Past: 1, Normalise: true}, []float32{-1, 1, 1, 0}},
-		{Observation{InForce: true}, []float32{5, 20, 1, 0, .5, .5, .2, 0, 0, 0, .5, 0}},
+		{Observation{InForce: true}, []float32{5, 20, 1, 0, .5, .5, .2, 0}},
 	} {
 		c := newCoder(tt.o, ranges, []float64{.1, .1}, modeltest.Paper())
 		got := make([]float32, c.len())
@@ -181,6 +182,28 @@ func TestObservation(t *testing.T) {
 				t.Errorf("%+v: %v, want %v", tt.o, got, tt.want)
 				break
 			}
+		}
+	}
+}
+
+// Of a knob that takes its time a policy sees what will be in force.
+func TestObservationOfSlowKnobs(t *testing.T) {
+	space, err := mesh.NewSpace(mesh.New(1, 1), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 4, Up: 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCoder(Observation{InForce: true}, load.Ranges{{Min: 5, Max: 20}}, nil, space)
+	for _, tt := range []struct {
+		pending []mesh.Pending
+		want    []float32
+	}{
+		{nil, []float32{5, .25, .25, .25, .25}},
+		{[]mesh.Pending{{Point: 1, Left: 20}, {Point: 3, Left: 25}}, []float32{5, .25, .25, .5, 1}},
+	} {
+		got := make([]float32, c.len())
+		c.encode(got, mesh.State{Load: mesh.Load{5}, InForce: mesh.Action{1}, Pending: tt.pending})
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("pending %v: %v, want %v", tt.pending, got, tt.want)
 		}
 	}
 }
@@ -298,7 +321,7 @@ func TestGymState(t *testing.T) {
 func TestIncrements(t *testing.T) {
 	m := identity{identitySpace(t, 1)}
 	p, _ := problem(t, m, objective.Useful("identity", m.space.Mesh().ServiceNames(), []objective.Target{{Goal: .1}, {Goal: .1}}))
-	for heads, choice := range map[Heads][][]int{PerKnob: {{3, 0}, {2, 1}}, WholeAction: {{12}, {9}}} {
+	for heads, choice := range map[Heads][][]int{PerKnob: {{1, 0}, {2, 1}}, WholeAction: {{4}, {9}}} {
 		e, err := NewGym(context.Background(), p, Observation{InForce: true}, heads, 2)
 		if err != nil {
 			t.Fatal(err)
@@ -319,11 +342,18 @@ func TestIncrements(t *testing.T) {
 		if err := e.Reset(1, obs); err != nil {
 			t.Fatal(err)
 		}
-		g.Mask(mask)
-		for k, ok := range mask {
-			if !ok {
-				t.Errorf("heads %q: choice %d is masked before the first step", heads, k)
+		allowed := func() (list string) {
+			g.Mask(mask)
+			for k, ok := range mask {
+				if ok {
+					list += fmt.Sprint(k, " ")
+				}
 			}
+			return list
+		}
+		// From no control: points 0 and 1 of both.
+		if got := allowed(); got != "0 1 4 5 " {
+			t.Errorf("heads %q: before the first step allowed are %s, want 0 1 4 5", heads, got)
 		}
 		for step, want := range []bool{false, true, false, true} {
 			_, done, err := e.Step(choice[min(step, 1)], obs)
@@ -334,16 +364,9 @@ func TestIncrements(t *testing.T) {
 				t.Errorf("heads %q: step %d ends the episode: %v", heads, step, done)
 			}
 			if step == 0 {
-				g.Mask(mask)
-				allowed := ""
-				for k, ok := range mask {
-					if ok {
-						allowed += fmt.Sprint(k, " ")
-					}
-				}
-				// From points 3 and 0: 2 and 3 of the first, 0 and 1 of the second.
-				if want := map[Heads]string{PerKnob: "2 3 4 5 ", WholeAction: "8 9 12 13 "}[heads]; allowed != want {
-					t.Errorf("heads %q: allowed are %s, want %s", heads, allowed, want)
+				// From points 1 and 0: 0 to 2 of the first, 0 and 1 of the second.
+				if got, want := allowed(), map[Heads]string{PerKnob: "0 1 2 4 5 ", WholeAction: "0 1 4 5 8 9 "}[heads]; got != want {
+					t.Errorf("heads %q: allowed are %s, want %s", heads, got, want)
 				}
 			}
 		}

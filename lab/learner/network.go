@@ -70,7 +70,7 @@ func (n *Network) SeesDelays() bool { return n.coder.Delays }
 func (n *Network) Act(s mesh.State) (mesh.Action, error) {
 	n.coder.encode(n.input, s)
 	if n.mask != nil {
-		n.heads.mask(n.mask, n.space, s.InForce)
+		n.heads.mask(n.mask, n.space, s)
 		n.net.Masked(n.mask).Act(n.choice, n.input)
 	} else {
 		n.net.Act(n.choice, n.input)

@@ -27,8 +27,9 @@ type Observation struct {
 	Knots int `json:"knots,omitempty"`
 	// Past shows as many loads of the steps before, in the same way.
 	Past int `json:"past,omitempty"`
-	// InForce shows the action in force, each knob's value as a share of its
-	// highest, and how long what is under way will take.
+	// InForce shows the action in force, each value as a share of its highest,
+	// and for knobs that take their time also what will be in force after one, two
+	// and three thirds of it.
 	InForce bool `json:"inForce,omitempty"`
 }
 
@@ -40,11 +41,15 @@ type coder struct {
 
 	space *mesh.Space
 	top   []float64 // of each value of an action
+	slow  []int     // knobs that take their time
 }
 
 func newCoder(o Observation, loads load.Ranges, goals []float64, space *mesh.Space) coder {
 	c := coder{Observation: o, Loads: loads, Goals: goals, space: space}
-	for _, k := range space.Knobs() {
+	for h, k := range space.Knobs() {
+		if max(k.Up, k.Down) > 0 {
+			c.slow = append(c.slow, h)
+		}
 		for j := range k.Columns {
 			top := 0.0
 			for _, p := range k.Points {
@@ -64,7 +69,7 @@ func (c *coder) len() int {
 		n += m
 	}
 	if c.InForce {
-		n += len(c.top) + len(c.space.Knobs())
+		n += len(c.top) + thirds*len(c.slow)
 	}
 	return n
 }
@@ -97,14 +102,25 @@ func (c *coder) encode(dst []float32, s mesh.State) {
 			dst[k+v] = float32(s.InForce[v] / c.top[v])
 		}
 	}
+	first := k
 	k += len(c.top)
-	for h := range c.space.Knobs() {
-		dst[k+h] = 0
-	}
-	for _, p := range s.Pending {
-		dst[k+p.Knob] = float32(p.Left / (p.Left + 30))
+	for _, h := range c.slow {
+		knob := &c.space.Knobs()[h]
+		for u := range thirds {
+			v := dst[first+knob.First]
+			for _, p := range s.Pending {
+				if p.Knob == h && p.Left <= max(knob.Up, knob.Down)*float64(u+1)/thirds+1e-9 {
+					v = float32(knob.Points[p.Point][0] / c.top[knob.First])
+				}
+			}
+			dst[k+u] = v
+		}
+		k += thirds
 	}
 }
+
+// thirds are the times ahead at which a knob that is on its way is shown.
+const thirds = 3
 
 // loads writes what is seen of one step's loads, and returns how many values.
 func (c *coder) loads(dst []float32, l mesh.Load) int {

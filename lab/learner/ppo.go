@@ -43,7 +43,7 @@ func (l PPO) Learn(ctx context.Context, p Problem, seed uint64, watch func(Point
 		}
 		envs = append(envs, g)
 	}
-	env, err := p.env(l.Observation.Delays)
+	env, err := p.env(l.Observation)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,10 @@ type KnobAt struct {
 // Width is the number of values of the knob.
 func (k *KnobAt) Width() int { return len(k.Columns) }
 
+// Slow reports whether the knob takes its time or moves by increments, so that
+// what is asked for need not be in force at once.
+func (k *KnobAt) Slow() bool { return k.Up > 0 || k.Down > 0 || k.Step > 0 }
+
 // Values are the knob's values in action a, shared with it.
 func (k *KnobAt) Values(a Action) []float64 { return a[k.First : k.First+len(k.Columns)] }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -365,13 +366,53 @@ func (s *Space) Cost(a Action) float64 {
 	return sum
 }
 
-// Allowed writes which points knob h may go to from the action in force, which
-// nil leaves free, to dst, of the knob's number of points.
-func (s *Space) Allowed(dst []bool, h int, inForce Action) {
+// Slow reports whether any knob takes its time or moves by increments.
+func (s *Space) Slow() bool {
+	return slices.ContainsFunc(s.knobs, func(k KnobAt) bool { return k.Slow() })
+}
+
+// Asked writes what was asked for to dst, which is allocated when nil: the
+// action in force, but for knobs that are on their way, of which the last of
+// each is where it goes.
+func (s *Space) Asked(dst, inForce Action, pending []Pending) Action {
+	dst = append(dst[:0], inForce...)
+	for _, p := range pending {
+		k := &s.knobs[p.Knob]
+		copy(k.Values(dst), k.Points[p.Point])
+	}
+	return dst
+}
+
+// Paid is what is paid per s while inForce is in force and pending on its way:
+// a value on its way up is paid from when it is asked for, one on its way down
+// until it is there.
+func (s *Space) Paid(inForce Action, pending []Pending) float64 {
+	sum := s.Cost(inForce)
+	for h := range s.knobs {
+		k := &s.knobs[h]
+		if k.Cost == 0 {
+			continue
+		}
+		for j, v := range k.Values(inForce) {
+			top := v
+			for _, p := range pending {
+				if p.Knob == h {
+					top = max(top, k.Points[p.Point][j])
+				}
+			}
+			sum += k.Cost * (top - v)
+		}
+	}
+	return sum
+}
+
+// Allowed writes which points knob h may go to from what was asked for last,
+// which nil leaves free, to dst, of the knob's number of points.
+func (s *Space) Allowed(dst []bool, h int, asked Action) {
 	k := &s.knobs[h]
 	from := -1
-	if k.Step > 0 && inForce != nil {
-		from = k.Nearest(k.Values(inForce))
+	if k.Step > 0 && asked != nil {
+		from = k.Nearest(k.Values(asked))
 	}
 	for u := range dst {
 		dst[u] = from < 0 || u-from <= k.Step && from-u <= k.Step

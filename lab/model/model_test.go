@@ -183,7 +183,7 @@ func TestCarried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := control.NewSimulator(m)
+	s := control.NewSimulator(m, control.Timing{})
 	a := paperAction(.4, .4, .2, 0)
 	for _, l := range []mesh.Load{{12.34, 7.1}, {12.340001, 7.1}} {
 		x, err := s.Measure(context.Background(), l, a)

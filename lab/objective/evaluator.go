@@ -54,7 +54,7 @@ func (o Objective) Bind(space *mesh.Space) (*Evaluator, error) {
 		e.targets = append(e.targets, t.defaults())
 	}
 	var err error
-	if e.terms, err = bind(o.Terms, names, e.targets); err != nil {
+	if e.terms, err = bind(o.Terms, names, e.targets, space); err != nil {
 		return nil, wrap(err)
 	}
 	e.outcomes = make([]Outcome, len(names))
@@ -64,30 +64,82 @@ func (o Objective) Bind(space *mesh.Space) (*Evaluator, error) {
 // Objective returns what was bound.
 func (e *Evaluator) Objective() Objective { return e.objective }
 
-// Reward is the value of a step in which load was offered, action a applied
-// and x measured. It is NaN when a carried load that counts is missing.
-func (e *Evaluator) Reward(load mesh.Load, a mesh.Action, x mesh.Measurement) float64 {
+// Step is all of a control step that an objective may see.
+type Step struct {
+	Load   mesh.Load   // as offered
+	Action mesh.Action // in force
+	// Asked is the action asked for, which is in force at once but for knobs that
+	// take their time, and Before that of the step before; nil in the first.
+	Asked, Before mesh.Action
+	// Cost is what was paid per s for what is in force or on its way.
+	Cost        float64
+	Measurement mesh.Measurement
+}
+
+// Steady is a step of a mesh whose knobs all are at action a and were before.
+func Steady(space *mesh.Space, load mesh.Load, a mesh.Action, x mesh.Measurement) Step {
+	return Step{Load: load, Action: a, Asked: a, Before: a, Cost: space.Cost(a), Measurement: x}
+}
+
+// Reward is the value of a step. It is NaN when a carried load that counts is
+// missing.
+func (e *Evaluator) Reward(s Step) float64 {
+	x := s.Measurement
 	for k, i := range e.service {
 		d := e.delay(x, i)
 		e.outcomes[k] = Outcome{
-			Offered: load[i],
-			Carried: e.carried(load, a, x, i),
+			Offered: s.Load[i],
+			Carried: e.carried(s.Load, s.Action, x, i),
 			Delay:   d,
 			Utility: e.targets[k].Utility(d),
+			P50:     x.Service[i].P50, P95: x.Service[i].P95, P99: x.Service[i].P99,
+			Failed: failed(x, i),
 		}
 	}
 	if e.objective.Reward != nil {
-		return e.objective.Reward(e.outcomes)
+		return e.objective.Reward(e.outcomes, s)
 	}
 	sum := 0.0
 	for _, t := range e.terms {
 		v := t.weight
 		for _, f := range t.factors {
-			v *= f.value(e.outcomes)
+			v *= f.value(e, s)
 		}
 		sum += v
 	}
 	return sum
+}
+
+// Missed reports whether a service of the objective missed its goal: the
+// quantile that the objective's terms look at, the mean where they look at none.
+func (e *Evaluator) Missed(s Step) bool {
+	q := Mean
+	for _, t := range e.objective.Terms {
+		for _, f := range t.Product {
+			if f.Quantile != Mean {
+				q = f.Quantile
+			}
+		}
+	}
+	for k, i := range e.service {
+		d := e.delay(s.Measurement, i)
+		if x := s.Measurement.Service[i]; q != Mean {
+			d = q.of(x.P50, x.P95, x.P99)
+		}
+		if !(d <= e.targets[k].Goal) {
+			return true
+		}
+	}
+	return false
+}
+
+// failed is the share of the requests that were let through which had no good
+// answer; 0 where it is not known.
+func failed(x mesh.Measurement, i int) float64 {
+	if n := x.Failed[i] + x.Service[i].Count; n > 0 {
+		return x.Failed[i] / n
+	}
+	return 0
 }
 
 func (e *Evaluator) carried(load mesh.Load, a mesh.Action, x mesh.Measurement, i int) float64 {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -91,6 +92,9 @@ type Outcome struct {
 	Carried float64 // l_i^c, requests/s
 	Delay   float64 // d_i in s; NaN when no request was answered
 	Utility float64 // r_i(d_i)
+	// Percentiles of the response time in s; NaN where they are not known.
+	P50, P95, P99 float64
+	Failed        float64 // share of the carried requests without a good answer
 }
 
 // Objective is a management objective. Give it to a control.Env or to
@@ -108,9 +112,9 @@ type Objective struct {
 	Carried CarriedKind `json:"carried,omitempty"`
 	// Terms sum to the value of a step.
 	Terms []Term `json:"terms,omitempty"`
-	// Reward is the value of a step in place of Terms; s has one outcome for each
-	// of Services.
-	Reward func(s []Outcome) float64 `json:"-"`
+	// Reward is the value of a step in place of Terms; services has one outcome
+	// for each of Services.
+	Reward func(services []Outcome, s Step) float64 `json:"-"`
 	// Version tells own Reward functions of one name apart. What depends on one
 	// without a version is not cached.
 	Version string `json:"version,omitempty"`
@@ -127,6 +131,32 @@ func (o Objective) Key() (string, bool) {
 		Own bool
 	}{o, o.Reward != nil})
 	return string(b), err == nil
+}
+
+// Tail reports whether o looks at percentiles or at failed requests, which a
+// model has to be told to learn. Of an own Reward function that is not known.
+func (o Objective) Tail() bool {
+	for _, t := range o.Terms {
+		for _, f := range t.Product {
+			if f.Quantile != Mean || f.Of == Failures {
+				return true
+			}
+		}
+	}
+	return o.Reward != nil
+}
+
+// Costs reports whether the value of a step depends on what is paid, and Changes
+// whether it depends on the action before. Of an own Reward function both may.
+func (o Objective) Costs() bool { return o.Reward != nil || o.sees(Cost) }
+
+// Changes reports whether the value of a step depends on the action before.
+func (o Objective) Changes() bool { return o.Reward != nil || o.sees(Changed) }
+
+func (o Objective) sees(q Quantity) bool {
+	return slices.ContainsFunc(o.Terms, func(t Term) bool {
+		return slices.ContainsFunc(t.Product, func(f Factor) bool { return f.Of == q })
+	})
 }
 
 // AsPublished returns o as the authors' code computes it: max over nodes and

@@ -76,6 +76,8 @@ func step() (mesh.Load, mesh.Action, mesh.Measurement) {
 	x := mesh.NewMeasurement(space.Layout())
 	x.Carried[0], x.Carried[1] = 9, 4
 	x.Service[0].Mean, x.Service[1].Mean = .030, .200
+	x.Service[0].P95, x.Service[0].P99 = .060, .500
+	x.Service[0].Count, x.Failed[0] = 30, 10
 	x.Endpoint[0].Mean, x.Endpoint[1].Mean, x.Endpoint[3].Mean = .020, .050, .200
 	return mesh.Load{10, 5}, mesh.Action{.5, .5, 0, 1, .2, .2}, x
 }
@@ -106,15 +108,31 @@ func TestReward(t *testing.T) {
 		{"late", one(objective.Factor{Of: objective.Late, Service: "service2"}), .09},
 		{"not late", one(objective.Factor{Of: objective.Late, Service: "service1"}), 0},
 		{"at least", one(objective.Factor{Of: objective.AtLeast, Service: "service1", Bound: 9}), 1},
+		{"failed", one(objective.Factor{Of: objective.Failures, Service: "service1"}), .25},
+		{"met", one(objective.Factor{Of: objective.Met, Service: "service1"}), 1},
+		{"met by all", one(objective.Factor{Of: objective.Met}), 0},
+		{"missed", one(objective.Factor{Of: objective.Missed, Service: "service2"}), 1},
+		{"met p95", one(objective.Factor{Of: objective.Met, Quantile: objective.P95, Service: "service1"}), 0},
+		{"met p95 of which nothing is known", one(objective.Factor{Of: objective.Met, Quantile: objective.P95, Service: "service2"}), 0},
+		{"delay p99", one(objective.Factor{Of: objective.Delay, Quantile: objective.P99, Service: "service1"}), .5},
+		{"late p95", one(objective.Factor{Of: objective.Late, Quantile: objective.P95, Service: "service1"}), .025},
+		{"grace", one(objective.Factor{Of: objective.Grace, Service: "service2", Bound: 10}), math.Exp(-.9)},
+		{"grace of the latest", one(objective.Factor{Of: objective.Grace, Bound: 10}), math.Exp(-.9)},
+		{"grace not used", one(objective.Factor{Of: objective.Grace, Service: "service1", Bound: 10}), 1},
+		{"setting", one(objective.Factor{Of: objective.Setting, Service: "p22"}), 1},
+		{"cost", one(objective.Factor{Of: objective.Cost}), 3},
+		{"changed", one(objective.Factor{Of: objective.Changed}), 2},
 		{"own", objective.Objective{Services: []string{"service2"}, Targets: []objective.Target{{Goal: .3, Centre: .4}},
-			Reward: func(s []objective.Outcome) float64 { return s[0].Offered + s[0].Delay + s[0].Utility }}, 6.2},
+			Reward: func(s []objective.Outcome, _ objective.Step) float64 { return s[0].Offered + s[0].Delay + s[0].Utility }}, 6.2},
 	} {
 		e, err := tt.o.Bind(space)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
 		l, a, x := step()
-		if got := e.Reward(l, a, x); math.Abs(got-tt.want) > 1e-6 {
+		s := objective.Steady(space, l, a, x)
+		s.Cost, s.Before = 3, mesh.Action{0, 1, 0, 1, 0, .2}
+		if got := e.Reward(s); math.Abs(got-tt.want) > 1e-6 {
 			t.Errorf("%s: reward %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -127,12 +145,12 @@ func TestRewardMissing(t *testing.T) {
 	}
 	l, a, x := step()
 	x.Carried[0] = math.NaN()
-	if got := e.Reward(l, a, x); !math.IsNaN(got) {
+	if got := e.Reward(objective.Steady(space, l, a, x)); !math.IsNaN(got) {
 		t.Errorf("reward %v with a carried load missing, want NaN", got)
 	}
 	l, a, x = step()
 	x.Service[0] = mesh.NoDelay()
-	if got := e.Reward(l, a, x); math.Abs(got) > 1e-6 {
+	if got := e.Reward(objective.Steady(space, l, a, x)); math.Abs(got) > 1e-6 {
 		t.Errorf("reward %v with service 1 unanswered and service 2 late, want 0", got)
 	}
 }
@@ -145,7 +163,7 @@ func TestMaxOverNodesOfAGraph(t *testing.T) {
 	}}}}
 	s := mesh.Grid(m, 3)
 	o := objective.Objective{Delay: objective.MaxOverNodes, Targets: []objective.Target{{Goal: 1}},
-		Reward: func(s []objective.Outcome) float64 { return s[0].Delay }}
+		Reward: func(s []objective.Outcome, _ objective.Step) float64 { return s[0].Delay }}
 	e, err := o.Bind(s)
 	if err != nil {
 		t.Fatal(err)
@@ -155,18 +173,18 @@ func TestMaxOverNodesOfAGraph(t *testing.T) {
 		x.Endpoint[k].Mean = d
 	}
 	x.Carried[0] = 1
-	if got := e.Reward(mesh.Load{1}, s.Default(), x); math.Abs(got-.8) > 1e-12 {
+	if got := e.Reward(objective.Steady(s, mesh.Load{1}, s.Default(), x)); math.Abs(got-.8) > 1e-12 {
 		t.Errorf("delay %v, want .3 + .5", got)
 	}
 	x.Endpoint[0] = mesh.NoDelay()
 	x.Endpoint[3] = mesh.NoDelay()
-	if got := e.Reward(mesh.Load{1}, s.Default(), x); math.Abs(got-.5) > 1e-12 {
+	if got := e.Reward(objective.Steady(s, mesh.Load{1}, s.Default(), x)); math.Abs(got-.5) > 1e-12 {
 		t.Errorf("delay %v, want .3 + .2", got)
 	}
 }
 
 func TestBindErrors(t *testing.T) {
-	reward := func([]objective.Outcome) float64 { return 0 }
+	reward := func([]objective.Outcome, objective.Step) float64 { return 0 }
 	carried := []objective.Factor{{Of: objective.Carried, Service: "service1"}}
 	for _, tt := range []struct {
 		o    objective.Objective
@@ -247,13 +265,13 @@ func TestKey(t *testing.T) {
 	change("as published", func(o *objective.Objective) { *o = o.AsPublished() })
 	change("max over nodes", func(o *objective.Objective) { o.Delay = objective.MaxOverNodes })
 	change("an own function of version 1", func(o *objective.Objective) {
-		o.Reward, o.Version = func([]objective.Outcome) float64 { return 0 }, "1"
+		o.Reward, o.Version = func([]objective.Outcome, objective.Step) float64 { return 0 }, "1"
 	})
 	change("an own function of version 2", func(o *objective.Objective) {
-		o.Reward, o.Version = func([]objective.Outcome) float64 { return 0 }, "2"
+		o.Reward, o.Version = func([]objective.Outcome, objective.Step) float64 { return 0 }, "2"
 	})
 	change("a version without a function", func(o *objective.Objective) { o.Version = "1" })
-	base.Reward = func([]objective.Outcome) float64 { return 0 }
+	base.Reward = func([]objective.Outcome, objective.Step) float64 { return 0 }
 	if key, ok := base.Key(); ok {
 		t.Errorf("an own function without a version has key %s", key)
 	}
@@ -277,9 +295,14 @@ func TestFactorText(t *testing.T) {
 	for text, words := range map[string]string{
 		"":                   "a quantity and a service",
 		"carried":            "a quantity and a service",
-		"colour a":           `unknown quantity "colour"; accepted: [offered carried blocked delay late utility min-load at-least]`,
+		"colour a":           `unknown quantity "colour"; accepted: [offered carried blocked failed delay late`,
 		"min-load a":         "it ends with a bound",
 		"min-load 5":         "it ends with a bound",
+		"grace":              "it ends with a bound",
+		"grace x":            "it ends with a bound",
+		"cost a":             "cost is of the whole step",
+		"setting":            "a column of the action",
+		"utility p95":        "a quantity and a service",
 		"min-load a x":       "it ends with a bound",
 		"at-least a -1":      "finite number >= 0",
 		"at-least a +Inf":    "finite number >= 0",
@@ -304,7 +327,7 @@ func TestFactorText(t *testing.T) {
 	if got := o.String(); got != "g: carried(service1) min-load(service2, 5) + carried(service1) utility(service1)" {
 		t.Errorf("for people: %s", got)
 	}
-	if !strings.Contains(objective.Objective{Name: "x", Reward: func([]objective.Outcome) float64 { return 0 }}.String(), "function") {
+	if !strings.Contains(objective.Objective{Name: "x", Reward: func([]objective.Outcome, objective.Step) float64 { return 0 }}.String(), "function") {
 		t.Error("an own function is not said to be one")
 	}
 }
@@ -315,7 +338,7 @@ func Example() {
 	own := objective.Objective{
 		Name:    "on time",
 		Targets: []objective.Target{{Goal: .035, Centre: .050}, {Goal: .110, Centre: .115}},
-		Reward: func(s []objective.Outcome) float64 {
+		Reward: func(s []objective.Outcome, _ objective.Step) float64 {
 			return s[0].Carried*s[0].Utility - .1*(s[1].Offered-s[1].Carried)
 		},
 	}
@@ -325,7 +348,7 @@ func Example() {
 		return
 	}
 	load, action, measured := step()
-	fmt.Printf("%.2f\n", e.Reward(load, action, measured))
+	fmt.Printf("%.2f\n", e.Reward(objective.Steady(space, load, action, measured)))
 	// Output: 8.90
 }
 

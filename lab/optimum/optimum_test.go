@@ -149,7 +149,7 @@ func TestValue(t *testing.T) {
 	m := modeltest.PerNode(t, modeltest.Paper())
 	for _, cfg := range []optimum.Config{{}, {Expected: true}} {
 		r, whole := rewards(t, m, mo(m), cfg), rewards(t, m, mo(m), cfg)
-		env, err := r.NewEnv(load.NewReplay("one load", []mesh.Load{{7.3, 12}}))
+		env, err := r.NewEnv(load.NewReplay("one load", []mesh.Load{{7.3, 12}}), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,11 +179,11 @@ func TestEnvs(t *testing.T) {
 	o := mo(m, 1, 5)
 	r := rewards(t, m, o, optimum.Config{})
 	sine := load.Sinusoidal{Ranges: modeltest.Ranges(m.Space().Mesh())}
-	general, err := control.NewEnv(control.NewSimulator(m), sine, o, control.Config{})
+	general, err := control.NewEnv(control.NewSimulator(m, control.Timing{}), sine, o, control.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fast, err := r.NewEnv(sine)
+	fast, err := r.NewEnv(sine, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func TestErrors(t *testing.T) {
 		t.Error("an objective without terms: no error")
 	}
 	nothing := mo(m)
-	nothing.Terms, nothing.Reward = nil, func([]objective.Outcome) float64 { return math.NaN() }
+	nothing.Terms, nothing.Reward = nil, func([]objective.Outcome, objective.Step) float64 { return math.NaN() }
 	r := rewards(t, m, nothing, optimum.Config{})
 	if _, err := r.Best(mesh.Load{5, 5}); err == nil || !strings.Contains(err.Error(), "no number") {
 		t.Errorf("a reward that is no number: %v", err)

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/memo"
@@ -42,6 +43,8 @@ type Config struct {
 	Search Search
 	// Memory bounds what is kept of rewards, bytes. Default 512 MiB.
 	Memory int
+	// Timing is the course of a step, which knobs that take their time go by.
+	Timing control.Timing
 }
 
 // Rewards is what an objective pays for every (load, action) of a model. It is
@@ -52,6 +55,7 @@ type Rewards struct {
 	cfg       Config
 
 	tables  memo.Memo[*Table]
+	steps   memo.Memo[float64]
 	found   memo.Memo[Best]
 	closest closest
 }
@@ -80,6 +84,7 @@ func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, e
 	cfg.Search = cfg.Search.defaults(len(m.Space().Knobs()))
 	r := &Rewards{model: m, objective: o, cfg: cfg}
 	r.tables.Bound, r.tables.Size = cfg.Memory, min(m.Space().Len(), cfg.MaxEnumerated)*8
+	r.steps.Bound, r.steps.Size = cfg.Memory/4, 8
 	r.found.Bound, r.found.Size = cfg.Memory/8, 8*m.Space().Width()+64
 	return r, nil
 }
@@ -89,6 +94,9 @@ func (r *Rewards) Model() control.Model { return r.model }
 
 // Space is the model's.
 func (r *Rewards) Space() *mesh.Space { return r.model.Space() }
+
+// Timing is the course of a step.
+func (r *Rewards) Timing() control.Timing { return r.cfg.Timing }
 
 // Objective is what values it.
 func (r *Rewards) Objective() objective.Objective { return r.objective }
@@ -107,6 +115,38 @@ func (r *Rewards) Value(load mesh.Load, a mesh.Action) (float64, error) {
 	}
 	return v.Of(a)
 }
+
+// Step returns what a step pays, whatever was measured in it: by its load, the
+// action in force, and what else of the step the objective looks at.
+func (r *Rewards) Step(s objective.Step) (float64, error) {
+	if r.static() {
+		return r.Value(s.Load, s.Action)
+	}
+	var buf [256]byte
+	key := loadKey(buf[:0], s.Load)
+	key = loadKey(key, mesh.Load(s.Action))
+	if r.objective.Costs() {
+		key = loadKey(key, mesh.Load{s.Cost})
+	}
+	if r.objective.Changes() {
+		key = loadKey(loadKey(key, mesh.Load(s.Asked)), mesh.Load(s.Before))
+	} else {
+		s.Asked, s.Before = nil, nil
+	}
+	return r.steps.Get(key, func() (float64, error) {
+		v, err := r.At(slices.Clone(s.Load))
+		if err != nil {
+			return 0, err
+		}
+		if err := v.forecast.Set(s.Action); err != nil {
+			return 0, err
+		}
+		return v.value(s, 1)
+	})
+}
+
+// static reports whether a load and the action asked for decide what a step pays.
+func (r *Rewards) static() bool { return !r.Space().Slow() && !r.objective.Changes() }
 
 // known is what an action pays of the table of all actions, where that is there,
 // or was asked for so often that it pays to make it: as often as it has actions.
@@ -168,7 +208,7 @@ func (v *Values) Of(a mesh.Action) (float64, error) {
 	if err := v.forecast.Set(a); err != nil {
 		return 0, err
 	}
-	return v.value(a, 1)
+	return v.value(objective.Steady(v.r.Space(), v.load, a, v.x), 1)
 }
 
 // number is what action k of the enumeration pays.
@@ -181,7 +221,7 @@ func (v *Values) number(k int) (float64, error) {
 	if err := n.SetNumber(k); err != nil {
 		return 0, err
 	}
-	return v.value(a, 1)
+	return v.value(objective.Steady(v.r.Space(), v.load, a, v.x), 1)
 }
 
 // Choice is what the action of a choice pays.
@@ -193,7 +233,7 @@ func (v *Values) some(choice []int, stride int) (float64, error) {
 	if err := v.forecast.Set(v.action); err != nil {
 		return 0, err
 	}
-	return v.value(v.action, stride)
+	return v.value(objective.Steady(v.r.Space(), v.load, v.action, v.x), stride)
 }
 
 // draws is the number of draws that value an action.
@@ -204,22 +244,24 @@ func (v *Values) draws() int {
 	return 1
 }
 
-func (v *Values) value(a mesh.Action, stride int) (float64, error) {
+func (v *Values) value(s objective.Step, stride int) (float64, error) {
 	sum := 0.0
 	if v.r.cfg.Expected {
 		n := v.forecast.Draws()
 		valued := float64((n + stride - 1) / stride)
 		for k := 0; k < n; k += stride {
 			v.forecast.Draw(k, &v.x)
-			sum += v.evaluator.Reward(v.load, a, v.x) / valued
+			s.Measurement = v.x
+			sum += v.evaluator.Reward(s) / valued
 		}
 	} else {
 		v.forecast.Mean(&v.x)
-		sum = v.evaluator.Reward(v.load, a, v.x)
+		s.Measurement = v.x
+		sum = v.evaluator.Reward(s)
 	}
 	if math.IsNaN(sum) || math.IsInf(sum, 0) {
 		return 0, fmt.Errorf("optimum: objective %q gives %v, no number, for load %v and action %s",
-			v.r.objective.Name, sum, v.load, v.r.Space().Format(a))
+			v.r.objective.Name, sum, v.load, v.r.Space().Format(s.Action))
 	}
 	return sum, nil
 }
@@ -271,20 +313,27 @@ func (r *Rewards) Best(load mesh.Load) (Best, error) {
 }
 
 // NewEnv offers the loads of pattern p to a simulator of the rewards' model, and
-// pays what r says.
-func (r *Rewards) NewEnv(p load.Pattern) (*control.Env, error) {
-	return control.NewEnv(control.NewSimulator(r.model), p, r.objective, control.Config{
-		Value: func(s mesh.State, a mesh.Action, _ mesh.Measurement) (float64, error) { return r.Value(s.Load, a) }})
+// pays what r says. past is how many loads of the steps before a state has.
+func (r *Rewards) NewEnv(p load.Pattern, past int) (*control.Env, error) {
+	return control.NewEnv(control.NewSimulator(r.model, r.cfg.Timing), p, r.objective, r.env(past, r.Step))
 }
 
-// NewBlindEnv is NewEnv for a learner that looks at loads and rewards alone: its
-// steps are paid but not measured, which is half of the work. Response times and
-// carried loads are missing.
-func (r *Rewards) NewBlindEnv(p load.Pattern) (*control.Env, error) {
+func (r *Rewards) env(past int, value control.Valuer) control.Config {
+	t := r.cfg.Timing.Defaults()
+	return control.Config{Past: past, Value: value, Seconds: t.Settle + t.Step}
+}
+
+// NewBlindEnv is NewEnv for a learner that looks at loads, knobs and rewards
+// alone: its steps are paid but not measured, which is half of the work. Response
+// times and carried loads are missing.
+func (r *Rewards) NewBlindEnv(p load.Pattern, past int) (*control.Env, error) {
 	var values *Values
-	return control.NewEnv(&blind{r, mesh.NewMeasurement(r.Space().Layout())}, p, r.objective, control.Config{
-		Value: func(s mesh.State, a mesh.Action, _ mesh.Measurement) (float64, error) {
-			v, ok, err := r.known(s.Load, a)
+	return control.NewEnv(&blind{control.NewSimulator(r.model, r.cfg.Timing), mesh.NewMeasurement(r.Space().Layout())}, p, r.objective,
+		r.env(past, func(s objective.Step) (float64, error) {
+			if !r.static() {
+				return r.Step(s)
+			}
+			v, ok, err := r.known(s.Load, s.Action)
 			if ok || err != nil {
 				return v, err
 			}
@@ -296,24 +345,18 @@ func (r *Rewards) NewBlindEnv(p load.Pattern) (*control.Env, error) {
 			if err != nil {
 				return 0, err
 			}
-			return values.Of(a)
-		}})
+			return values.Of(s.Action)
+		}))
 }
 
 // blind is a simulator that measures nothing.
 type blind struct {
-	r *Rewards
+	*control.Simulator
 	x mesh.Measurement
 }
 
-func (b *blind) Name() string { return "simulation" }
-
-func (b *blind) Space() *mesh.Space { return b.r.Space() }
-
-func (b *blind) Reset(ctx context.Context, _ uint64) error { return ctx.Err() }
-
 func (b *blind) Measure(_ context.Context, load mesh.Load, a mesh.Action) (mesh.Measurement, error) {
-	return b.x, control.CheckStep(b.r.Space(), load, a)
+	return b.x, b.Skip(load, a)
 }
 
 func loadKey(dst []byte, load mesh.Load) []byte {

@@ -11,6 +11,7 @@ import (
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/forest"
 	"github.com/meshbench/meshbench/lab/model"
+	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
@@ -198,7 +199,7 @@ func (s Source) foreseen(m model.Learned, t *trace.Table) ([]float64, error) {
 				return nil, err
 			}
 			k, ok := m.Space().Index(row.Action)
-			if v := e.Reward(row.Load, row.Action, row.Measurement); ok && !math.IsNaN(v) {
+			if v := e.Reward(objective.Steady(m.Space(), row.Load, row.Action, row.Measurement)); ok && !math.IsNaN(v) {
 				y, hat = append(y, v), append(hat, table.Reward[k])
 			}
 		}

@@ -61,7 +61,7 @@ func TestTrainingsOfObjectives(t *testing.T) {
 	one := paper.Objectives[0]
 	other := objective.Useful(one.Name, one.Services, one.Targets, 1, 50)
 	own := one
-	own.Terms, own.Reward = nil, func(s []objective.Outcome) float64 { return s[0].Carried * s[0].Utility }
+	own.Terms, own.Reward = nil, func(s []objective.Outcome, _ objective.Step) float64 { return s[0].Carried * s[0].Utility }
 	versioned := own
 	versioned.Version = "1"
 	study := cfg.Of(ctx, source)

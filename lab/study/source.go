@@ -225,13 +225,13 @@ func (s Source) Greedy(ctx context.Context, seed uint64) (func(o objective.Objec
 	// joint model values goes through all of its forests.
 	short := optimum.Search{Restarts: 2, Kicks: 4}
 	return func(o objective.Objective) (*optimum.Rewards, error) {
-		return optimum.NewRewards(m, paper.Objective(o), optimum.Config{Expected: paper.Expected, Search: short})
+		return optimum.NewRewards(m, paper.Objective(o), optimum.Config{Expected: paper.Expected, Search: short, Timing: paper.Scenario.Timing})
 	}, nil
 }
 
 // Rewards values a model of the source by objective o.
 func (s Source) Rewards(m model.Learned, o objective.Objective) (*optimum.Rewards, error) {
-	return optimum.NewRewards(m, s.Objective(o), optimum.Config{Expected: s.Expected})
+	return optimum.NewRewards(m, s.Objective(o), optimum.Config{Expected: s.Expected, Timing: s.Scenario.Timing})
 }
 
 func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (model.Learned, error) {

@@ -346,7 +346,7 @@ func (r *Result) evaluate(ctx context.Context, f *fitted, o objective.Objective,
 			if err != nil {
 				return err
 			}
-			env, err := rw.NewEnv(j.pattern.Pattern)
+			env, err := rw.NewEnv(j.pattern.Pattern, 0)
 			if err != nil {
 				return err
 			}

@@ -43,8 +43,8 @@ func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Proble
 		loads = sc.Loads.Grid(maxGrid)
 	}
 	p := learner.Problem{
-		Env:   func() (*control.Env, error) { return r.NewEnv(s.Load) },
-		Blind: func() (*control.Env, error) { return r.NewBlindEnv(s.Load) },
+		Env:   func(past int) (*control.Env, error) { return r.NewEnv(s.Load, past) },
+		Blind: func(past int) (*control.Env, error) { return r.NewBlindEnv(s.Load, past) },
 		Score: func(p policy.Policy) (float64, error) {
 			score, _, err := policy.Score(r, p, loads)
 			return score, err

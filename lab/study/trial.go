@@ -375,9 +375,10 @@ func (s Source) Watch(ctx context.Context, seed uint64) (model.Learned, *anr.Dri
 		return nil, nil, err
 	}
 	var measured, predicted [][]float64
-	simulator := control.NewSimulator(m)
+	simulator := control.NewSimulator(m, s.Scenario.Timing)
 	for r := range second.Len() {
 		row := second.Row(r)
+		simulator.Configure(row.Action, nil)
 		x, err := simulator.Measure(ctx, row.Load, row.Action)
 		if err != nil {
 			return nil, nil, err

@@ -22,7 +22,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	simulator := control.NewSimulator(model)
+	simulator := control.NewSimulator(model, control.Timing{})
 	pattern := TrialPatterns(paper, 1)[0].Pattern
 	slow := paper
 	watch := func(link float64) (highest float64, alarm int) {

@@ -160,7 +160,7 @@ const searchSeed = 100
 func (w *trueWalk) mean(a mesh.Action, steps int, seed uint64) (float64, error) {
 	sum := 0.0
 	err := w.bed.Replicate(w.ctx, w.load, a, steps, w.cfg.Seed+seed, func(x mesh.Measurement) {
-		sum += w.evaluator.Reward(w.load, a, x) / float64(steps)
+		sum += w.evaluator.Reward(objective.Steady(w.bed.Space(), w.load, a, x)) / float64(steps)
 	})
 	return sum, err
 }

@@ -17,6 +17,7 @@ func (v *Testbed) Replicate(ctx context.Context, load mesh.Load, a mesh.Action, 
 	if err := v.Reset(ctx, seed); err != nil {
 		return err
 	}
+	v.progress.Set(a, nil)
 	for k := range n + 1 {
 		x, err := v.Measure(ctx, load, a)
 		if err != nil {
@@ -86,7 +87,7 @@ func Rewards(ctx context.Context, cfg TruthConfig, loads []mesh.Load, actions []
 				l, k := cell/len(actions), cell%len(actions)
 				err := v.Replicate(ctx, loads[l], actions[k], cfg.Steps, cfg.Seed, func(x mesh.Measurement) {
 					for o, e := range evaluators {
-						out[o][l][k] += e.Reward(loads[l], actions[k], x) / float64(cfg.Steps)
+						out[o][l][k] += e.Reward(objective.Steady(v.space, loads[l], actions[k], x)) / float64(cfg.Steps)
 					}
 				})
 				if err != nil {

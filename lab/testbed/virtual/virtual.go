@@ -23,13 +23,18 @@ import (
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
-var _ testbed.Testbed = (*Testbed)(nil)
+var (
+	_ testbed.Testbed    = (*Testbed)(nil)
+	_ control.Configured = (*Testbed)(nil)
+	_ control.Clock      = (*Testbed)(nil)
+)
 
 // Config describes the testbed.
 type Config struct {
 	// Scenario is what is simulated; there is no default. Its knobs are routes,
 	// blocking, replicas, which are servers of a node, and CPU, a factor of its
-	// speed; the last two apply to the calls that come to the node from then on.
+	// speed; the last two apply to the calls that come to the node from when they
+	// are in force on.
 	Scenario scenario.Scenario
 	ItemSeed uint64 // of the items' sizes
 }
@@ -41,7 +46,15 @@ type node struct {
 	speed      float64   // 0 for a node that serves nothing
 	servers    int       // likewise
 	departures []float64 // of the calls in the node, ascending
+	busy       float64   // s of work in the measured part of the step
+	ahead      []span    // of work that goes on after it
 }
+
+// span is when a server works.
+type span struct{ from, to float64 }
+
+// within is how long it works between two times.
+func (s span) within(begin, end float64) float64 { return max(0, min(s.to, end)-max(s.from, begin)) }
 
 // Testbed is the simulated mesh. It is for one goroutine.
 type Testbed struct {
@@ -54,6 +67,11 @@ type Testbed struct {
 	queue    int
 	step     int
 	now      float64 // simulated time, s
+	progress *control.Progress
+	applied  mesh.Action
+	moved    float64 // simulated time of progress
+	begin    float64 // of the measured part of the step
+	end      float64
 	nodes    []node
 	block    []*split.Splitter // per service
 	route    []*split.Splitter // per call
@@ -117,6 +135,7 @@ func New(cfg Config) (*Testbed, error) {
 	for _, c := range v.layout.Calls {
 		v.route = append(v.route, split.New(len(c.Nodes), 0))
 	}
+	v.progress = control.NewProgress(space)
 	v.reset(0)
 	return v, nil
 }
@@ -152,10 +171,12 @@ func (v *Testbed) Reset(ctx context.Context, seed uint64) error {
 }
 
 func (v *Testbed) reset(seed uint64) {
-	v.step, v.now = 0, 0
+	v.step, v.now, v.moved = 0, 0, 0
+	v.progress.Reset()
 	v.requests = stream.New(len(v.block), seed)
 	for j := range v.nodes {
 		v.nodes[j].departures = v.nodes[j].departures[:0]
+		v.nodes[j].ahead = v.nodes[j].ahead[:0]
 	}
 	for _, e := range v.later.heap {
 		v.free = append(v.free, e.request)
@@ -183,13 +204,17 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 	if err != nil {
 		return mesh.Measurement{}, fmt.Errorf("virtual: step %d: %w", v.step, err)
 	}
-	v.apply(a)
+	v.progress.Ask(a)
+	v.configure()
+	v.applied = append(v.applied[:0], v.inForce()...)
 	v.requests.Begin(v.step, load)
 	v.step++
 	v.tally.Reset()
 	begin := v.now + v.timing.Settle
 	end := begin + v.timing.Step
 	v.last, v.pending = end, 0
+	v.window(begin, end)
+	change := v.moved + v.progress.Next()
 	next := v.requests.Next()
 	for n := 1; ; n++ {
 		t, later := v.now+next.At, false
@@ -204,6 +229,10 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 		if t >= v.last && v.pending == 0 {
 			break
 		}
+		for t >= change {
+			v.advance(change)
+			change += v.progress.Next()
+		}
 		if later {
 			v.serve(v.later.pop().request, t)
 			continue
@@ -213,7 +242,50 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 	}
 	v.leave()
 	v.now = v.last
-	return v.tally.Measurement(v.timing.Step), nil
+	v.advance(v.now)
+	x := v.tally.Measurement(v.timing.Step)
+	for j := range v.nodes {
+		x.Busy[j] = v.nodes[j].busy / v.timing.Step
+	}
+	return x, nil
+}
+
+// window begins to count the work between two times.
+func (v *Testbed) window(begin, end float64) {
+	v.begin, v.end = begin, end
+	for j := range v.nodes {
+		n := &v.nodes[j]
+		n.busy = 0
+		n.ahead = slices.DeleteFunc(n.ahead, func(s span) bool {
+			n.busy += s.within(begin, end)
+			return s.to <= end
+		})
+	}
+}
+
+// advance lets knobs go on to simulated time t.
+func (v *Testbed) advance(t float64) {
+	if next := v.moved + v.progress.Next(); t >= next-1e-9 {
+		v.progress.Advance(t - v.moved)
+		v.configure()
+	} else {
+		v.progress.Advance(t - v.moved)
+	}
+	v.moved = t
+}
+
+// Elapsed is the simulated time of the run in s.
+func (v *Testbed) Elapsed() float64 { return v.now }
+
+// Applied is the action that was in force when the last step began.
+func (v *Testbed) Applied() mesh.Action { return v.applied }
+
+// InForce is the action in force and what is on its way to be.
+func (v *Testbed) InForce() (mesh.Action, []mesh.Pending) { return v.progress.InForce() }
+
+func (v *Testbed) inForce() mesh.Action {
+	a, _ := v.progress.InForce()
+	return a
 }
 
 // leave ends a step: requests that are still under way, as they would be if the
@@ -224,8 +296,9 @@ func (v *Testbed) leave() {
 	}
 }
 
-// apply puts an action into force.
-func (v *Testbed) apply(a mesh.Action) {
+// configure makes the mesh what the action in force says.
+func (v *Testbed) configure() {
+	a := v.inForce()
 	for i := range v.block {
 		b := v.space.BlockOf(a, i)
 		v.block[i].Set(1-b, b)
@@ -309,7 +382,7 @@ func (v *Testbed) pass(calls *[]testbed.Call, service, stage int, draw uint64, t
 		at := &v.layout.Calls[c]
 		k := v.route[c].Next()
 		times := v.times[at.Microservice]
-		departure := v.nodes[at.Nodes[k]].enter(t, times[draw%uint64(len(times))], v.queue)
+		departure := v.enter(&v.nodes[at.Nodes[k]], t, times[draw%uint64(len(times))])
 		if math.IsInf(departure, 1) {
 			ok = false
 			continue
@@ -321,9 +394,9 @@ func (v *Testbed) pass(calls *[]testbed.Call, service, stage int, draw uint64, t
 	return delay, ok
 }
 
-// enter is when a call that comes at time t leaves the node, after so much work;
+// enter is when a call that comes at time t leaves a node, after so much work;
 // +Inf where it is turned away.
-func (n *node) enter(t, work float64, queue int) float64 {
+func (v *Testbed) enter(n *node, t, work float64) float64 {
 	gone := 0
 	for gone < len(n.departures) && n.departures[gone] <= t {
 		gone++
@@ -332,7 +405,7 @@ func (n *node) enter(t, work float64, queue int) float64 {
 		n.departures = n.departures[:copy(n.departures, n.departures[gone:])]
 	}
 	in := len(n.departures)
-	if in >= queue+n.servers || n.servers == 0 || !(n.speed > 0) {
+	if in >= v.queue+n.servers || n.servers == 0 || !(n.speed > 0) {
 		return math.Inf(1)
 	}
 	start := t
@@ -341,6 +414,11 @@ func (n *node) enter(t, work float64, queue int) float64 {
 		start = n.departures[in-n.servers]
 	}
 	departure := start + work/n.speed
+	s := span{start, departure}
+	n.busy += s.within(v.begin, v.end)
+	if departure > v.end {
+		n.ahead = append(n.ahead, s)
+	}
 	n.departures = append(n.departures, departure)
 	for k := in; k > 0 && n.departures[k-1] > departure; k-- {
 		n.departures[k], n.departures[k-1] = n.departures[k-1], departure
