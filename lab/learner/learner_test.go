@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
