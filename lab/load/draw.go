@@ -15,6 +15,14 @@ const (
 	streamLoad uint64 = iota + 1
 	streamArrivals
 	streamMixed
+	streamSwitching
+	streamStart
+	streamHeight
+	streamHold
+	streamCrowd
+	streamNoise
+	streamBursty
+	streamReplay
 )
 
 // source is the generator of one (seed, stream, step, service). Neighbouring
@@ -34,7 +42,33 @@ func mix(x uint64) uint64 {
 }
 
 // unit is a uniform number in [0, 1).
-func unit(p *rand.PCG) float64 { return float64(p.Uint64()>>11) / (1 << 53) }
+func unit(p *rand.PCG) float64 { return fraction(p.Uint64()) }
+
+// fraction makes a number in [0, 1) of the high bits of x.
+func fraction(x uint64) float64 { return float64(x>>11) / (1 << 53) }
+
+// draw is the first uniform number in [0, 1) of one (seed, stream, k, service).
+func draw(seed, stream uint64, k, service int) float64 {
+	p := source(seed, stream, k, service)
+	return unit(&p)
+}
+
+// noise is a standard normal number that stays alike over about so many steps:
+// independent ones every so many steps, and between them their weighted sum of
+// the same variance. It correlates by 1/2 one such stretch apart at most, and
+// not at all two apart.
+func noise(seed uint64, t, every, service int) float64 {
+	k, f := t/every, float64(t%every)/float64(every)
+	a, b := normal(seed, k, service), normal(seed, k+1, service)
+	return ((1-f)*a + f*b) / math.Sqrt((1-f)*(1-f)+f*f)
+}
+
+// normal is a standard normal number, by Box and Muller's transform.
+func normal(seed uint64, k, service int) float64 {
+	p := source(seed, streamNoise, k, service)
+	radius := math.Sqrt(-2 * math.Log(1-unit(&p)))
+	return radius * math.Cos(2*math.Pi*unit(&p))
+}
 
 // pick is a uniform number in {0..n-1}.
 func pick(p *rand.PCG, n int) int {

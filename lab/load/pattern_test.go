@@ -123,6 +123,25 @@ func TestShapes(t *testing.T) {
 		{Step{Ranges: paper}, 50, mesh.Load{20, 20}},
 		{Step{Ranges: paper}, 100, mesh.Load{5, 5}},
 		{Step{Levels: []mesh.Load{{1, 2}, {3, 4}, {5, 6}}, Every: 2}, 11, mesh.Load{5, 6}},
+		{Step{Ranges: Ranges{{Min: 1, Max: 3}}}, 50, mesh.Load{3}},
+		{Ramp{Ranges: paper}, 0, mesh.Load{5, 5}},
+		{Ramp{Ranges: paper}, 20, mesh.Load{10, 10}},
+		{Ramp{Ranges: paper}, 60, mesh.Load{20, 20}},
+		{Ramp{Ranges: paper}, 99, mesh.Load{20, 20}},
+		{Ramp{Ranges: paper}, 130, mesh.Load{12.5, 12.5}},
+		{Ramp{Ranges: paper}, 199, mesh.Load{5, 5}},
+		{Ramp{Ranges: paper}, 220, mesh.Load{10, 10}},
+		{Ramp{Ranges: paper, Up: -1, High: 2, Down: -1, Low: 3}, 6, mesh.Load{20, 20}},
+		{Ramp{Ranges: Ranges{{Min: 5, Max: 20, Quantum: .5}}}, 1, mesh.Load{5.5}},
+		{Diurnal{Ranges: paper, Noise: -1}, 0, mesh.Load{5, 5}},
+		{Diurnal{Ranges: paper, Noise: -1}, 216, mesh.Load{15.5, 15.5}},
+		{Diurnal{Ranges: Ranges{{Min: 5, Max: 20, Quantum: .005}}, Noise: -1}, 324, mesh.Load{12.875}},
+		{Diurnal{Ranges: paper, Noise: -1}, 504, mesh.Load{20, 20}},
+		{Diurnal{Ranges: paper, Noise: -1, Period: 100, Second: 1}, 730, mesh.Load{20, 20}},
+		{Diurnal{Ranges: paper, Noise: -1, Shift: []float64{0, .3}}, 0, mesh.Load{5, 20}},
+		{FlashCrowd{Ranges: paper, Every: 200}, 249, mesh.Load{5, 5}},
+		{FlashCrowd{Ranges: paper, Every: 200}, 252, mesh.Load{11, 5}},
+		{FlashCrowd{Ranges: paper, Every: 10}, 100, mesh.Load{20, 5}},
 		{FlashCrowd{Ranges: paper}, 49, mesh.Load{5, 5}},
 		{FlashCrowd{Ranges: paper}, 52, mesh.Load{11, 5}},
 		{FlashCrowd{Ranges: paper}, 55, mesh.Load{20, 5}},
@@ -143,12 +162,15 @@ func TestShapes(t *testing.T) {
 // Every pattern depends on seed and step alone, whatever was asked before.
 func TestPatternsArePure(t *testing.T) {
 	for _, m := range []Ranges{paper, append(Ranges{{Min: 1, Max: 2, Values: []float64{1, 2}}}, paper...), paper[:1]} {
-		for _, name := range []string{"random", "uniform", "sinusoidal", "constant", "step", "flashcrowd", "constant:7"} {
+		for _, name := range []string{"random", "uniform", "sinusoidal", "diurnal", "bursty", "ramp", "step", "flashcrowd", "constant", "constant:7",
+			"sinusoidal:jitter=.3", "diurnal:jitter=.3,noise=0", "bursty:shared=1", "ramp:jitter=1", "step:jitter=.5", "flashcrowd:jitter=.5,every=90,service=0",
+			"mixed:ramp+constant:7", "switching:random+ramp"} {
 			p, err := Parse(name, m)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name != "constant:7" && p.Name() != name {
+			kind, _, _ := strings.Cut(name, ":")
+			if p.Name() != kind {
 				t.Errorf("%s calls itself %s", name, p.Name())
 			}
 			var forward []mesh.Load
@@ -163,7 +185,8 @@ func TestPatternsArePure(t *testing.T) {
 				}
 				differs = differs || !slices.Equal(p.At(nil, 6, step), forward[step])
 			}
-			if differs != (name == "random" || name == "uniform") {
+			same := []string{"sinusoidal", "ramp", "step", "flashcrowd", "constant", "constant:7"}
+			if differs == slices.Contains(same, name) {
 				t.Errorf("%s: another seed changes it: %v", name, differs)
 			}
 			if n := testing.AllocsPerRun(10, func() { p.At(buffer, 5, 3) }); n != 0 {
@@ -175,7 +198,7 @@ func TestPatternsArePure(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, words string }{
-		{"sinusodal", "random, uniform, sinusoidal, constant, step, flashcrowd"},
+		{"sinusodal", "random, uniform, sinusoidal, diurnal, bursty, ramp, step, flashcrowd"},
 		{"", "accepted: random"},
 		{"random:3", "unknown pattern"},
 		{"constant:", `"" is not a rate`},
@@ -183,6 +206,22 @@ func TestParseErrors(t *testing.T) {
 		{"constant:-1", "finite number >= 0"},
 		{"constant:NaN", "finite number >= 0"},
 		{"constant:1,2,3", "3 rates; accepted: 1 or 2"},
+		{"uniform:", `unknown pattern "uniform:"`},
+		{"diurnal:", `unknown option ""; accepted: period, second, noise, correlation, jitter`},
+		{"diurnal:peak=1", `unknown option "peak"`},
+		{"diurnal:period", `option period is ""; accepted: a whole number from 1 to 1000000`},
+		{"diurnal:period=7.5", `option period is "7.5"`},
+		{"diurnal:period=1e7", `option period is "1e7"`},
+		{"diurnal:period=9,period=9", "option period is there twice"},
+		{"ramp:jitter=1.1", `option jitter is "1.1"; accepted: a number from 0 to 1`},
+		{"step:jitter=NaN", `option jitter is "NaN"`},
+		{"bursty:low=1", "from 2 to 10000"},
+		{"flashcrowd:service=3", "from 0 to 2"},
+		{"mixed", `unknown pattern ""`},
+		{"mixed:random+", `unknown pattern ""`},
+		{"mixed:random+switching:ramp", "switching in a mixture"},
+		{"switching:random+ramp:now=1", `unknown option "now"`},
+		{"switching:random+replay:/no/such+file.csv", "/no/such+file.csv"},
 		{"replay", "replay:FILE"},
 		{"replay:/no/such/file.csv", "/no/such/file.csv"},
 	} {
@@ -251,6 +290,18 @@ func TestMistakesPanic(t *testing.T) {
 		"too few phases":              func() { Sinusoidal{Ranges: paper, Phase: []float64{1}}.At(nil, 0, 0) },
 		"too many loads":              func() { Constant{Load: mesh.Load{1, 2, 3}}.At(make(mesh.Load, 2), 0, 0) },
 		"no such service":             func() { FlashCrowd{Ranges: paper, Service: 2}.At(nil, 0, 0) },
+		"jitter above 1":              func() { Step{Ranges: paper, Jitter: 1.5}.At(nil, 0, 0) },
+		"jitter that is no number":    func() { Sinusoidal{Ranges: paper, Jitter: math.NaN()}.At(nil, 0, 0) },
+		"ramp of no step":             func() { Ramp{Ranges: paper, Up: -1, High: -1, Down: -1, Low: -1}.At(nil, 0, 0) },
+		"too many shifts":             func() { Diurnal{Ranges: paper, Shift: make([]float64, 3)}.At(nil, 0, 0) },
+		"peak above the main one":     func() { Diurnal{Ranges: paper, Second: 1.5}.At(nil, 0, 0) },
+		"one regime":                  func() { Bursty{Ranges: paper, Regimes: []Regime{{Sojourn: 5}}}.At(nil, 0, 0) },
+		"regime without sojourn":      func() { Bursty{Ranges: paper, Regimes: []Regime{{Sojourn: 5}, {}}}.At(nil, 0, 0) },
+		"sojourn too short":           func() { Bursty{Ranges: paper, Regimes: []Regime{{Sojourn: 5}, {Sojourn: 1.9}}}.At(nil, 0, 0) },
+		"sojourn too long":            func() { Bursty{Ranges: paper, Regimes: []Regime{{Sojourn: 5}, {Sojourn: 1e5}}}.At(nil, 0, 0) },
+		"level above 1":               func() { Bursty{Ranges: paper, Regimes: []Regime{{Sojourn: 5, Level: 2}, {Sojourn: 5}}}.At(nil, 0, 0) },
+		"negative weight":             func() { Bursty{Ranges: paper, Regimes: []Regime{{Sojourn: 5, Weight: -2}, {Sojourn: 5}}}.At(nil, 0, 0) },
+		"replay into too few ranges":  func() { NewReplay("x", []mesh.Load{{1, 2}}).Into(paper[:1]) },
 		"replay of nothing":           func() { NewReplay("x", nil) },
 		"replay of unequal loads":     func() { NewReplay("x", []mesh.Load{{1}, {1, 2}}) },
 		"negative rate":               func() { Arrivals(nil, -1, 5, 0, 0, 0) },

@@ -51,6 +51,11 @@ func (r Range) Discrete() []float64 {
 // Mid is the middle of the range.
 func (r Range) Mid() float64 { return (r.Min + r.Max) / 2 }
 
+// share is the load at a share of the range, on the quantum.
+func (r Range) share(x float64) float64 {
+	return min(r.Max, max(r.Min, round(r.Min+(r.Max-r.Min)*x, r.Quantum)))
+}
+
 // Ranges are the offered loads of a mesh's services.
 type Ranges []Range
 

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +19,9 @@ var _ Pattern = (*Replay)(nil)
 // Replay repeats recorded loads. After the last it begins again with the
 // first; Len is the length of one pass.
 type Replay struct {
-	label string
-	loads []mesh.Load
+	label  string
+	loads  []mesh.Load
+	anyRow bool // the seed draws the row that a run begins with
 }
 
 // NewReplay replays loads, which it keeps: one per step, all of one length. It
@@ -34,6 +36,52 @@ func NewReplay(label string, loads []mesh.Load) *Replay {
 		}
 	}
 	return &Replay{label: label, loads: loads}
+}
+
+// FromAnyRow is r with runs that begin at a row that their seed draws, so that
+// seeds differ.
+func (r *Replay) FromAnyRow() *Replay {
+	return &Replay{label: r.label, loads: r.loads, anyRow: true}
+}
+
+// Into is r with each service's loads mapped in a straight line from the least
+// and the greatest recorded one to the ends of its range: a recording of another
+// system, which carries other loads, keeps its shape. A service whose recorded
+// load never changes gets the middle. It panics for ranges of another number of
+// services.
+func (r *Replay) Into(ranges Ranges) *Replay {
+	m := len(r.loads[0])
+	if len(ranges) != m {
+		panic(fmt.Sprintf("load: %d ranges for a replay of %d services", len(ranges), m))
+	}
+	out := &Replay{label: r.label, anyRow: r.anyRow, loads: make([]mesh.Load, len(r.loads))}
+	for t := range out.loads {
+		out.loads[t] = make(mesh.Load, m)
+	}
+	for i, x := range ranges {
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, l := range r.loads {
+			low, high = min(low, l[i]), max(high, l[i])
+		}
+		for t, l := range r.loads {
+			at := .5
+			if high > low {
+				at = (l[i] - low) / (high - low)
+			}
+			out.loads[t][i] = x.share(at)
+		}
+	}
+	return out
+}
+
+// MarshalJSON writes label and loads, so that the text of two that differ does
+// too.
+func (r *Replay) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Label  string      `json:"label"`
+		Loads  []mesh.Load `json:"loads"`
+		AnyRow bool        `json:"any_row,omitempty"`
+	}{r.label, r.loads, r.anyRow})
 }
 
 // ReadReplay reads the loads of m services from the columns l1..lm of a CSV
@@ -111,6 +159,10 @@ func (r *Replay) Name() string { return r.label }
 func (r *Replay) Len() int { return len(r.loads) }
 
 // At is the recorded load of step t modulo Len.
-func (r *Replay) At(dst mesh.Load, _ uint64, t int) mesh.Load {
+func (r *Replay) At(dst mesh.Load, seed uint64, t int) mesh.Load {
+	if r.anyRow {
+		p := source(seed, streamReplay, 0, 0)
+		t = t%len(r.loads) + pick(&p, len(r.loads))
+	}
 	return Constant{Load: r.loads[t%len(r.loads)]}.At(dst, 0, t)
 }

@@ -11,10 +11,29 @@ var (
 	_ Pattern = Sinusoidal{}
 	_ Pattern = Constant{}
 	_ Pattern = Step{}
+	_ Pattern = Ramp{}
 	_ Pattern = FlashCrowd{}
 )
 
-// Patterns of a fixed shape; the seed does not change them.
+// Patterns of a fixed shape. The seed does not change them unless their Jitter
+// is above 0; then it moves when things happen and how high they go, so that runs
+// with other seeds are other cases of the same kind.
+
+// checkJitter panics for a jitter that is none.
+func checkJitter(j float64) {
+	if !(j >= 0 && j <= 1) {
+		panic(fmt.Sprintf("load: jitter %v; accepted: 0 for none, up to 1", j))
+	}
+}
+
+// jitter is by how much event k of a service is moved, uniform in [0, j). What
+// is moved has a stream of its own.
+func jitter(j float64, seed, stream uint64, k, service int) float64 {
+	if checkJitter(j); j == 0 {
+		return 0
+	}
+	return j * draw(seed, stream, k, service)
+}
 
 // Sinusoidal is a sine around the middle of each service's range, as high and as
 // low as the range: the load that the paper keeps unseen in training (Section
@@ -24,13 +43,17 @@ type Sinusoidal struct {
 	Period  int       // steps; default 600
 	Phase   []float64 // phi_i in radians, length m; default 2 pi i/3 for i = 0..m-1
 	Quantum float64   // requests/s; rounded to multiples of it; default 0.1, negative: not rounded
+	// Jitter, from 0 to 1, is how much seeds differ: each service's phase moves by
+	// up to that share of a half period to either side, and its amplitude is less
+	// by up to half of that share. Default 0.
+	Jitter float64
 }
 
 // Name is "sinusoidal".
 func (Sinusoidal) Name() string { return "sinusoidal" }
 
 // At is the load of step t.
-func (s Sinusoidal) At(dst mesh.Load, _ uint64, t int) mesh.Load {
+func (s Sinusoidal) At(dst mesh.Load, seed uint64, t int) mesh.Load {
 	dst = sized(dst, len(s.Ranges))
 	if s.Phase != nil && len(s.Phase) != len(dst) {
 		panic(fmt.Sprintf("load: %d phases for %d services", len(s.Phase), len(dst)))
@@ -44,7 +67,9 @@ func (s Sinusoidal) At(dst mesh.Load, _ uint64, t int) mesh.Load {
 		if s.Phase != nil {
 			phase = s.Phase[i]
 		}
-		x := r.Mid() + (r.Max-r.Min)/2*math.Sin(angle+phase)
+		phase += math.Pi * (2*jitter(s.Jitter, seed, streamStart, 0, i) - s.Jitter)
+		height := 1 - jitter(s.Jitter, seed, streamHeight, 0, i)/2
+		x := r.Mid() + (r.Max-r.Min)/2*height*math.Sin(angle+phase)
 		dst[i] = max(0, round(x, or(s.Quantum, .1)))
 	}
 	return dst
@@ -62,64 +87,5 @@ func (Constant) Name() string { return "constant" }
 func (c Constant) At(dst mesh.Load, _ uint64, _ int) mesh.Load {
 	dst = sized(dst, len(c.Load))
 	copy(dst, c.Load)
-	return dst
-}
-
-// Step holds each of its levels for some steps, in turn and over again.
-type Step struct {
-	Ranges Ranges
-	Levels []mesh.Load // requests/s, each of length m; default the low end of all ranges, then the high one
-	Every  int         // steps of one level; default 50
-}
-
-// Name is "step".
-func (Step) Name() string { return "step" }
-
-// At is the load of step t.
-func (s Step) At(dst mesh.Load, _ uint64, t int) mesh.Load {
-	k := t / or(s.Every, 50)
-	if len(s.Levels) > 0 {
-		return Constant{Load: s.Levels[k%len(s.Levels)]}.At(dst, 0, t)
-	}
-	dst = sized(dst, len(s.Ranges))
-	copy(dst, s.Ranges.at(float64(k%2)))
-	return dst
-}
-
-// FlashCrowd is the low end of all ranges, from which one service's load rises
-// in a straight line to the high end of its range, holds it and falls back.
-type FlashCrowd struct {
-	Ranges  Ranges
-	Service int // index of the service that the crowd comes to; default 0, the first
-	Start   int // step in which the rise begins; default 50, negative: 0
-	Rise    int // steps from base to peak; default 5, negative: at once
-	Hold    int // steps at the peak; default 40
-	Fall    int // steps from peak to base; default 20, negative: at once
-}
-
-// Name is "flashcrowd".
-func (FlashCrowd) Name() string { return "flashcrowd" }
-
-// At is the load of step t.
-func (f FlashCrowd) At(dst mesh.Load, _ uint64, t int) mesh.Load {
-	dst = sized(dst, len(f.Ranges))
-	if f.Service < 0 || f.Service >= len(dst) {
-		panic(fmt.Sprintf("load: flash crowd on service %d of %d", f.Service, len(dst)))
-	}
-	copy(dst, f.Ranges.at(0))
-	rise, hold, fall := max(0, or(f.Rise, 5)), or(f.Hold, 40), max(0, or(f.Fall, 20))
-	since := t - max(0, or(f.Start, 50))
-	height := 0.0
-	switch {
-	case since < 0:
-	case since < rise:
-		height = float64(since) / float64(rise)
-	case since < rise+hold:
-		height = 1
-	case since < rise+hold+fall:
-		height = 1 - float64(since-rise-hold)/float64(fall)
-	}
-	r := f.Ranges[f.Service]
-	dst[f.Service] = r.Min + (r.Max-r.Min)*height
 	return dst
 }
