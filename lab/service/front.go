@@ -20,6 +20,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/load/pace"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service/cause"
 	"github.com/meshbench/meshbench/lab/service/split"
 )
 
@@ -197,9 +198,9 @@ type failure struct {
 // unreachable is the failure of a call that was not answered.
 func unreachable(err error) failure {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return failure{http.StatusGatewayTimeout, FailureTimeout, "the node did not answer in time"}
+		return failure{http.StatusGatewayTimeout, cause.Timeout, "the node did not answer in time"}
 	}
-	return failure{http.StatusBadGateway, FailureNode, "the node does not answer: " + err.Error()}
+	return failure{http.StatusBadGateway, cause.Node, "the node does not answer: " + err.Error()}
 }
 
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -228,7 +229,7 @@ func (f *Front) item(w http.ResponseWriter, r *http.Request) {
 	came := time.Now()
 	if f.turnsAway(i) {
 		f.requests.WithLabelValues(name, "blocked").Inc()
-		w.Header().Set(FailureHeader, FailureBlocked)
+		w.Header().Set(FailureHeader, cause.Blocked)
 		http.Error(w, "too many requests of "+name, http.StatusTooManyRequests)
 		return
 	}

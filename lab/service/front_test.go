@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/cause"
 )
 
 const token = "secret"
@@ -131,7 +132,7 @@ func TestFrontFractions(t *testing.T) {
 						switch {
 						case w.Code == http.StatusOK:
 							served.Add(1)
-						case w.Code == http.StatusTooManyRequests && w.Header().Get(service.FailureHeader) == service.FailureBlocked:
+						case w.Code == http.StatusTooManyRequests && w.Header().Get(service.FailureHeader) == cause.Blocked:
 							blocked.Add(1)
 						default:
 							t.Errorf("%d %s", w.Code, w.Body)

@@ -5,17 +5,7 @@ const (
 	NodeHeader    = "Meshbench-Node"    // the processing node that the request was routed to; of several calls the one that failed
 	SecondsHeader = "Meshbench-Seconds" // time in the node's queue and in service, real s
 	CallsHeader   = "Meshbench-Calls"   // the calls of a service that makes several, as package call has them, real s
-	FailureHeader = "Meshbench-Failure" // why there is no item: one of the values below
-)
-
-// Values of FailureHeader.
-const (
-	FailureBlocked  = "blocked"       // turned away at the front, 429
-	FailureQueue    = "queue full"    // 503
-	FailureDatabase = "database"      // 500
-	FailureNode     = "node"          // the front cannot reach the node, 502
-	FailureStopping = "node stopping" // 503
-	FailureTimeout  = "time-out"      // of the front, for the whole way of a request, 504
+	FailureHeader = "Meshbench-Failure" // why there is no item, as package cause has it
 )
 
 // Headers of requests.

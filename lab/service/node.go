@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/load/pace"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service/cause"
 	"github.com/meshbench/meshbench/lab/service/item"
 )
 
@@ -175,14 +176,14 @@ func (n *Node) item(w http.ResponseWriter, r *http.Request) {
 	select {
 	case n.jobs <- j:
 	default:
-		fail(http.StatusServiceUnavailable, FailureQueue, fmt.Sprintf("the queue of %d requests is full", n.cfg.Queue))
+		fail(http.StatusServiceUnavailable, cause.Queue, fmt.Sprintf("the queue of %d requests is full", n.cfg.Queue))
 		return
 	}
 	select {
 	case a := <-j.done:
 		switch {
 		case a.err != nil:
-			fail(http.StatusInternalServerError, FailureDatabase, a.err.Error())
+			fail(http.StatusInternalServerError, cause.Database, a.err.Error())
 		default:
 			n.served.WithLabelValues(name, "200").Inc()
 			n.seconds.WithLabelValues(name).Observe(time.Since(j.arrived).Seconds())
@@ -192,7 +193,7 @@ func (n *Node) item(w http.ResponseWriter, r *http.Request) {
 			w.Write(a.body)
 		}
 	case <-n.ctx.Done():
-		fail(http.StatusServiceUnavailable, FailureStopping, "the node is stopping")
+		fail(http.StatusServiceUnavailable, cause.Stopping, "the node is stopping")
 	case <-r.Context().Done(): // the client has gone; the worker skips the job
 	}
 }

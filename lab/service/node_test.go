@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/cause"
 	"github.com/meshbench/meshbench/lab/service/item"
 )
 
@@ -183,13 +184,13 @@ func TestNodeQueue(t *testing.T) {
 	replies := occupy(t, n, context.Background(), queue)
 	for range 3 {
 		w := ask(n, "GET", "/service2/items/0", "", "")
-		if w.Code != 503 || w.Header().Get(service.FailureHeader) != service.FailureQueue || !strings.Contains(w.Body.String(), "queue of 3 requests is full") {
+		if w.Code != 503 || w.Header().Get(service.FailureHeader) != cause.Queue || !strings.Contains(w.Body.String(), "queue of 3 requests is full") {
 			t.Errorf("beyond the queue: %d %q %.100s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
 		}
 	}
 	n.Close()
 	for range queue + 1 {
-		if w := <-replies; w.Code != 503 || w.Header().Get(service.FailureHeader) != service.FailureStopping {
+		if w := <-replies; w.Code != 503 || w.Header().Get(service.FailureHeader) != cause.Stopping {
 			t.Errorf("at the node's end: %d %q %.100s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
 		}
 	}
@@ -238,7 +239,7 @@ func TestNodeWithoutDatabase(t *testing.T) {
 		code          int
 		want          string
 	}{
-		{"/service2/items/7", service.FailureDatabase, 500, "looking up item 7 of service2: "},
+		{"/service2/items/7", cause.Database, 500, "looking up item 7 of service2: "},
 		{"/readyz", "", 503, "the database does not answer: "},
 		{"/healthz", "", 200, "ok"},
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
 	"github.com/meshbench/meshbench/lab/service/call"
+	"github.com/meshbench/meshbench/lab/service/cause"
 )
 
 // graph is a service that makes one call and then two in parallel, and one of
@@ -153,14 +154,14 @@ func TestFrontPathFailure(t *testing.T) {
 		calls      string // microservices that were answered
 		neverAsked int
 	}{
-		{"first stage", 1, fail(503, service.FailureQueue), 503, service.FailureQueue, "", 2},
-		{"beside another", 2, fail(500, service.FailureDatabase), 500, service.FailureDatabase, "web stock", 0},
+		{"first stage", 1, fail(503, cause.Queue), 503, cause.Queue, "", 2},
+		{"beside another", 2, fail(500, cause.Database), 500, cause.Database, "web stock", 0},
 		{"not ours", 2, fail(404, ""), 404, "status 404", "web stock", 0},
 		{"not blocked", 2, fail(429, ""), 502, "status 429", "web stock", 0},
 		{"a redirect", 2, fail(302, ""), 502, "status 302", "web stock", 0},
-		{"hangs up", 2, func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, 502, service.FailureNode, "web stock", 0},
-		{"too long", 2, func(w http.ResponseWriter, _ *http.Request) { io.Copy(w, io.LimitReader(zeros{}, 17<<20)) }, 502, service.FailureNode, "web stock", 0},
-		{"too slow", 2, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 504, service.FailureTimeout, "web stock", 0},
+		{"hangs up", 2, func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, 502, cause.Node, "web stock", 0},
+		{"too long", 2, func(w http.ResponseWriter, _ *http.Request) { io.Copy(w, io.LimitReader(zeros{}, 17<<20)) }, 502, cause.Node, "web stock", 0},
+		{"too slow", 2, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 504, cause.Timeout, "web stock", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, nodes := graphFront(t, service.FrontConfig{Timeout: 2})
@@ -188,7 +189,7 @@ func TestFrontPathFailure(t *testing.T) {
 	// A node that is gone is named, too.
 	f := newFront(t, service.FrontConfig{Mesh: graph, Nodes: slices.Repeat([]string{"http://127.0.0.1:1"}, 3), Items: []int{1, 1, 1}})
 	w := ask(f, "GET", "/order/items/0", "", "")
-	if n := w.Header().Get(service.NodeHeader); w.Code != 502 || w.Header().Get(service.FailureHeader) != service.FailureNode || n != "a" && n != "b" {
+	if n := w.Header().Get(service.NodeHeader); w.Code != 502 || w.Header().Get(service.FailureHeader) != cause.Node || n != "a" && n != "b" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/internal/pgtest"
 	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/cause"
 	"github.com/meshbench/meshbench/lab/service/item"
 )
 
@@ -44,7 +45,7 @@ func TestPostgres(t *testing.T) {
 	// Without the server the node says what it lacks, and recovers by itself.
 	server.Stop()
 	w := ask(ours, "GET", "/service2/items/1", "", "")
-	if w.Code != 500 || w.Header().Get(service.FailureHeader) != service.FailureDatabase {
+	if w.Code != 500 || w.Header().Get(service.FailureHeader) != cause.Database {
 		t.Errorf("without the server: %d %q %s", w.Code, w.Header().Get(service.FailureHeader), w.Body)
 	}
 	if w := ask(ours, "GET", "/readyz", "", ""); w.Code != 503 {

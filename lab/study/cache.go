@@ -105,21 +105,24 @@ func Root() (string, error) {
 	}
 }
 
-// CodeHash is the hash of the sources that results depend on: of this package
-// and all of the project's that it imports, but for those that only draw and
-// show. Where the sources are not there, because another module uses this one,
-// it is the version of this module, "" where that is not known: then nothing is
-// cached.
-var CodeHash = sync.OnceValues(func() (string, error) {
+// CodeHash is the hash of the sources that the results of a study depend on: Code
+// of this package.
+var CodeHash = sync.OnceValues(func() (string, error) { return Code("lab/study") })
+
+// Code is the hash of the sources of a package of the project and all of the
+// project's that it imports, but for those that only draw and show. Where the
+// sources are not there, because another module uses this one, it is the version
+// of this module, "" where that is not known: then nothing is cached.
+func Code(dir string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return moduleVersion(), nil
 	}
-	h := sha256.New()
-	packages, err := imported(root, "lab/study")
+	packages, err := imported(root, dir)
 	if err != nil {
 		return "", fmt.Errorf("study: hash the code: %w", err)
 	}
+	h := sha256.New()
 	for _, dir := range packages {
 		files, err := sources(root, dir)
 		if err != nil {
@@ -135,7 +138,7 @@ var CodeHash = sync.OnceValues(func() (string, error) {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-})
+}
 
 func moduleVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -21,18 +21,20 @@ import (
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
-	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
 // Trial is an evaluation on a testbed: every policy under every objective and
 // load, several times, all policies under the same loads and requests. Zero
-// values are those of the full trial on the local testbed.
+// values are those of the full trial.
 type Trial struct {
 	// Scenario is what the testbed runs. There is no default.
 	Scenario scenario.Scenario
-	// Start starts a testbed; default the local one at its defaults.
+	// Start starts a testbed. There is no default.
 	Start func(context.Context) (testbed.Testbed, error)
+	// Code is the hash of the code that runs there, by which the cache knows what
+	// CachedTrial found (see Code); "" keeps nothing.
+	Code string
 	// Beds is the number of testbeds that run at a time. If 0, it will be
 	// defaulted to 1. More than one share the machine: look at the marks.
 	Beds int
@@ -51,11 +53,6 @@ type Trial struct {
 }
 
 func (t Trial) defaults() Trial {
-	if t.Start == nil {
-		t.Start = func(ctx context.Context) (testbed.Testbed, error) {
-			return local.New(ctx, local.Config{Scenario: t.Scenario})
-		}
-	}
 	if t.Beds == 0 {
 		t.Beds = 1
 	}
@@ -94,6 +91,9 @@ type trialRun struct {
 // interrupted trial leaves can be compared.
 func (t Trial) Evaluate(ctx context.Context, contests []Contest) ([]anr.Run, error) {
 	t = t.defaults()
+	if t.Start == nil {
+		return nil, errors.New("study: a trial needs a testbed to start")
+	}
 	var all []trialRun
 	for run := range t.Runs {
 		for _, e := range contests {
@@ -282,26 +282,30 @@ func (r *Result) Trial(ctx context.Context, s Source, setting string, t Trial) (
 	return runs, err
 }
 
-// Short is a trial of a few minutes: one run of 30 steps of each load, two
-// testbeds at a time.
-func Short(s scenario.Scenario) Trial {
-	return Trial{Scenario: s, Beds: 2, Runs: 1, Patterns: TrialPatterns(s, 30)}
+// Short is a trial of a few minutes on the testbeds that start starts, whose code
+// has the given hash: one run of 30 steps of each load, two testbeds at a time.
+func Short(s scenario.Scenario, start func(context.Context) (testbed.Testbed, error), code string) Trial {
+	return Trial{Scenario: s, Start: start, Code: code, Beds: 2, Runs: 1, Patterns: TrialPatterns(s, 30)}
 }
 
-// ShortTrial is Trial with Short, or what it found before.
-func (r *Result) ShortTrial(ctx context.Context, s Source, setting string, progress func(anr.Run, int, int)) error {
-	t := Short(s.Scenario)
+// CachedTrial is Trial, or what the same one found before.
+func (r *Result) CachedTrial(ctx context.Context, s Source, setting string, t Trial) error {
 	set, err := r.Config.setting(setting)
 	if err != nil {
 		return err
 	}
-	t.Progress = progress
-	var key []any
+	key := []any{setting, t.Code, t.Runs, t.Seed}
+	if t.Code == "" {
+		key = append(key, uncached{})
+	}
+	for _, e := range t.Patterns {
+		key = append(key, pattern(e.Pattern), e.Steps)
+	}
 	for _, o := range r.Config.Objectives {
 		key = append(key, r.key(s, o)...)
 	}
 	var ran bool
-	runs, err := Do(r.Config.Cache, "trial", append(key, setting), func() ([]anr.Run, error) {
+	runs, err := Do(r.Config.Cache, "trial", key, func() ([]anr.Run, error) {
 		ran = true
 		return r.Trial(ctx, s, setting, t)
 	})

@@ -14,7 +14,7 @@ import (
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/service"
+	"github.com/meshbench/meshbench/lab/service/cause"
 )
 
 // Plane is how a testbed is controlled.
@@ -161,7 +161,7 @@ func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string)
 			what = Answered
 		case r.Status == http.StatusTooManyRequests:
 			what = Blocked
-		case r.Failure != service.FailureQueue: // a full queue is overload, not a fault
+		case r.Failure != cause.Queue: // a full queue is overload, not a fault
 			failures[strings.TrimSpace(r.Node+" "+r.Failure)]++
 		}
 		l.tally.Add(r.Service, what, r.Delay, l.callsOf(r, what))

@@ -12,8 +12,8 @@ import (
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/service"
 	"github.com/meshbench/meshbench/lab/service/call"
+	"github.com/meshbench/meshbench/lab/service/cause"
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
@@ -75,10 +75,10 @@ func TestLoop(t *testing.T) {
 	}{
 		{"sound", []httpload.Result{ok, result(1, 200, "node2", "", .1)}, 0, nil, 1, 0, "", []float64{0, 0}, []float64{0, 0}},
 		{"no requests", nil, 0, nil, 1, 0, "", []float64{0, 0}, []float64{0, 0}},
-		{"overload", []httpload.Result{ok, result(0, 429, "", service.FailureBlocked, .001), result(1, 503, "node2", service.FailureQueue, .001)},
+		{"overload", []httpload.Result{ok, result(0, 429, "", cause.Blocked, .001), result(1, 503, "node2", cause.Queue, .001)},
 			0, nil, 1, 0, "", []float64{1, 0}, []float64{0, 1}},
-		{"faults", []httpload.Result{ok, result(1, 502, "node2", service.FailureNode, .001), result(0, 500, "node1", service.FailureDatabase, .001),
-			result(0, 0, "", "time-out", 10), result(1, 502, "node2", service.FailureNode, .001)}, 0, []string{"node2 is not ready: connection refused"}, 1, 0,
+		{"faults", []httpload.Result{ok, result(1, 502, "node2", cause.Node, .001), result(0, 500, "node1", cause.Database, .001),
+			result(0, 0, "", "time-out", 10), result(1, 502, "node2", cause.Node, .001)}, 0, []string{"node2 is not ready: connection refused"}, 1, 0,
 			"1 requests failed: node1 database; 2 requests failed: node2 node; 1 requests failed: time-out; node2 is not ready: connection refused",
 			[]float64{0, 0}, []float64{2, 2}},
 		{"late once", []httpload.Result{ok}, 1, nil, 2, 1, "", []float64{0, 0}, []float64{0, 0}},
@@ -155,7 +155,7 @@ func TestLoopCalls(t *testing.T) {
 	space := mesh.Grid(m, 3)
 	ok := result(0, 200, "", "", .5)
 	ok.Calls = []call.Call{{Microservice: "web", Node: "b", Seconds: .1}, {Microservice: "store", Node: "b", Seconds: .4}}
-	full := result(0, 503, "b", service.FailureQueue, .3)
+	full := result(0, 503, "b", cause.Queue, .3)
 	full.Calls = []call.Call{{Microservice: "web", Node: "a", Seconds: .2}}
 	odd := result(0, 200, "", "", .7)
 	odd.Calls = []call.Call{{Microservice: "cart", Node: "b", Seconds: 9}, {Microservice: "web", Node: "", Seconds: 9}, {Microservice: "store", Node: "a", Seconds: 9}}

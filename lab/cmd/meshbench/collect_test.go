@@ -122,12 +122,13 @@ func TestRefuses(t *testing.T) {
 		{[]string{"figure", "-scenario", "graph", "fig4"}, `no figure or table "fig4" for scenario graph; accepted: `},
 		{[]string{"figure"}, "name a figure or table, or all"},
 		{[]string{"study", "-scenario", "none.yaml"}, "no such file"},
+		{[]string{"quickstart", "now"}, `"now": no argument is accepted`},
 		{[]string{"study", "now"}, `"now": no argument is accepted`},
 		{[]string{"kth", "-scenario", "wide", "x.csv"}, "accepted: paper"},
 		{[]string{"scenario", "delete"}, "accepted: scenario list, scenario show NAME, scenario check NAME|FILE"},
 		{[]string{"scenario", "show", "none"}, `unknown scenario "none"`},
 		{[]string{"evaluate", "-runs", "0"}, "-runs 0"},
-		{[]string{"nothing"}, `unknown command "nothing"; accepted: scenario,`},
+		{[]string{"nothing"}, `unknown command "nothing"; accepted: quickstart,`},
 	} {
 		if err := run(context.Background(), c.args); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v, want one line with %q", c.args, err, c.want)

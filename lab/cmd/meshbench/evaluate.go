@@ -14,6 +14,7 @@ import (
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
 	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/local"
 )
 
 // trialSetting is the one whose policies go to a testbed.
@@ -129,9 +130,18 @@ func onTestbed(ctx context.Context, root string, r *study.Result) error {
 			return err
 		}
 	}
+	code, err := study.Code("lab/testbed/local")
+	if err != nil {
+		return err
+	}
+	start := func(ctx context.Context) (testbed.Testbed, error) {
+		return local.New(ctx, local.Config{Scenario: s.Scenario})
+	}
 	live := nb.NewLive()
 	defer live.Close()
-	return r.ShortTrial(ctx, s, trialSetting, func(run anr.Run, done, total int) {
+	t := study.Short(s.Scenario, start, code)
+	t.Progress = func(run anr.Run, done, total int) {
 		live.Text("short run %d of %d on the local testbed: %s, %s, %s load: ANR %.3f", done, total, run.Policy, run.Objective, run.Pattern, run.ANR())
-	})
+	}
+	return r.CachedTrial(ctx, s, trialSetting, t)
 }

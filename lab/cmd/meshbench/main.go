@@ -10,10 +10,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/pprof"
 	"strings"
 	"syscall"
 
+	"github.com/meshbench/meshbench/lab/quickstart"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
 )
@@ -26,6 +28,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"quickstart", "", "the whole way in some seconds: trace, model, policies, and what they get of the true optimum; figure in .out/", quickstartCommand},
 		{"scenario", "list|show|check [NAME|FILE]", "the built-in scenarios; the text of one; all that is wrong with a file, and how large its problem is", scenarioCommand},
 		{"figure", "all|NAME...", "run the study where it is not cached, and write its figures, tables and results.json into figures/, of a scenario other than paper into figures/SCENARIO/", figureCommand},
 		{"study", "", "run the study in the simulator from nothing, leaving the cache aside, into .out/study, with the time of each stage", studyCommand},
@@ -43,7 +46,7 @@ func usage() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %s\n%s\n", strings.TrimSpace(c.name+" "+c.args), indent(c.what))
 	}
-	b.WriteString("\nEvery command takes -scenario NAME|FILE, default paper; COMMAND -help lists its options.\nFigures and tables of the paper's scenario:\n\n")
+	b.WriteString("\nEvery command but quickstart takes -scenario NAME|FILE, default paper; COMMAND -help lists its options.\nFigures and tables of the paper's scenario:\n\n")
 	for _, d := range study.Drawings(scenario.Paper()) {
 		long := ""
 		if d.Long {
@@ -112,6 +115,19 @@ func run(ctx context.Context, args []string) (err error) {
 		names = append(names, c.name)
 	}
 	return fmt.Errorf("unknown command %q; accepted: %s; meshbench -help says what they do", flags.Arg(0), strings.Join(names, ", "))
+}
+
+// quickstartCommand is that of lab/cmd/quickstart, for who has compiled this
+// program anyway.
+func quickstartCommand(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("quickstart: %q: no argument is accepted", args[0])
+	}
+	root, err := study.Root()
+	if err != nil {
+		return err
+	}
+	return quickstart.Run(ctx, quickstart.Config{Dir: filepath.Join(root, ".out"), Out: os.Stdout})
 }
 
 // options are those of one command.
