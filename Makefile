@@ -5,6 +5,7 @@ GO     ?= go
 TRACE  ?=
 SCENARIO ?=
 ARGS   ?=
+OUT    ?= .out/figures
 LIMIT  ?= 20m
 
 GONB   := .bin/gonb
@@ -14,7 +15,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := $(GO) run ./lab/cmd/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test figures scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all setup build notebooks test postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 all: ## the main job: set-up, figures and tables, all notebooks headless
@@ -60,42 +61,48 @@ notebooks: setup ## run all notebooks headless; the results go to .out/notebooks
 	@.bin/notebooks
 
 test: setup ## vet, unit tests, and all notebooks headless at the small size
-	@lab/internal/pgtest/install.sh
+	@lab/internal/pgtest/server.sh
 	$(GO) vet ./...
 	$(GO) test ./...
 	.bin/notebooks -size small
 
-figures: setup ## all figures and tables, into figures/
-	@$(LAB) figure all
+postgres: ## a PostgreSQL server for the tests that need one (Debian and Ubuntu, as root)
+	@lab/internal/pgtest/server.sh install
 
-$(FIGS): fig%: setup
-	@$(LAB) figure $*
+figures: setup ## all figures and tables, into .out/figures, or OUT
+	@$(LAB) figure -o "$(OUT)" all
+
+reference: ## the same into figures/, where the committed ones are
+	@$(MAKE) --no-print-directory figures OUT=figures
+
+$(FIGS): setup
+	@$(LAB) figure -o "$(OUT)" $@
 
 table2: setup ## table 2 alone; fig1 to fig8 likewise
-	@$(LAB) figure table2
+	@$(LAB) figure -o "$(OUT)" table2
 
-scenario: setup ## results of another scenario, into figures/SCENARIO: make scenario SCENARIO=graph, or a YAML file's path
+scenario: setup ## results of another scenario, into OUT/SCENARIO: make scenario SCENARIO=graph, or a YAML file's path
 	@test -n "$(SCENARIO)" || { echo "make: name the scenario: make scenario SCENARIO=graph; built in: $$($(LAB) scenario list | cut -d' ' -f1 | xargs)" >&2; exit 1; }
-	@$(LAB) figure -scenario "$(SCENARIO)" all
+	@$(LAB) figure -o "$(OUT)" -scenario "$(SCENARIO)" all
 
 study: setup ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
 	@$(LAB) study
 
-models: setup ## system models compared by cross-validation, into figures/models.md
-	@$(LAB) figure $@
+models: setup ## system models compared by cross-validation, into OUT/models.md
+	@$(LAB) figure -o "$(OUT)" $@
 
-benchmark: setup ## how much an ANR on each trace says, into figures/benchmark.md
-	@$(LAB) figure $@
+benchmark: setup ## how much an ANR on each trace says, into OUT/benchmark.md
+	@$(LAB) figure -o "$(OUT)" $@
 
-ablation: setup ## setting best, one option less at a time, into figures/ablation.md (half an hour a trace)
-	@$(LAB) figure $@
+ablation: setup ## setting best, one option less at a time, into OUT/ablation.md (half an hour a trace)
+	@$(LAB) figure -o "$(OUT)" $@
 
-decomposition: setup ## where the loss to the true optimum comes from, into figures/ (a quarter of an hour)
-	@$(LAB) figure $@
+decomposition: setup ## where the loss to the true optimum comes from, into OUT (a quarter of an hour)
+	@$(LAB) figure -o "$(OUT)" $@
 
 kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }
-	@$(LAB) kth "$(TRACE)"
+	@$(LAB) kth -o "$(OUT)" "$(TRACE)"
 
 collect: setup ## collect a trace on the local testbed, or go on: make collect TRACE=my.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make collect TRACE=path/to/trace.csv" >&2; exit 1; }
@@ -108,7 +115,7 @@ lab: setup ## JupyterLab on 127.0.0.1, in notebooks/
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $$([ $$(id -u) = 0 ] && echo --allow-root)
 
 bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baselines3 (installs them: about 6 GB)
-	@$(LAB) bench .bench/bin/python
+	@$(LAB) bench -o "$(OUT)" .bench/bin/python
 
 .bench/installed: lab/bench/peers/requirements.txt
 	@echo "installing the peers into .bench"
@@ -116,8 +123,8 @@ bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baseli
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-cluster-up: ## a local Kubernetes + Istio with the test mesh (needs root; see cluster/README.md)
-	@cluster/local/up.sh
+cluster-up: ## a local Kubernetes + Istio with the test mesh (root; INSTALL=1 installs what it lacks)
+	@INSTALL=$(INSTALL) cluster/local/up.sh
 
 cluster-test: ## the testbed's tests against the running mesh
 	@cluster/local/inside.sh $(GO) test ./lab/testbed/istio -count=1 -v -timeout $(LIMIT) -run Cluster -cluster
@@ -129,7 +136,7 @@ cluster-down: ## end it; binaries and images stay in .cluster
 	@cluster/local/down.sh
 
 cluster-ci: ## up, test and down in turn, within MINUTES (55); says SKIPPED where this machine cannot
-	@cluster/local/ci.sh $(MINUTES)
+	@INSTALL=$(INSTALL) cluster/local/ci.sh $(MINUTES)
 
 clean: ## remove all that these commands made, but not figures/ and Go's own caches
 	@rm -rf .bin .venv .bench .gonb .cache .out notebooks/.ipynb_checkpoints

@@ -1,6 +1,6 @@
 #!/bin/bash
-# need.sh: installs the tools that the scripts call and this machine lacks, as
-# root where there is apt-get. What is lacking after that it lists, and fails.
+# need.sh: lists the tools that the scripts call and this machine lacks, and
+# fails. Asked to by INSTALL=1 it first installs them, as root where there is apt-get.
 . "$(dirname "$0")/env.sh"
 
 # Each tool and the Debian package that has it.
@@ -14,7 +14,9 @@ virtualenv() { "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null; }
 packages=$(missing | cut -d: -f2 | sort -u)
 command -v "$PYTHON" >/dev/null && ! virtualenv && packages+=" python3-venv"
 said=""
-if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ "${INSTALL:-}" != 1 ]; then
+  said=", which INSTALL=1 installs with apt-get"
+elif [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   mkdir -p "$LOGS"
   { timeout 300 apt-get update && DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install --yes --no-install-recommends $packages; } \
     >"$LOGS/apt.log" 2>&1 </dev/null || said=", which apt-get did not install: $(tail -1 "$LOGS/apt.log")"

@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/meshbench/meshbench/lab/scenario"
 )
@@ -26,10 +27,17 @@ func Of(ctx context.Context, s scenario.Scenario, root string) (Config, error) {
 	return Config{Sources: []Source{v}, Settings: []Setting{Best(s)}, Patterns: Patterns(s, 150, 150), Splits: 2}, nil
 }
 
-// Figures is the folder of a scenario's results, below the project's root.
-func Figures(s scenario.Scenario) string {
+// Folders of figures, tables and results.json, relative to Root: what a run
+// draws, and the committed ones, which change only when they are named.
+const (
+	DrawnDir     = ".out/figures"
+	ReferenceDir = "figures"
+)
+
+// Figures is the folder of a scenario's figures in dir.
+func Figures(dir string, s scenario.Scenario) string {
 	if s.Name == scenario.Paper().Name {
-		return "figures"
+		return dir
 	}
-	return "figures/" + s.Name
+	return filepath.Join(dir, s.Name)
 }

@@ -14,8 +14,13 @@ import (
 )
 
 func benchCommand(ctx context.Context, args []string) error {
+	root, err := study.Root()
+	if err != nil {
+		return err
+	}
 	o := newOptions("bench")
-	s, help, err := o.parse(args, "bench PYTHON\n\nMeasures the paper's scenario beside the peers, which the interpreter PYTHON has.")
+	dir := o.folder(root)
+	s, help, err := o.parse(args, "bench [options] PYTHON\n\nMeasures the paper's scenario beside the peers, which the interpreter PYTHON has.")
 	if help || err != nil {
 		return err
 	}
@@ -24,10 +29,6 @@ func benchCommand(ctx context.Context, args []string) error {
 	}
 	if s.Name != scenario.Paper().Name {
 		return fmt.Errorf("bench: -scenario %s; accepted: paper", s.Name)
-	}
-	root, err := study.Root()
-	if err != nil {
-		return err
 	}
 	sources, err := study.Sources(ctx, root)
 	if err != nil {
@@ -44,19 +45,18 @@ func benchCommand(ctx context.Context, args []string) error {
 		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
 	}
 	os.Stdout.Write(t.Markdown())
-	dir := filepath.Join(root, "figures")
-	if err := bench.Draw(dir, cases); err != nil {
+	if err := bench.Draw(*dir, cases); err != nil {
 		return err
 	}
-	if err := bench.Write(dir, cases); err != nil {
+	if err := bench.Write(*dir, cases); err != nil {
 		return err
 	}
 	fits, trainings, err := bench.Sizes(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := bench.DrawSizes(dir, fits, trainings); err != nil {
+	if err := bench.DrawSizes(*dir, fits, trainings); err != nil {
 		return err
 	}
-	return bench.WriteSizes(dir, fits, trainings)
+	return bench.WriteSizes(*dir, fits, trainings)
 }

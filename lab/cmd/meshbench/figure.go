@@ -17,7 +17,12 @@ import (
 )
 
 func figureCommand(ctx context.Context, args []string) error {
+	root, err := study.Root()
+	if err != nil {
+		return err
+	}
 	o := newOptions("figure")
+	dir := o.folder(root)
 	s, help, err := o.parse(args, "figure [options] all|NAME...\n\nRuns the study where it is not cached and writes figures and tables.")
 	if help || err != nil {
 		return err
@@ -32,15 +37,11 @@ func figureCommand(ctx context.Context, args []string) error {
 	if _, err := study.Chosen(s, names); err != nil {
 		return err
 	}
-	root, err := study.Root()
-	if err != nil {
-		return err
-	}
 	cfg, err := study.Of(ctx, s, root)
 	if err != nil {
 		return err
 	}
-	return figures(ctx, root, filepath.Join(root, study.Figures(s)), cfg, names)
+	return figures(ctx, root, study.Figures(*dir, s), cfg, names)
 }
 
 // figures runs the study and draws the named figures, all when there are none.
@@ -197,8 +198,13 @@ func studyCommand(ctx context.Context, args []string) error {
 }
 
 func kthCommand(ctx context.Context, args []string) error {
+	root, err := study.Root()
+	if err != nil {
+		return err
+	}
 	o := newOptions("kth")
-	s, help, err := o.parse(args, "kth FILE\n\nAudits the published trace and runs the paper's study on it.")
+	dir := o.folder(root)
+	s, help, err := o.parse(args, "kth [options] FILE\n\nAudits the published trace and runs the paper's study on it.")
 	if help || err != nil {
 		return err
 	}
@@ -208,16 +214,12 @@ func kthCommand(ctx context.Context, args []string) error {
 	if s.Name != scenario.Paper().Name {
 		return fmt.Errorf("kth: -scenario %s; accepted: paper, which the published trace is of", s.Name)
 	}
-	root, err := study.Root()
-	if err != nil {
-		return err
-	}
 	sources, err := study.Published(o.Arg(0))
 	if err != nil {
 		return err
 	}
 	audit(sources[0].Trace)
-	return figures(ctx, root, filepath.Join(root, study.Figures(s)), study.Config{Sources: sources}, nil)
+	return figures(ctx, root, study.Figures(*dir, s), study.Config{Sources: sources}, nil)
 }
 
 func auditCommand(_ context.Context, args []string) error {

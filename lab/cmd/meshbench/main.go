@@ -30,13 +30,13 @@ func commands() []command {
 	return []command{
 		{"quickstart", "", "the whole way in some seconds: trace, model, policies, and what they get of the true optimum; figure in .out/", quickstartCommand},
 		{"scenario", "list|show|check [NAME|FILE]", "the built-in scenarios; the text of one; all that is wrong with a file, and how large its problem is", scenarioCommand},
-		{"figure", "all|NAME...", "run the study where it is not cached, and write its figures, tables and results.json into figures/, of a scenario other than paper into figures/SCENARIO/", figureCommand},
+		{"figure", "all|NAME...", "run the study where it is not cached, and write its figures, tables and results.json into .out/figures/ or the folder of -o, of a scenario other than paper into one of its own there", figureCommand},
 		{"study", "", "run the study in the simulator from nothing, leaving the cache aside, into .out/study, with the time of each stage", studyCommand},
 		{"kth", "FILE", "audit the published trace and run the study on it", kthCommand},
 		{"collect", "FILE", "collect a trace on a testbed, or go on with it", collect},
 		{"audit", "FILE", "audit a trace", auditCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
-		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into figures/bench.json and bench-size.json", benchCommand},
+		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},
 	}
 }
 
@@ -140,6 +140,11 @@ func newOptions(name string) options {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	return options{flags, flags.String("scenario", "paper", "`NAME` of a built-in scenario ("+strings.Join(scenario.List(), ", ")+") or a YAML file")}
+}
+
+// folder adds the option that says where figures go.
+func (o options) folder(root string) *string {
+	return o.String("o", filepath.Join(root, study.DrawnDir), "`FOLDER` of the figures; the committed ones are in "+study.ReferenceDir)
 }
 
 // parse reads the options of a command and opens its scenario. help says that

@@ -1,4 +1,4 @@
-// Package pgtest starts throw-away PostgreSQL servers for tests. install.sh,
+// Package pgtest starts throw-away PostgreSQL servers for tests. server.sh,
 // beside it, installs the programs that it needs.
 package pgtest
 

@@ -31,7 +31,8 @@ type Config struct {
 	Notebooks []string
 	// Small asks the notebooks for short runs.
 	Small bool
-	// Out is the folder of the results. Default Root/.out/notebooks.
+	// Out is the folder of the results. Default Root/.out/notebooks, or
+	// notebooks-small for short runs, so that these replace no other results.
 	Out string
 	// CellTimeout is the longest time of one cell. Default 15 min.
 	CellTimeout time.Duration
@@ -43,6 +44,9 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Out == "" {
 		cfg.Out = filepath.Join(cfg.Root, ".out", "notebooks")
+		if cfg.Small {
+			cfg.Out += "-small"
+		}
 	}
 	if cfg.CellTimeout == 0 {
 		cfg.CellTimeout = 15 * time.Minute
