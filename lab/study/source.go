@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 	"github.com/meshbench/meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/trace/importer"
 )
 
 // Source is a trace and how it is learned from.
@@ -64,6 +66,26 @@ func (s Source) measured() Source {
 	return s
 }
 
+// joint returns s with a model of all loads and controls, of a trace that does not
+// say how many requests each node answered.
+func (s Source) joint() Source {
+	s = s.measured()
+	s.Structure, s.Settle, s.Forest = model.JointInputs, 0, corrected()
+	return s
+}
+
+// attributed reports whether a trace says how many requests each endpoint
+// answered, by which a model per node weights its delays.
+func attributed(t *trace.Table) bool {
+	for _, name := range t.DelayNames() {
+		counts, err := t.Column(name + "_n")
+		if err != nil || !slices.ContainsFunc(counts, func(n float64) bool { return n > 0 }) {
+			return false
+		}
+	}
+	return true
+}
+
 // settle is the delay above which a node has fallen behind: that of four of the
 // slowest requests in its queue, s.
 func (s Source) settle() float64 {
@@ -100,12 +122,12 @@ func authors() forest.Config { return forest.Config{Trees: 120} }
 func corrected() forest.Config { return forest.Config{Trees: 60, MinLeaf: 5} }
 
 // Published returns the published trace as the authors used it and, beside it,
-// with the audit's corrections. path "" means where trace.FindKTH finds it;
+// with the audit's corrections. path "" means where importer.FindKTH finds it;
 // without one, it returns none.
 func Published(path string) ([]Source, error) {
 	if path == "" {
-		found, err := trace.FindKTH()
-		if errors.Is(err, trace.ErrNoKTH) {
+		found, err := importer.FindKTH()
+		if errors.Is(err, importer.ErrNoKTH) {
 			return nil, nil
 		}
 		if err != nil {
@@ -113,14 +135,19 @@ func Published(path string) ([]Source, error) {
 		}
 		path = found
 	}
+	sc := scenario.Paper()
 	var out []Source
-	for _, reading := range []trace.KTHReading{trace.AsPublished, trace.Corrected} {
-		t, err := trace.ImportKTH(path, trace.KTHOptions{Reading: reading})
+	for _, preset := range []string{importer.KTHAsPublished, importer.KTHCorrected} {
+		m, err := importer.Preset(preset)
 		if err != nil {
 			return nil, err
 		}
-		s := Source{Scenario: scenario.Paper(), Name: "kth-published", Title: "published trace, as published", Trace: t, Kind: model.AsPublished, SHA256: trace.KTHSHA256, Forest: authors()}
-		if reading == trace.Corrected {
+		t, _, err := importer.Import(path, m, importer.Options{Space: sc.MustSpace(), Scenario: sc.Name, SHA256: importer.KTHSHA256})
+		if err != nil {
+			return nil, err
+		}
+		s := Source{Scenario: sc, Name: "kth-published", Title: "published trace, as published", Trace: t, Kind: model.AsPublished, SHA256: importer.KTHSHA256, Forest: authors()}
+		if preset == importer.KTHCorrected {
 			s.Name, s.Title, s.Kind, s.Forest = "kth-corrected", "published trace, corrected", model.Measured, corrected()
 		}
 		out = append(out, s)
@@ -142,7 +169,8 @@ func Own(ctx context.Context, root string) (Source, error) {
 }
 
 // Collected returns the trace of a testbed, named by it, as the project's own is
-// learned from. It must be one of the scenario.
+// learned from; where it does not say how many requests each node answered, by a
+// model of all loads and controls. It must be one of the scenario.
 func Collected(path string, sc scenario.Scenario) (Source, error) {
 	space, err := sc.Space()
 	if err != nil {
@@ -160,7 +188,11 @@ func Collected(path string, sc scenario.Scenario) (Source, error) {
 		return Source{}, err
 	}
 	name := t.Meta().Testbed
-	return Source{Name: name, Title: name + " testbed", Scenario: sc, Trace: t, SHA256: sum}.measured(), nil
+	s := Source{Name: name, Title: name + " testbed", Scenario: sc, Trace: t, SHA256: sum}
+	if !attributed(t) {
+		return s.joint(), nil
+	}
+	return s.measured(), nil
 }
 
 // Virtual generates a trace of a scenario's virtual testbed: random loads and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,9 +12,12 @@ import (
 
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 var paper = scenario.Paper()
@@ -203,5 +207,32 @@ func TestTrain(t *testing.T) {
 	}
 	if greedy, _, err := policy.Score(r, baselines[len(baselines)-1], paper.Loads.Grid(maxGrid)); err != nil || greedy != 1 {
 		t.Errorf("greedy on the model itself scores %v, %v; want 1", greedy, err)
+	}
+}
+
+// A trace that does not say how many requests each node answered is learned from
+// by a model of all loads and controls.
+func TestCollectedWithoutCounts(t *testing.T) {
+	sc := scenario.Paper()
+	for _, c := range []struct {
+		count float64
+		want  model.Structure
+	}{{math.NaN(), model.JointInputs}, {0, model.JointInputs}, {20, model.NodeInputs}} {
+		tab := trace.New(trace.Meta{Space: sc.MustSpace(), Scenario: sc.Name, Testbed: "imported"})
+		x := mesh.NewMeasurement(sc.MustSpace().Layout())
+		for e := range x.Endpoint {
+			x.Endpoint[e].Count, x.Endpoint[e].Mean = c.count, .03
+		}
+		if err := tab.Append(trace.Row{Load: mesh.Load{5, 5}, Action: mesh.Action{.4, .6, .4, .6, 0, 0}, Measurement: x}); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "t.csv")
+		if err := tab.Write(path); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Collected(path, sc)
+		if err != nil || s.Structure != c.want {
+			t.Errorf("counts of %v: structure %v, %v; want %v", c.count, s.Structure, err, c.want)
+		}
 	}
 }

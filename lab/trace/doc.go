@@ -1,8 +1,8 @@
 // Package trace holds what a testbed measured, one row per control step: the
 // table in memory, its CSV file (read strictly, written atomically, appended
-// to row by row), the import of the trace published with the paper, splits
-// into training and test rows, matrices for learning, and an audit that tells
-// whether a trace can be trusted.
+// to row by row), splits into training and test rows, matrices for learning, and
+// an audit that tells whether a trace can be trusted. Package importer makes one
+// of a file that another program wrote.
 //
 // Missing is missing: NaN in memory, an empty cell in a file, never 0.
 //

@@ -107,7 +107,7 @@ func TestReadBadFile(t *testing.T) {
 		words []string // that the error must have
 	}{
 		{"empty file", "", ReadOptions{}, []string{"line 1"}},
-		{"no head", "step,start\n1,\n", ReadOptions{}, []string{"line 1", "# meshbench trace 2", "ImportKTH"}},
+		{"no head", "step,start\n1,\n", ReadOptions{}, []string{"line 1", "# meshbench trace 2", "meshbench import"}},
 		{"newer version", replace("trace 2", "trace 3"), ReadOptions{}, []string{"version 3 is newer", "versions 1 to 2"}},
 		{"odd version", replace("trace 2", "trace one"), ReadOptions{}, []string{`"one"`}},
 		{"head without entry", replace("# seed: 7\n", ""), ReadOptions{}, []string{"no entry", `"seed"`}},

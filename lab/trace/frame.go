@@ -23,7 +23,7 @@ func (t *Table) Frame() dataframe.DataFrame {
 		for r := range v {
 			v[r] = *c.cell(t, r)
 		}
-		list = append(list, series.New(v, series.Float, c.name))
+		list = append(list, series.New(v, series.Float, c.Name))
 	}
 	return dataframe.New(append(list, series.New(t.mark, series.String, "mark"))...)
 }

@@ -208,7 +208,7 @@ func checkVersion(in *csvfile.Reader, comment string, ok bool) (int, error) {
 			}
 			line = strings.Join(cells, ",")
 		}
-		return 0, fmt.Errorf("line %d is %s; a trace begins with \"# %s %d\" (the published trace is read by ImportKTH)",
+		return 0, fmt.Errorf("line %d is %s; a trace begins with \"# %s %d\" (meshbench import makes one of another CSV file)",
 			in.Line(), csvfile.Quote(line), formatName, formatVersion)
 	}
 	v, err := strconv.Atoi(version)

@@ -64,7 +64,7 @@ type ColumnSummary struct {
 func (t *Table) Summary() []ColumnSummary {
 	var list []ColumnSummary
 	for _, c := range t.columns {
-		s := ColumnSummary{Name: c.name, Min: math.Inf(1), Max: math.Inf(-1)}
+		s := ColumnSummary{Name: c.Name, Min: math.Inf(1), Max: math.Inf(-1)}
 		sum := 0.0
 		for r := range t.Len() {
 			v := *c.cell(t, r)

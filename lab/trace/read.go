@@ -116,7 +116,7 @@ func (r *rows) errorf(k int, accepted string) error {
 
 // number reads cell k, which is not empty. Spellings of NaN and infinity are not
 // numbers.
-func number(s string, k kind) (float64, bool) {
+func number(s string, k Kind) (float64, bool) {
 	v, err := strconv.ParseFloat(s, 64)
 	return v, err == nil && k.holds(v)
 }
@@ -133,7 +133,7 @@ func (t *Table) readRows(in *csvfile.Reader, header []string, size int64) error 
 	step, start, mark := place["step"], place["start"], place["mark"]
 	cell := make([]int, len(t.columns))
 	for k, c := range t.columns {
-		cell[k] = place[c.name]
+		cell[k] = place[c.Name]
 	}
 	begin := in.Offset()
 	for r := (&rows{in: in, header: header}); ; {
@@ -160,13 +160,13 @@ func (t *Table) readRows(in *csvfile.Reader, header []string, size int64) error 
 		for k := range t.columns {
 			c := &t.columns[k]
 			s := r.cells[cell[k]]
-			if s == "" && !c.required {
+			if s == "" && !c.Required {
 				*c.cell(t, at) = math.NaN()
 				continue
 			}
-			v, ok := number(s, c.kind)
+			v, ok := number(s, c.Kind)
 			if !ok {
-				return r.errorf(cell[k], c.accepted())
+				return r.errorf(cell[k], c.Accepted())
 			}
 			*c.cell(t, at) = v
 		}

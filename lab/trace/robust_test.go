@@ -86,10 +86,9 @@ func TestReadRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{dir, os.DevNull} {
 		_, read := Read(path, ReadOptions{})
-		_, kth := ImportKTH(path, KTHOptions{})
 		_, sum := SHA256(path)
 		_, app := OpenAppender(path, Meta{Space: grid(1, 1)})
-		for _, err := range []error{read, kth, sum, app} {
+		for _, err := range []error{read, sum, app} {
 			if err == nil || !strings.Contains(err.Error(), "accepted: a regular file") || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s: %v", path, err)
 			}
@@ -325,30 +324,6 @@ func FuzzRead(f *testing.F) {
 		}
 		if again.WriteTo(&two); !bytes.Equal(one.Bytes(), two.Bytes()) {
 			t.Fatalf("written %q, then %q", one.String(), two.String())
-		}
-	})
-}
-
-func FuzzImportKTH(f *testing.F) {
-	f.Add([]byte(kthLike))
-	f.Add([]byte(strings.ReplaceAll(kthLike, "\n", "\r\n")))
-	f.Add([]byte(strings.Replace(kthLike, "0.021", "1e308", 1)))
-	f.Add([]byte("p11,p21\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, reading := range []KTHReading{AsPublished, Corrected} {
-			tab, err := decodeKTH(bytes.NewReader(data), int64(len(data)), reading)
-			if err != nil {
-				if len(err.Error()) > 2000 || strings.ContainsAny(err.Error(), "\r\n") {
-					t.Fatalf("%d bytes of error: %.300q", len(err.Error()), err)
-				}
-				continue
-			}
-			Audit(tab)
-			for r := range tab.Len() {
-				if err := tab.like().Append(tab.Row(r)); err != nil {
-					t.Fatal(err)
-				}
-			}
 		}
 	})
 }

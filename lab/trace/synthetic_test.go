@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -147,16 +146,4 @@ func table(t testing.TB, meta Meta, rows []Row) *Table {
 		}
 	}
 	return tab
-}
-
-func kthPath(t testing.TB) string {
-	t.Helper()
-	path, err := FindKTH()
-	if errors.Is(err, ErrNoKTH) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

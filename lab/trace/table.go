@@ -151,11 +151,8 @@ func (t *Table) Append(row Row) error {
 			return fmt.Errorf("trace: step %d: %d %s; %s takes %d", row.Step, part.got, part.what, t.Mesh(), part.want)
 		}
 	}
-	if row.Step < 0 {
-		return fmt.Errorf("trace: step %d is negative", row.Step)
-	}
-	if y := row.Start.UTC().Year(); y < 0 || y > 9999 {
-		return fmt.Errorf("trace: step %d: start in year %d; accepted: 0 to 9999", row.Step, y)
+	if err := checkWhen(row.Step, row.Start); err != nil {
+		return err
 	}
 	if err := t.meta.Space.Validate(row.Action); err != nil {
 		return fmt.Errorf("trace: step %d: %w", row.Step, err)
@@ -164,12 +161,57 @@ func (t *Table) Append(row Row) error {
 	r := t.Len()
 	t.push(row)
 	t.mark[r] = oneLine(x.Mark)
+	return t.checkLast()
+}
+
+// checkLast checks the cells of the last row, and takes it away again where one
+// is not accepted.
+func (t *Table) checkLast() error {
+	r := t.Len() - 1
 	for k := range t.columns {
 		c := &t.columns[k]
-		if v := *c.cell(t, r); !c.holds(v) {
+		if v := *c.cell(t, r); !c.Holds(v) {
+			step := t.step[r]
 			t.cut(r)
-			return fmt.Errorf("trace: step %d: %s is %v; accepted: %s", row.Step, c.name, v, c.accepted())
+			return fmt.Errorf("trace: step %d: %s is %v; accepted: %s", step, c.Name, v, c.Accepted())
 		}
+	}
+	return nil
+}
+
+// AppendValues adds a row whose numeric columns have the given values, in the
+// order of Fields, NaN for a missing one. It is checked as by Append, and panics
+// for another number of values.
+func (t *Table) AppendValues(step int, start time.Time, mark string, values []float64) error {
+	if len(values) != len(t.columns) {
+		panic(fmt.Sprintf("trace: %d values for the %d columns of %s", len(values), len(t.columns), t.Mesh()))
+	}
+	if err := checkWhen(step, start); err != nil {
+		return err
+	}
+	r := t.Len()
+	t.grow()
+	t.step[r], t.start[r], t.mark[r] = step, start, oneLine(mark)
+	for k := range t.columns {
+		*t.columns[k].cell(t, r) = values[k]
+	}
+	if err := t.checkLast(); err != nil {
+		return err
+	}
+	if err := t.meta.Space.Validate(t.actionOf(r)); err != nil {
+		t.cut(r)
+		return fmt.Errorf("trace: step %d: %w", step, err)
+	}
+	return nil
+}
+
+// checkWhen reports a step or time that a file could not hold.
+func checkWhen(step int, start time.Time) error {
+	if step < 0 {
+		return fmt.Errorf("trace: step %d is negative", step)
+	}
+	if y := start.UTC().Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("trace: step %d: start in year %d; accepted: 0 to 9999", step, y)
 	}
 	return nil
 }

@@ -171,3 +171,49 @@ func TestLoadsReplay(t *testing.T) {
 		}
 	}
 }
+
+// A row given by its values is the row given by its parts, and is checked alike.
+func TestAppendValues(t *testing.T) {
+	s := graph(t)
+	fields := Fields(s)
+	want := table(t, syntheticMeta(s), synthetic(s, 20, 1))
+	got := New(syntheticMeta(s))
+	values := make([]float64, len(fields))
+	for r := range want.Len() {
+		for k, f := range fields {
+			v, err := want.Column(f.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values[k] = v[r]
+		}
+		if err := got.AppendValues(want.Row(r).Step, want.Row(r).Start, want.Row(r).Measurement.Mark, values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var a, b strings.Builder
+	want.WriteTo(&a)
+	got.WriteTo(&b)
+	if a.String() != b.String() {
+		t.Error("the tables differ")
+	}
+	service := map[string]int{"l2": 1, "d1_p99": 0, "p2.1.2": 1, "b2": 1, "r3": -1, "d1.2.3_n": 0}
+	for k, f := range fields {
+		if want, ok := service[f.Name]; ok && f.Service != want {
+			t.Errorf("%s is of service %d, want %d", f.Name, f.Service, want)
+		}
+		delete(service, f.Name)
+		bad := slices.Clone(values)
+		bad[k] = math.Inf(1)
+		if err := got.AppendValues(99, want.Row(0).Start, "", bad); err == nil || !strings.Contains(err.Error(), f.Name) || got.Len() != want.Len() {
+			t.Errorf("%s is infinite: %v; %d rows", f.Name, err, got.Len())
+		}
+		bad[k] = math.NaN()
+		if err := New(syntheticMeta(s)).AppendValues(99, want.Row(0).Start, "", bad); (err == nil) == f.Required {
+			t.Errorf("%s is missing: %v; required: %v", f.Name, err, f.Required)
+		}
+	}
+	if len(service) > 0 {
+		t.Errorf("no field %v", service)
+	}
+}

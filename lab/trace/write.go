@@ -36,7 +36,7 @@ func appendRow(dst []byte, t *Table, r int) []byte {
 		v := *c.cell(t, r)
 		switch {
 		case missing(v):
-		case c.kind == seconds && v < exactFrom:
+		case c.Kind == Seconds && v < exactFrom:
 			dst = strconv.AppendFloat(dst, math.Round(v/resolution)/(1/resolution), 'f', -1, 64)
 		default:
 			dst = strconv.AppendFloat(dst, v, 'g', -1, 64)

@@ -34,6 +34,7 @@ func commands() []command {
 		{"study", "", "run the study in the simulator from nothing, leaving the cache aside, into .out/study, with the time of each stage", studyCommand},
 		{"kth", "FILE", "audit the published trace and run the study on it", kthCommand},
 		{"collect", "FILE", "collect a trace on a testbed, or go on with it", collect},
+		{"import", "FILE OUT", "make a trace of a CSV file that another program wrote, by a preset, a mapping or options; -suggest proposes a mapping", importCommand},
 		{"audit", "FILE", "audit a trace", auditCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
 		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},

@@ -21,6 +21,12 @@ const maxRecord = 16 << 20
 // Reader reads the records of a CSV file. A line that begins with # outside of
 // a quoted cell is a comment and passed over, as are empty lines.
 type Reader struct {
+	// Comma is what separates cells, a byte. Default ','.
+	Comma byte
+	// Verbatim makes a line that begins with # a record like any other.
+	Verbatim bool
+	// Ragged makes Read return records of any number of cells.
+	Ragged bool
 	// Cells is how many cells every record must have. 0 means as many as the
 	// first.
 	Cells int
@@ -42,7 +48,7 @@ type Reader struct {
 
 // NewReader returns a reader of r.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{in: bufio.NewReaderSize(r, 1<<16), line: 1}
+	return &Reader{Comma: ',', in: bufio.NewReaderSize(r, 1<<16), line: 1}
 }
 
 // Line is the physical line, from 1, on which the last record or comment
@@ -176,7 +182,7 @@ func (r *Reader) Read() ([]string, error) {
 			r.byte()
 			r.end = r.at
 			continue
-		case next[0] == '#':
+		case next[0] == '#' && !r.Verbatim:
 			if _, _, err := r.Comment(); err != nil {
 				return nil, err
 			}
@@ -201,7 +207,7 @@ func (r *Reader) Read() ([]string, error) {
 		if r.Cells == 0 {
 			r.Cells = len(r.ends)
 		}
-		if len(r.ends) != r.Cells {
+		if len(r.ends) != r.Cells && !r.Ragged {
 			return nil, r.fail(fmt.Errorf("line %d has %d cells; accepted: %d", r.lines[0], len(r.ends), r.Cells))
 		}
 		text, start := string(r.text), 0
@@ -247,7 +253,7 @@ func (r *Reader) record() (ended bool, err error) {
 		case lineEnd != "":
 			r.ends = append(r.ends, len(r.text))
 			return true, nil
-		case b == ',':
+		case b == r.Comma:
 			r.ends = append(r.ends, len(r.text))
 			r.lines = append(r.lines, r.line)
 			state = start
@@ -284,7 +290,7 @@ func (r *Reader) manyLines() bool {
 	_, rest, ended := strings.Cut(string(r.text[start:]), "\n")
 	for ended && r.Cells >= telling {
 		var line string
-		if line, rest, ended = strings.Cut(rest, "\n"); ended && strings.Count(line, ",") == r.Cells-1 {
+		if line, rest, ended = strings.Cut(rest, "\n"); ended && strings.Count(line, string(rune(r.Comma))) == r.Cells-1 {
 			return true
 		}
 	}

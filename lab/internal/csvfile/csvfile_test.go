@@ -88,6 +88,16 @@ type iotest struct{ err error }
 
 func (x iotest) Read([]byte) (int, error) { return 0, x.err }
 
+func TestSettings(t *testing.T) {
+	r := NewReader(strings.NewReader("#a;b,c\n\n1\n\"x;y\";2;3\n"))
+	r.Comma, r.Verbatim, r.Ragged = ';', true, true
+	got, err := all(r)
+	want := []record{{[]string{"#a", "b,c"}, 1}, {[]string{"1"}, 3}, {[]string{"x;y", "2", "3"}, 4}}
+	if err != nil || !slices.EqualFunc(got, want, func(a, b record) bool { return a.line == b.line && slices.Equal(a.cells, b.cells) }) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+}
+
 func TestComment(t *testing.T) {
 	r := NewReader(strings.NewReader("# one\r\n#\n\n# not of the head\na,b\n"))
 	for _, want := range []string{" one", ""} {
