@@ -191,3 +191,43 @@ func TestConcurrency(t *testing.T) {
 	act(0, 1e4, 9, nan)
 	near("very much", act(1, 1e4, 9, nan), .5)
 }
+
+// Measurements of services are apart, by the run's seed.
+func TestConcurrencyJitter(t *testing.T) {
+	s := space(t, mesh.New(2, 1), mesh.Knob{Kind: mesh.Block, Levels: 1001})
+	p := &autoscaler.Concurrency{Space: s, Jitter: 1}
+	probes := func(seed uint64) (list [2][]int) {
+		p.Reset(seed)
+		for k := range 60 {
+			x := mesh.NewMeasurement(s.Layout())
+			x.Service[0].Mean, x.Service[1].Mean = .1, .1
+			a, err := p.Act(mesh.State{Load: mesh.Load{100, 100}, Time: float64(5 * k), Last: &x, InForce: s.Default()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range list {
+				if k > 10 && math.Abs(a[i]-.7) < 1e-9 { // 3 of 10
+					list[i] = append(list[i], k)
+				}
+			}
+		}
+		return list
+	}
+	a, b := probes(1), probes(2)
+	if fmt.Sprint(a) != fmt.Sprint(probes(1)) {
+		t.Error("the same seed measures at other times")
+	}
+	if fmt.Sprint(a[0]) == fmt.Sprint(a[1]) || fmt.Sprint(a) == fmt.Sprint(b) {
+		t.Errorf("services %v and %v, another seed %v", a[0], a[1], b)
+	}
+	for _, list := range a {
+		for k := 1; k < len(list); k++ {
+			if d := 5 * (list[k] - list[k-1]); d < 60 || d > 130 {
+				t.Errorf("measured %d s apart, want 60 to 120 and a step", d)
+			}
+		}
+		if len(list) < 2 {
+			t.Errorf("measured in steps %v only", list)
+		}
+	}
+}

@@ -166,6 +166,9 @@ func TestHPA(t *testing.T) {
 		{"the default target", mesh.Knob{Min: 1, Max: 9}, autoscaler.HPA{}, all(10, 24), "1 1 1 2 2 2 3 3 3 3"},
 		// 30 s to start: at 30 s 1 of 2 serves and 1/2 is the target.
 		{"replicas that start", mesh.Knob{Min: 1, Max: 9, Up: 30}, autoscaler.HPA{Target: .5}, all(16, 40), "1 1 1 2 2 2 2 2 2 2 2 2 4 4 4 4"},
+		// One serves from 35 s on and has no metric then: .3 and .5 of .5 are 1.6.
+		{"a replica without a metric yet", mesh.Knob{Min: 1, Max: 9, Up: 30}, autoscaler.HPA{Target: .5,
+			Rule: autoscaler.Rule{Sync: 5, Down: autoscaler.Scaling{Window: -1}}}, append(all(6, 10), all(4, 3)...), "1 2 2 2 2 2 2 2 1 1"},
 		{"requests for each replica", mesh.Knob{Min: 1, Max: 9}, autoscaler.HPA{Metric: autoscaler.Requests, Target: 8}, all(7, 40), "1 1 1 5 5 5 5"},
 		{"fast", mesh.Knob{Min: 1, Max: 9}, autoscaler.HPA{Metric: autoscaler.Requests, Target: 10, Rule: autoscaler.Fast()},
 			held(4, 40, 10, 10), "1 4 4 4 4 4 4 4 1 1 1 1"},
@@ -271,6 +274,36 @@ func TestSteps(t *testing.T) {
 		p.Fallback = fallback
 		if a, err := p.Act(state); err != nil || a[0] != want {
 			t.Errorf("fallback %d: %v (%v), want %v", fallback, a, err, want)
+		}
+	}
+}
+
+// Replicas are the lowest point that has them, in whatever order the points are.
+func TestPoints(t *testing.T) {
+	p := autoscaler.Lookahead{Space: space(t, mesh.New(1, 1), one(mesh.Knob{Points: [][]float64{{8}, {1}, {4}, {2}}})...), Time: []float64{.1}, Bound: 1}
+	for load, want := range map[float64]float64{5: 1, 15: 2, 20: 2, 21: 4, 70: 8, 200: 8} {
+		if a, err := p.Act(mesh.State{Load: mesh.Load{load}}); err != nil || a[0] != want {
+			t.Errorf("load %v: %v (%v), want %v", load, a, err, want)
+		}
+	}
+	// What the base turns away does not come to a node.
+	p.Space = space(t, mesh.New(1, 1), mesh.Knob{Kind: mesh.Block}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 9})
+	p = autoscaler.Lookahead{Space: p.Space, Time: p.Time, Bound: 1, Base: policy.Static{Action: mesh.Action{.6, 1}}}
+	if a, err := p.Act(mesh.State{Load: mesh.Load{50}}); err != nil || a[0] != .6 || a[1] != 2 {
+		t.Errorf("with 60 %% blocked: %v (%v), want 2 replicas", a, err)
+	}
+}
+
+// Calls go where replicas serve, by their speed.
+func TestSpread(t *testing.T) {
+	m := mesh.New(1, 2)
+	m.Nodes[1].Speed = .5
+	s := space(t, m, mesh.Knob{Kind: mesh.Route, Levels: 11}, mesh.Knob{Kind: mesh.Replicas, Max: 9})
+	p := &autoscaler.Spread{Space: s}
+	for replicas, want := range map[[2]float64]float64{{1, 1}: .7, {1, 8}: .2, {2, 0}: 1, {0, 3}: 0, {0, 0}: .5} {
+		a, err := p.Act(mesh.State{Load: mesh.Load{1}, InForce: mesh.Action{.5, .5, replicas[0], replicas[1]}})
+		if err != nil || a[0] != want {
+			t.Errorf("%v replicas: %v (%v), want %v", replicas, a, err, want)
 		}
 	}
 }

@@ -72,6 +72,9 @@ func TestDesired(t *testing.T) {
 		{"both on the way down", rule{}, 4, fleet(1, 10, 10, nan), 2},                      // 70/3/50: 1.4
 		{"fewer than asked for on the way up", rule{}, 8, fleet(0, 100, 100, 100, nan), 8}, // 6 of 8
 		{"more than asked for on the way down", rule{}, 2, fleet(0, 30, 30, 30, nan), 2},   // 140/4/50 = .7: 3
+		{"starting pods within the tolerance", rule{}, 3, fleet(1, 80, 80), 3},             // 160/3/50 = 1.067
+		{"missing ones too", rule{}, 3, fleet(0, 80, 80, nan), 3},                          // the same
+		{"turned round with fewer asked for", rule{}, 1, fleet(1, 60), 1},                  // .6
 		{"no pod serves", rule{}, 3, fleet(3), -1},
 		{"all metrics missing", rule{}, 3, fleet(0, nan, nan, nan), -1},
 		{"no pod", rule{}, 3, nil, -1},

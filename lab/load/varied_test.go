@@ -226,6 +226,21 @@ func TestJitter(t *testing.T) {
 	within("a sine's peak", 0, 300)
 }
 
+// However crowds are moved, none begins or ends half-way.
+func TestCrowdsAreWhole(t *testing.T) {
+	for seed := range uint64(50) {
+		f := FlashCrowd{Ranges: Ranges{{Min: 0, Max: 1}}, Every: 60, Jitter: 1, Start: -1, Rise: 5, Hold: 20, Fall: 10}
+		before := f.At(nil, seed, 0)[0]
+		for step := 1; step < 2000; step++ {
+			now := f.At(nil, seed, step)[0]
+			if now-before > .2001 || before-now > .1001 {
+				t.Fatalf("seed %d: from %v to %v in step %d", seed, before, now, step)
+			}
+			before = now
+		}
+	}
+}
+
 // Crowds that come again hit each service alike where it is drawn.
 func TestCrowds(t *testing.T) {
 	f := FlashCrowd{Ranges: append(Ranges{paper[0]}, paper...), Service: -1, Every: 100}
