@@ -59,7 +59,7 @@ type counted struct {
 }
 
 // Name is the label.
-func (p *Admission) Name() string { return label(p.Label, "admission") }
+func (p *Admission) Name() string { return or(p.Label, "admission") }
 
 // SeesDelays is true: what the step before gave decides.
 func (p *Admission) SeesDelays() bool { return true }

@@ -50,6 +50,9 @@ func Calibrate(ctx context.Context, candidates []policy.Policy, score func(conte
 	return c, nil
 }
 
+// Grids of policies share the Base of what they are copies of: they run one after
+// the other.
+
 // utilisations are the targets that grids try.
 func utilisations() []float64 { return []float64{.2, .3, .4, .5, .6, .7, .8, .9} }
 

@@ -44,8 +44,8 @@ type Concurrency struct {
 	// Interval is the time in s between measurements of minRTT. Default 60;
 	// negative: never, minRTT is the least response time of the run.
 	Interval float64
-	// Jitter is by how much of it, drawn by the run's seed, an interval is longer, so that
-	// services are not measured at once. Default 0.1, negative: 0.
+	// Jitter is by how much of it an interval is longer at most, drawn by the run's
+	// seed, so that services are not measured at once. Default 0.1, negative: 0.
 	Jitter float64
 	// Base decides the other knobs. Default as without control.
 	Base policy.Policy
@@ -65,7 +65,7 @@ type limited struct {
 }
 
 // Name is the label.
-func (p *Concurrency) Name() string { return label(p.Label, "concurrency") }
+func (p *Concurrency) Name() string { return or(p.Label, "concurrency") }
 
 // SeesDelays is true.
 func (p *Concurrency) SeesDelays() bool { return true }

@@ -121,9 +121,6 @@ func or[T comparable](x, def T) T {
 // positive is a setting that has a default at 0 and is none below.
 func positive(x, def float64) float64 { return max(0, or(x, def)) }
 
-// label is a policy's name.
-func label(l, def string) string { return or(l, def) }
-
 // reset begins a run of a base.
 func reset(base policy.Policy, seed uint64) {
 	if base != nil {

@@ -44,7 +44,7 @@ type scaled struct {
 }
 
 // Name is the label.
-func (p *HPA) Name() string { return label(p.Label, "hpa") }
+func (p *HPA) Name() string { return or(p.Label, "hpa") }
 
 // SeesDelays is true: what the step before gave decides.
 func (p *HPA) SeesDelays() bool { return true }

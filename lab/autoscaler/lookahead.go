@@ -36,7 +36,7 @@ type Lookahead struct {
 }
 
 // Name is the label.
-func (p *Lookahead) Name() string { return label(p.Label, "lookahead") }
+func (p *Lookahead) Name() string { return or(p.Label, "lookahead") }
 
 // SeesDelays reports whether the base does; the rule goes by load alone.
 func (p *Lookahead) SeesDelays() bool { return p.Base != nil && policy.SeesDelays(p.Base) }

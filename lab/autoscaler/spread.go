@@ -14,7 +14,7 @@ type Spread struct {
 }
 
 // Name is the label.
-func (p *Spread) Name() string { return label(p.Label, "spread") }
+func (p *Spread) Name() string { return or(p.Label, "spread") }
 
 // Reset does nothing.
 func (p *Spread) Reset(uint64) {}

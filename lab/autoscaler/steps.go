@@ -79,7 +79,7 @@ type Steps struct {
 }
 
 // Name is the label.
-func (p *Steps) Name() string { return label(p.Label, "steps") }
+func (p *Steps) Name() string { return or(p.Label, "steps") }
 
 // SeesDelays is true: what the step before gave decides.
 func (p *Steps) SeesDelays() bool { return true }
