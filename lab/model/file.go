@@ -21,7 +21,7 @@ import (
 // with the answered requests of each forest's training rows (little-endian
 // float64), on nodes of a mix as a share of those that were sent. Entries are stored, and checked by their CRC.
 
-const modelVersion = 4
+const modelVersion = 5
 
 // maxEntry bounds an entry of a model's file, bytes.
 const maxEntry = 1 << 30
@@ -34,13 +34,13 @@ type card struct {
 	Structure Structure       `json:"structure"`
 	Median    float64         `json:"median,omitempty"`
 	Forests   int             `json:"forests"`
-	Seconds   float64         `json:"stepSeconds,omitempty"` // of structure "per node"
+	Seconds   float64         `json:"stepSeconds,omitempty"` // of the trace
 	Mix       [][][]float64   `json:"mix,omitempty"`         // per node: see host
 }
 
 // Save writes the model to a file that Load reads, whole or not at all.
 func (m *Joint) Save(path string) error {
-	return save(path, m, card{Median: m.median}, nil)
+	return save(path, m, card{Median: m.median, Seconds: m.seconds}, nil)
 }
 
 // Save writes the model to a file that Load reads, whole or not at all.
@@ -149,8 +149,8 @@ func unpack(b []byte, space *mesh.Space) (Learned, error) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return nil, fmt.Errorf("model.json: %w", err)
 	}
-	if c.Version != modelVersion {
-		return nil, fmt.Errorf("it has version %d of the format; this program reads version %d", c.Version, modelVersion)
+	if c.Version != modelVersion && c.Version != modelVersion-1 {
+		return nil, fmt.Errorf("it has version %d of the format; this program reads versions %d and %d", c.Version, modelVersion-1, modelVersion)
 	}
 	var of mesh.Space
 	if err := json.Unmarshal(c.Space, &of); err != nil {
@@ -159,7 +159,7 @@ func unpack(b []byte, space *mesh.Space) (Learned, error) {
 	switch {
 	case !of.Same(space):
 		return nil, fmt.Errorf("it is for %s, not for %s", &of, space)
-	case c.Kind != Measured && c.Kind != AsPublished, !(c.Median >= 0 && c.Median <= 1), c.Forests < 1 || c.Forests > len(z.File),
+	case c.Kind < Measured || c.Kind > Tails, !(c.Seconds >= 0), !(c.Median >= 0 && c.Median <= 1), c.Forests < 1 || c.Forests > len(z.File),
 		c.Structure != JointInputs && (c.Structure != NodeInputs || c.Kind != Measured || !(c.Seconds > 0)):
 		return nil, errors.New("model.json does not describe a model")
 	}
@@ -185,8 +185,8 @@ func unpack(b []byte, space *mesh.Space) (Learned, error) {
 		}
 		outputs += len(f.Outputs())
 	}
-	m := newJoint(space, c.Kind, forests, c.Median)
-	if outputs != m.targets || c.Kind == Measured && len(forests) != outputs {
+	m := newJoint(space, c.Kind, forests, c.Median, c.Seconds)
+	if outputs != m.targets || c.Kind.measured() && len(forests) != outputs {
 		return nil, fmt.Errorf("its %d forests predict %d targets, a model of kind %q has %d", len(forests), outputs, c.Kind, m.targets)
 	}
 	return m, nil

@@ -25,6 +25,7 @@ type Joint struct {
 	// one each when measured, since their rows differ.
 	forests []*forest.Forest
 	median  float64 // its weight
+	seconds float64 // of a step of the trace
 	targets int
 
 	tables memo.Memo[[]float64] // actions x targets
@@ -41,8 +42,8 @@ const (
 	samples = 31
 )
 
-func newJoint(space *mesh.Space, kind Kind, forests []*forest.Forest, median float64) *Joint {
-	m := &Joint{kind: kind, space: space, forests: forests, median: median, targets: len(Targets(space, kind))}
+func newJoint(space *mesh.Space, kind Kind, forests []*forest.Forest, median, seconds float64) *Joint {
+	m := &Joint{kind: kind, space: space, forests: forests, median: median, seconds: seconds, targets: len(Targets(space, kind))}
 	m.tables.Bound, m.tables.Size = tableMemory, min(space.Len(), maxTabulated)*m.targets*8
 	return m
 }
@@ -58,7 +59,7 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 		if err != nil {
 			return nil, fmt.Errorf("model: learn %v: %w", names, err)
 		}
-		return newJoint(t.Space(), cfg.Kind, []*forest.Forest{f}, cfg.Median), nil
+		return newJoint(t.Space(), cfg.Kind, []*forest.Forest{f}, cfg.Median, t.Meta().StepSeconds), nil
 	}
 	var forests []*forest.Forest
 	for k, name := range names {
@@ -73,7 +74,7 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 		}
 		forests = append(forests, f)
 	}
-	return newJoint(t.Space(), cfg.Kind, forests, cfg.Median), nil
+	return newJoint(t.Space(), cfg.Kind, forests, cfg.Median, t.Meta().StepSeconds), nil
 }
 
 // present returns the rows of x and of column k of y in which the latter is
@@ -208,7 +209,7 @@ func (m *Joint) tabulate(load mesh.Load) ([]float64, error) {
 		}
 		at += outputs
 	}
-	if m.kind == Measured {
+	if m.kind.measured() {
 		for k := range m.space.Len() {
 			unreached(table[k*m.targets:(k+1)*m.targets], m.space, load, m.space.At(k))
 		}
@@ -258,7 +259,7 @@ type jointForecast struct {
 	action mesh.Action
 	y      []float64
 	x      []float64
-	delays []float64 // samples x services, of the action
+	delays [][]float64 // per response time, mean and percentiles of each service, the samples
 }
 
 func (f *jointForecast) Set(a mesh.Action) error {
@@ -270,7 +271,7 @@ func (f *jointForecast) Set(a mesh.Action) error {
 	f.delays, f.action = nil, a
 	f.x = f.m.space.Features(f.x[:0], f.load, a)
 	f.y = f.m.predict(f.y[:0], f.x)
-	if f.m.kind == Measured {
+	if f.m.kind.measured() {
 		unreached(f.y, f.m.space, f.load, a)
 	}
 	return nil
@@ -287,7 +288,7 @@ func (f *jointForecast) SetNumber(k int) error {
 }
 
 func (f *jointForecast) Mean(x *mesh.Measurement) {
-	put(x, f.y, f.m.space, f.m.kind, f.load, f.action)
+	put(x, f.y, f.m.space, f.m.kind, f.load, f.action, f.m.seconds)
 }
 
 func (f *jointForecast) Draws() int {
@@ -297,28 +298,31 @@ func (f *jointForecast) Draws() int {
 	return samples
 }
 
-// Draw is the mean measurement but for d_i, which takes the quantiles of its
-// forest's leaves, in another order for every service.
+// Draw is the mean measurement but for d_i and its percentiles, which take the
+// quantiles of their forests' leaves, in another order for every service.
 func (f *jointForecast) Draw(k int, x *mesh.Measurement) {
 	f.Mean(x)
 	if f.m.kind == AsPublished {
 		return
 	}
-	services := f.m.space.Mesh().M()
 	if f.delays == nil {
-		f.delays = f.sample(services)
+		f.delays = f.sample()
 	}
 	at := k
-	for i := range services {
-		if !math.IsNaN(x.Service[i].Mean) {
-			x.Service[i].Mean = f.delays[at*services+i]
+	for i := range x.Service {
+		if d := &x.Service[i]; !math.IsNaN(d.Mean) {
+			d.Mean = f.delays[i][at]
+			if f.m.kind == Tails {
+				p := f.delays[len(x.Service)+3*i:]
+				d.P50, d.P95, d.P99 = p[0][at], p[1][at], p[2][at]
+			}
 		}
 		at = at * 12 % samples
 	}
 }
 
-// sample has the quantiles of every d_i, samples x services.
-func (f *jointForecast) sample(services int) []float64 {
+// sample has the quantiles of every d_i, and then of its percentiles.
+func (f *jointForecast) sample() [][]float64 {
 	q := make([]float64, samples)
 	for k := range q {
 		q[k] = (float64(k) + .5) / samples
@@ -326,10 +330,16 @@ func (f *jointForecast) sample(services int) []float64 {
 	if len(f.x) == 0 || f.table != nil {
 		f.x = f.m.space.Features(f.x[:0], f.load, f.action)
 	}
-	out := make([]float64, samples*services)
-	for i := range services {
-		for k, v := range f.m.forests[len(f.m.space.Layout().Endpoints)+i].Quantile(f.x, q...)[0] {
-			out[k*services+i] = v
+	m, n := f.m.space.Mesh().M(), len(f.m.space.Layout().Endpoints)
+	var out [][]float64
+	for i := range m {
+		out = append(out, f.m.forests[n+i].Quantile(f.x, q...)[0])
+	}
+	if f.m.kind == Tails {
+		for i := range m {
+			for p := range 3 {
+				out = append(out, f.m.forests[n+2*m+tails*i+p].Quantile(f.x, q...)[0])
+			}
 		}
 	}
 	return out

@@ -30,9 +30,18 @@ const (
 	// delay of 0 where no request went, carried load l(1-b) whatever the trace
 	// says. Use it with objective.Objective.AsPublished.
 	AsPublished
+	// Tails learns as Measured, and the percentiles of d_i and the shares of failed
+	// requests too, for objectives that look at those (objective.Objective.Tail).
+	Tails
 )
 
-func (k Kind) String() string { return [...]string{"measured", "as published"}[k] }
+func (k Kind) String() string { return [...]string{"measured", "as published", "tails"}[k] }
+
+// measured reports whether k learns what was measured.
+func (k Kind) measured() bool { return k != AsPublished }
+
+// tails are the targets of Tails for each service besides those of Measured.
+const tails = 4
 
 // Structure is which inputs a measured target is learned from.
 type Structure int
@@ -55,8 +64,8 @@ func (s Structure) String() string { return [...]string{"joint", "per node"}[s] 
 type Config struct {
 	// Kind is what is learned. Default Measured.
 	Kind Kind
-	// Structure is which inputs the targets are learned from, for Kind
-	// Measured. Default JointInputs. NodeInputs moves training rows within leaves,
+	// Structure is which inputs the targets are learned from; NodeInputs is for
+	// Kind Measured. Default JointInputs. NodeInputs moves training rows within leaves,
 	// so that its leaves can be large: a Forest.MinLeaf of 40 suits it.
 	Structure Structure
 	// Separate learns a forest of its own for each target also when as
@@ -89,7 +98,9 @@ type Learned interface {
 }
 
 // Targets names what a model of the given space and kind predicts, in order:
-// the delays of all endpoints, and for Measured also d_i and the carried loads.
+// the delays of all endpoints, for all but AsPublished also d_i and the carried
+// loads, and for Tails the percentiles and the share that failed, service by
+// service.
 func Targets(space *mesh.Space, kind Kind) []string {
 	names := space.Layout().DelayNames()
 	if kind == AsPublished {
@@ -101,6 +112,13 @@ func Targets(space *mesh.Space, kind Kind) []string {
 	}
 	for i := range m.M() {
 		names = append(names, m.CarriedName(i))
+	}
+	if kind != Tails {
+		return names
+	}
+	for i := range m.M() {
+		d := m.DelayName(i)
+		names = append(names, d+"_p50", d+"_p95", d+"_p99", fmt.Sprintf("failed%d", i+1))
 	}
 	return names
 }
@@ -115,8 +133,11 @@ func TargetValues(t *trace.Table, kind Kind) (*mat.Dense, error) {
 	if y == nil {
 		return nil, fmt.Errorf("model: the trace has no row")
 	}
-	if kind == Measured {
+	if kind.measured() {
 		deriveServiceDelays(t, y)
+	}
+	if kind == Tails {
+		failedShares(t, y)
 	}
 	return y, nil
 }
@@ -168,6 +189,23 @@ func deriveServiceDelays(t *trace.Table, y *mat.Dense) {
 	}
 }
 
+// failedShares turns the counts of failed requests in y, whose columns are
+// Targets of Tails, into shares of those that were let through.
+func failedShares(t *trace.Table, y *mat.Dense) {
+	_, columns := y.Dims()
+	m := t.Space().Mesh().M()
+	for r := range t.Len() {
+		x := t.Row(r).Measurement
+		for i := range m {
+			share := math.NaN()
+			if n := x.Failed[i] + x.Service[i].Count; n > 0 {
+				share = x.Failed[i] / n
+			}
+			y.Set(r, columns-tails*(m-i)+tails-1, share)
+		}
+	}
+}
+
 // pathMean is the mean delay of service i's path given those of the endpoints,
 // which delays begins with: over the stages the sum of the slowest call's mean. It
 // is missing where that of an endpoint that requests go to is.
@@ -184,8 +222,8 @@ func pathMean(space *mesh.Space, a mesh.Action, i int, delays []float64) float64
 	return d
 }
 
-// put writes targets y at a load and an action to x.
-func put(x *mesh.Measurement, y []float64, space *mesh.Space, kind Kind, load mesh.Load, a mesh.Action) {
+// put writes targets y at a load and an action to x; a step lasts seconds.
+func put(x *mesh.Measurement, y []float64, space *mesh.Space, kind Kind, load mesh.Load, a mesh.Action, seconds float64) {
 	l := space.Layout()
 	n := len(l.Endpoints)
 	for e := range n {
@@ -193,9 +231,15 @@ func put(x *mesh.Measurement, y []float64, space *mesh.Space, kind Kind, load me
 	}
 	m := space.Mesh().M()
 	for i := range m {
-		if kind == Measured {
+		if kind.measured() {
 			x.Service[i].Mean = y[n+i]
 			x.Carried[i] = y[n+m+i]
+			if kind == Tails {
+				tail := y[n+2*m+tails*i:]
+				x.Service[i].P50, x.Service[i].P95, x.Service[i].P99 = tail[0], tail[1], tail[2]
+				sent := x.Carried[i] * seconds
+				x.Failed[i], x.Service[i].Count = tail[3]*sent, (1-tail[3])*sent
+			}
 			continue
 		}
 		d := pathMean(space, a, i, y)
@@ -217,6 +261,10 @@ func unreached(y []float64, space *mesh.Space, load mesh.Load, a mesh.Action) {
 		if load[i] == 0 || space.BlockOf(a, i) == 1 {
 			y[n+i] = math.NaN()
 			y[n+m+i] = 0
+			if len(y) > n+2*m {
+				tail := y[n+2*m+tails*i:]
+				tail[0], tail[1], tail[2], tail[3] = math.NaN(), math.NaN(), math.NaN(), 0
+			}
 		}
 	}
 }

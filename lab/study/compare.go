@@ -246,7 +246,7 @@ func (r *Result) ModelTable(ctx context.Context, s Source) (figure.Table, error)
 	for _, name := range targets {
 		t.Header = append(t.Header, "R² "+name)
 	}
-	if s.Kind == model.Measured {
+	if s.Kind != model.AsPublished {
 		for _, o := range s.Scenario.Defaults().Objectives {
 			t.Header = append(t.Header, "R² reward "+o.Name)
 		}

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -145,8 +147,12 @@ func Collect(ctx context.Context, bed Testbed, sink Sink, c Collection) error {
 	}
 	plan := newPlan(bed.Space(), c)
 	for step := first; step < c.Steps; step++ {
-		row := trace.Row{Step: step, Start: bed.Now()}
+		row := trace.Row{Step: step}
 		row.Load, row.Action = plan.at(step)
+		if err := configure(ctx, bed, row.Load, row.Action); err != nil {
+			return fmt.Errorf("testbed: collection, step %d of %d: %w", step, c.Steps, err)
+		}
+		row.Start = bed.Now()
 		if row.Measurement, err = bed.Measure(ctx, row.Load, row.Action); err != nil {
 			return fmt.Errorf("testbed: collection, step %d of %d: %w", step, c.Steps, err)
 		}
@@ -158,6 +164,32 @@ func Collect(ctx context.Context, bed Testbed, sink Sink, c Collection) error {
 		}
 	}
 	return nil
+}
+
+// configure makes steps that are in no trace until action a is in force: a row
+// shows a mesh whose knobs are all where the row says.
+func configure(ctx context.Context, bed Testbed, load mesh.Load, a mesh.Action) error {
+	s, ok := bed.(control.Configured)
+	if !ok || !bed.Space().Slow() {
+		return nil
+	}
+	const limit = 100_000
+	for range limit {
+		inForce, pending := s.InForce()
+		there := len(pending) == 0
+		for h := range bed.Space().Knobs() {
+			if k := &bed.Space().Knobs()[h]; k.Slow() && !slices.Equal(k.Values(inForce), k.Values(a)) {
+				there = false
+			}
+		}
+		if there {
+			return nil
+		}
+		if _, err := bed.Measure(ctx, load, a); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is not in force after %d steps", bed.Space().Format(a), limit)
 }
 
 // CollectFile collects into a trace file, beginning it or going on where it
