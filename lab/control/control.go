@@ -64,9 +64,14 @@ func (t Timing) Defaults() Timing {
 	if t.Settle == 0 {
 		t.Settle = .5
 	}
-	t.Settle = max(t.Settle, 0)
 	return t
 }
+
+// Settling is the unmeasured beginning of a step in s.
+func (t Timing) Settling() float64 { return max(t.Defaults().Settle, 0) }
+
+// Seconds is the time from one step to the next.
+func (t Timing) Seconds() float64 { return t.Settling() + t.Defaults().Step }
 
 // Validate reports a time that is not accepted.
 func (t Timing) Validate() error {
@@ -158,8 +163,8 @@ func NewEnv(s System, p load.Pattern, o objective.Objective, cfg Config) (*Env, 
 	if cfg.Value == nil {
 		cfg.Value = func(s objective.Step) (float64, error) { return e.Reward(s), nil }
 	}
-	if t := (Timing{}).Defaults(); cfg.Seconds == 0 {
-		cfg.Seconds = t.Settle + t.Step
+	if cfg.Seconds == 0 {
+		cfg.Seconds = Timing{}.Seconds()
 	}
 	return &Env{system: s, pattern: p, objective: o, evaluator: e, value: cfg.Value, space: cfg.Space, past: cfg.Past, seconds: cfg.Seconds}, nil
 }

@@ -223,7 +223,7 @@ func TestTiming(t *testing.T) {
 	if got := (control.Timing{}).Defaults(); got != (control.Timing{Step: 5, Settle: .5}) {
 		t.Errorf("defaults %+v", got)
 	}
-	if got := (control.Timing{Settle: -1}).Defaults(); got.Settle != 0 {
+	if got := (control.Timing{Settle: -1}).Defaults(); got.Defaults() != got || got.Settling() != 0 || got.Seconds() != 5 {
 		t.Errorf("no settling: %+v", got)
 	}
 	for _, bad := range []control.Timing{{Step: -1}, {Step: math.NaN()}, {Step: 1e6}, {Settle: math.Inf(1)}} {

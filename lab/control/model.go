@@ -56,8 +56,7 @@ var _ Configured = (*Simulator)(nil)
 
 // NewSimulator returns a simulator of model m with steps of that course.
 func NewSimulator(m Model, t Timing) *Simulator {
-	t = t.Defaults()
-	return &Simulator{model: m, seconds: t.Settle + t.Step, progress: NewProgress(m.Space()), x: mesh.NewMeasurement(m.Space().Layout())}
+	return &Simulator{model: m, seconds: t.Seconds(), progress: NewProgress(m.Space()), x: mesh.NewMeasurement(m.Space().Layout())}
 }
 
 // Name is "simulation".

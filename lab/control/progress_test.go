@@ -22,16 +22,16 @@ func TestProgress(t *testing.T) {
 		want string // "in force: on its way@left ..." after each step
 	}{
 		{"up after its time", mesh.Knob{Up: 10}, []float64{3, 3, 3}, "1: 3@5|3:|3:"},
-		{"at once without a time", mesh.Knob{}, []float64{3, 2}, "3:|2:"},
+		{"at once without a time", mesh.Knob{Up: -1}, []float64{3, 2}, "3:|2:"},
 		{"down at once", mesh.Knob{Up: 5}, []float64{5, 2}, "5:|2:"},
-		{"down after its time", mesh.Knob{Down: 10}, []float64{5, 2, 2}, "5:|5: 2@5|2:"},
+		{"down after its time", mesh.Knob{Up: -1, Down: 10}, []float64{5, 2, 2}, "5:|5: 2@5|2:"},
 		{"one after the other", mesh.Knob{Up: 15}, []float64{2, 3, 4, 4, 4}, "1: 2@10|1: 2@5 3@10|2: 3@5 4@10|3: 4@5|4:"},
 		{"given up", mesh.Knob{Up: 15}, []float64{4, 1, 1}, "1: 4@10|1:|1:"},
 		{"given up in part", mesh.Knob{Up: 15}, []float64{4, 3, 3}, "1: 4@10|1: 3@5|3:"},
 		{"the later ones given up", mesh.Knob{Up: 15}, []float64{2, 4, 2, 2}, "1: 2@10|1: 2@5 4@10|2:|2:"},
 		{"below what is in force", mesh.Knob{Up: 10}, []float64{3, 3, 5, 2, 2}, "1: 3@5|3:|3: 5@5|2:|2:"},
 		{"between points", mesh.Knob{Up: 5}, []float64{2.4}, "2:"},
-		{"increments", mesh.Knob{Step: 1}, []float64{5, 5, 1}, "2:|3:|2:"},
+		{"increments", mesh.Knob{Step: 1, Up: -1}, []float64{5, 5, 1}, "2:|3:|2:"},
 		{"increments that take their time", mesh.Knob{Step: 1, Up: 10}, []float64{5, 5, 5, 1, 1}, "1: 2@5|2: 3@5|3: 4@5|3:|2:"},
 	} {
 		tt.knob.Kind, tt.knob.Min, tt.knob.Max = mesh.Replicas, 1, 5

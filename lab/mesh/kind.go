@@ -43,6 +43,8 @@ type KindInfo struct {
 	// point has the same number of values, one for each node of a call. nil
 	// means the evenly spaced values that Levels, or Min, Max and By, say.
 	Points func(k Knob, n int) ([][]float64, error)
+	// Up is the s until a higher value is in force where a knob does not say it.
+	Up float64
 	// Default is the point that leaves the mesh as it is without the knob; it may
 	// be any value, of which the nearest point is taken. nil means the first.
 	Default func(k Knob, n int) []float64
@@ -93,7 +95,7 @@ func init() {
 		Default: func(_ Knob, n int) []float64 { return even(n) }})
 	RegisterKind(KindInfo{Kind: Block, Scope: PerService, Prefix: "b", Points: func(k Knob, _ int) ([][]float64, error) { return fractions(k) },
 		Check: checkFraction})
-	RegisterKind(KindInfo{Kind: Replicas, Scope: PerNode, Prefix: "r", Unit: "replicas", Default: one, Check: checkWhole})
+	RegisterKind(KindInfo{Kind: Replicas, Scope: PerNode, Prefix: "r", Unit: "replicas", Default: one, Check: checkWhole, Up: 30})
 	RegisterKind(KindInfo{Kind: CPU, Scope: PerNode, Prefix: "cpu", Unit: "cores", Default: one})
 }
 

@@ -3,6 +3,7 @@ package mesh
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -29,7 +30,8 @@ type Knob struct {
 	// Step is how many points the knob may move in one control step: 0 for any,
 	// 1 to a neighbouring point only (an increment).
 	Step int `json:"step,omitempty"`
-	// Up and Down are the s until a higher and a lower value are in force.
+	// Up and Down are the s until a higher and a lower value are in force. Default
+	// 0, but 30 up for Replicas; negative means at once.
 	Up   float64 `json:"up,omitempty"`
 	Down float64 `json:"down,omitempty"`
 	// Cost of the knob, per unit of its value and s.
@@ -47,6 +49,8 @@ type KnobAt struct {
 	Free    int         // how many of its values determine the rest: all, but for weights
 	First   int         // where its values begin in an Action
 	Default int         // the point that leaves the mesh as it is without it
+	// Up and Down are the s until a higher and a lower value are in force.
+	Up, Down float64
 	points  map[string]int
 	given   bool // points were listed
 }
@@ -71,6 +75,10 @@ func (k Knob) expand(l *Layout) ([]KnobAt, error) {
 	add := func(of int, columns []string) error {
 		at := KnobAt{Knob: k, Info: info, Of: of, Columns: columns, Free: len(columns)}
 		at.Knob.Points = nil
+		if at.Up = max(k.Up, 0); k.Up == 0 {
+			at.Up = info.Up
+		}
+		at.Down = max(k.Down, 0)
 		if k.Kind == Route {
 			at.Free = len(columns) - 1
 		}
@@ -135,8 +143,8 @@ func (k Knob) checkScope(s Scope) error {
 	for _, v := range []struct {
 		name  string
 		value float64
-	}{{"up", k.Up}, {"down", k.Down}, {"cost", k.Cost}} {
-		if checkFinite([]float64{v.value}) != nil {
+	}{{"up", max(k.Up, 0)}, {"down", max(k.Down, 0)}, {"cost", k.Cost}} {
+		if checkFinite([]float64{v.value}) != nil || math.IsNaN(v.value) {
 			return fmt.Errorf("%s has %s %v; accepted: a finite number >= 0", k.Kind, v.name, v.value)
 		}
 	}

@@ -31,7 +31,7 @@ func TestKnobErrors(t *testing.T) {
 		{"twice", shop(), []mesh.Knob{{Kind: mesh.Block}, {Kind: mesh.Block, Service: "help"}}, "knob 2: block of help is there twice"},
 		{"step", shop(), []mesh.Knob{{Kind: mesh.Block, Step: -1}}, "step -1"},
 		{"up", shop(), []mesh.Knob{{Kind: mesh.Block, Up: math.NaN()}}, "up NaN"},
-		{"down", shop(), []mesh.Knob{{Kind: mesh.Block, Down: -1}}, "down -1"},
+		{"down", shop(), []mesh.Knob{{Kind: mesh.Block, Down: math.Inf(1)}}, "down +Inf"},
 		{"cost", shop(), []mesh.Knob{{Kind: mesh.Block, Cost: math.Inf(1)}}, "cost +Inf"},
 		{"one level", shop(), []mesh.Knob{{Kind: mesh.Block, Levels: 1}}, "1 levels; accepted: 2 to 1001"},
 		{"too many points", mesh.New(1, 9), []mesh.Knob{{Kind: mesh.Route, Levels: 101}}, "fewer levels"},
@@ -173,6 +173,27 @@ func TestListedPoints(t *testing.T) {
 	for u, p := range points {
 		if k, ok := s.Index(p); !ok || k != u || !slices.Equal(s.At(u), p) {
 			t.Errorf("point %v has index %d, %v", p, k, ok)
+		}
+	}
+}
+
+// Replicas take 30 s to start unless a knob says otherwise; that it takes none is
+// kept in a file.
+func TestStartUp(t *testing.T) {
+	for up, want := range map[float64]float64{0: 30, 5: 5, -1: 0} {
+		s := must(t, mesh.New(1, 1), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 2, Up: up, Down: -1})
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back mesh.Space
+		if err := json.Unmarshal(b, &back); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*mesh.Space{s, &back} {
+			if k := s.Knobs()[0]; k.Up != want || k.Down != 0 {
+				t.Errorf("up %v: %v s up, %v s down, want %v and 0", up, k.Up, k.Down, want)
+			}
 		}
 	}
 }

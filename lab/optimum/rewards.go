@@ -319,8 +319,7 @@ func (r *Rewards) NewEnv(p load.Pattern, past int) (*control.Env, error) {
 }
 
 func (r *Rewards) env(past int, value control.Valuer) control.Config {
-	t := r.cfg.Timing.Defaults()
-	return control.Config{Past: past, Value: value, Seconds: t.Settle + t.Step}
+	return control.Config{Past: past, Value: value, Seconds: r.cfg.Timing.Seconds()}
 }
 
 // NewBlindEnv is NewEnv for a learner that looks at loads, knobs and rewards

@@ -33,6 +33,8 @@ type file struct {
 	Timing        timingFile         `yaml:"timing"`
 	Queue         int                `yaml:"queue"`
 	Link          float64            `yaml:"link"`
+	Discount      float64            `yaml:"discount"`
+	Episode       int                `yaml:"episode"`
 	Collect       struct {
 		Steps int `yaml:"steps"`
 	} `yaml:"collect"`
@@ -279,7 +281,8 @@ func split(err error) []string {
 // scenario turns the file into a value, and lists what cannot be.
 func (f *file) scenario() (s Scenario, problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	s = Scenario{Name: f.Name, Title: f.Title, Queue: f.Queue, Link: f.Link, Timing: control.Timing(f.Timing), Collect: Collect{Steps: f.Collect.Steps}}
+	s = Scenario{Name: f.Name, Title: f.Title, Queue: f.Queue, Link: f.Link, Timing: control.Timing(f.Timing),
+		Discount: f.Discount, Episode: f.Episode, Collect: Collect{Steps: f.Collect.Steps}}
 	for _, n := range f.Nodes {
 		s.Mesh.Nodes = append(s.Mesh.Nodes, mesh.Node{Name: n.Name, Speed: n.Speed})
 	}
@@ -408,7 +411,7 @@ func lines(root *yaml.Node) places {
 var (
 	quotedPart   = regexp.MustCompile(`(service|microservice|node|objective)(?: name)? "([^"]*)"`)
 	numberedPart = regexp.MustCompile(`(knob|service|node) (\d+)`)
-	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect)`)
+	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode)`)
 )
 
 // of is the line that an error is about, 0 where that cannot be told.

@@ -39,6 +39,14 @@ type Scenario struct {
 	// Objectives are what policies are learned for.
 	Objectives []objective.Objective
 	Timing     control.Timing
+	// Discount is how much the reward of the next step counts in that of this one,
+	// 0 to below 1, negative for none. Default 0.95 where knobs take their time,
+	// else none: nothing carries over from one step to the next.
+	Discount float64
+	// Episode is the number of steps of a run that policies are learned and
+	// evaluated on; runs are cut off then, not ended. Default 720, an hour of the
+	// usual steps.
+	Episode int
 	// Work has what each of the layout's microservices does for a request.
 	Work []Work
 	// Queue is the number of requests that wait at a node, besides those in
@@ -119,11 +127,19 @@ func (s Scenario) Defaults() Scenario {
 	if s.Collect.Steps == 0 {
 		s.Collect.Steps = 6000
 	}
+	if s.Episode == 0 {
+		s.Episode = 720
+	}
 	if s.Knobs == nil {
 		s.Knobs = []mesh.Knob{{Kind: mesh.Route}, {Kind: mesh.Block}}
 	}
 	if s.Objectives == nil {
 		s.Objectives = []objective.Objective{objective.Useful("useful", s.Mesh.ServiceNames(), s.Targets)}
+	}
+	if s.Discount == 0 {
+		if space, err := s.Space(); err == nil && space.Slow() {
+			s.Discount = .95
+		}
 	}
 	s.Objectives = slices.Clone(s.Objectives)
 	for k := range s.Objectives {
@@ -142,6 +158,9 @@ func (s Scenario) Defaults() Scenario {
 	}
 	return s
 }
+
+// Gamma is the discount factor of learning, 0 to below 1.
+func (s Scenario) Gamma() float64 { return max(s.Defaults().Discount, 0) }
 
 // Hash tells scenarios apart by all that they say.
 func (s Scenario) Hash() string {
@@ -192,6 +211,12 @@ func (s Scenario) Validate() error {
 	}
 	if s.Collect.Steps < 1 || s.Collect.Steps > 10_000_000 {
 		add(fmt.Errorf("%d steps; accepted: 1 to 10000000", s.Collect.Steps), "collect")
+	}
+	if !(s.Discount < 1) {
+		add(fmt.Errorf("%v; accepted: 0 to below 1, negative for none", s.Discount), "discount")
+	}
+	if s.Episode < 1 || s.Episode > 1_000_000 {
+		add(fmt.Errorf("%d steps; accepted: 1 to 1000000", s.Episode), "episode")
 	}
 	if meshErr != nil {
 		return errors.Join(all...)

@@ -83,7 +83,7 @@ func (c Collection) defaults(space *mesh.Space) (Collection, error) {
 	}
 	// Most patterns show all of their loads within so many steps.
 	const looked = 1000
-	seconds := c.Scenario.Timing.Step + max(0, c.Scenario.Timing.Settle)
+	seconds := c.Scenario.Timing.Seconds()
 	for t := range min(c.Steps, looked) {
 		if err := stream.Check(c.Load.At(nil, c.Seed, t), seconds); err != nil {
 			return c, fmt.Errorf("load %s, step %d: %w", c.Load.Name(), t, err)
@@ -112,7 +112,7 @@ func fingerprint(s scenario.Scenario) string {
 		Queue  int
 		Link   float64
 		Settle float64
-	}{s.Mesh, s.Kinds(), s.Queue, s.Link, s.Timing.Settle})
+	}{s.Mesh, s.Kinds(), s.Queue, s.Link, s.Timing.Settling()})
 	if err != nil {
 		panic("testbed: " + err.Error()) // all of it is plain data
 	}

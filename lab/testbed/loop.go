@@ -113,7 +113,7 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	if err := control.CheckStep(l.cfg.Space, load, a); err != nil {
 		return wrap(err)
 	}
-	if err := stream.Check(load, l.cfg.Timing.Settle+l.cfg.Timing.Step); err != nil {
+	if err := stream.Check(load, l.cfg.Timing.Seconds()); err != nil {
 		return wrap(err)
 	}
 	if err := l.cfg.Plane.Apply(ctx, a); err != nil {
@@ -125,7 +125,7 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	for try := 0; ; try++ {
 		begin = time.Now()
 		results, err := l.cfg.Generator.Run(ctx, httpload.Step{
-			Number: l.step, Load: load, Settle: l.cfg.Timing.Settle, Seconds: l.cfg.Timing.Step, Run: l.cfg.Run})
+			Number: l.step, Load: load, Settle: l.cfg.Timing.Settling(), Seconds: l.cfg.Timing.Step, Run: l.cfg.Run})
 		if err != nil {
 			return wrap(err)
 		}

@@ -77,7 +77,7 @@ func check(s scenario.Scenario) error {
 	}
 	set := study.Best(s)
 	l := set.Learner.(learner.PPO)
-	step := s.Timing.Step + s.Timing.Settle
+	step := s.Timing.Seconds()
 	fmt.Printf("%s: %s\n", s.Name, s.Title)
 	fmt.Printf("  mesh      %s\n", s.Mesh)
 	fmt.Printf("  actions   %s: %v points of %d knobs\n", space.Size(), space.Choices(), len(space.Knobs()))

@@ -199,7 +199,7 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 	err := control.CheckStep(v.space, load, a)
 	if err == nil {
 		// The configured step: that of Truth may be longer.
-		err = stream.Check(load, v.timing.Settle+v.cfg.Scenario.Timing.Step)
+		err = stream.Check(load, v.cfg.Scenario.Timing.Seconds())
 	}
 	if err != nil {
 		return mesh.Measurement{}, fmt.Errorf("virtual: step %d: %w", v.step, err)
@@ -210,7 +210,7 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 	v.requests.Begin(v.step, load)
 	v.step++
 	v.tally.Reset()
-	begin := v.now + v.timing.Settle
+	begin := v.now + v.timing.Settling()
 	end := begin + v.timing.Step
 	v.last, v.pending = end, 0
 	v.window(begin, end)

@@ -174,7 +174,7 @@ func (n *naive) stage(r stream.Request, k int, sent, t float64, reported bool, c
 func (n *naive) run(seed uint64, load mesh.Load) mesh.Measurement {
 	requests := stream.New(len(load), seed)
 	requests.Begin(0, load)
-	n.from, n.to = n.s.Timing.Settle, n.s.Timing.Settle+n.s.Timing.Step
+	n.from, n.to = n.s.Timing.Settling(), n.s.Timing.Seconds()
 	n.last = n.to
 	next := requests.Next()
 	for {
