@@ -22,6 +22,7 @@ type Gym struct {
 	heads  Heads
 	ctx    context.Context
 	length int
+	scale  float64 // of rewards
 	t      int
 	action mesh.Action
 	state  mesh.State
@@ -39,6 +40,11 @@ var (
 // testbed's steps. Where knobs move by increments the result also has the method
 // of ppo.Masker.
 func NewGym(ctx context.Context, p Problem, o Observation, heads Heads, length int) (ppo.Env, error) {
+	return newGym(ctx, p, o, heads, length, 1)
+}
+
+// newGym is NewGym with rewards times scale.
+func newGym(ctx context.Context, p Problem, o Observation, heads Heads, length int, scale float64) (ppo.Env, error) {
 	env, err := p.env(o)
 	if err != nil {
 		return nil, err
@@ -46,7 +52,7 @@ func NewGym(ctx context.Context, p Problem, o Observation, heads Heads, length i
 	if heads, err = heads.in(env.Space()); err != nil {
 		return nil, err
 	}
-	g := &Gym{env: env, coder: newCoder(o, p.Loads, p.Goals, env.Space()), heads: heads, ctx: ctx, length: length}
+	g := &Gym{env: env, coder: newCoder(o, p.Loads, p.Goals, env.Space()), heads: heads, ctx: ctx, length: length, scale: scale}
 	for _, k := range env.Space().Knobs() {
 		if k.Step > 0 {
 			return maskedGym{g}, nil
@@ -84,7 +90,7 @@ func (g *Gym) Step(choice []int, obs []float32) (reward float64, done bool, err 
 	if reward = s.Reward; math.IsNaN(reward) {
 		reward = 0
 	}
-	return reward, g.length > 0 && g.t%g.length == 0, nil
+	return g.scale * reward, g.length > 0 && g.t%g.length == 0, nil
 }
 
 // Truncated says that episodes end by a limit of time.

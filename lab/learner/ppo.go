@@ -37,7 +37,9 @@ func (l PPO) Learn(ctx context.Context, p Problem, seed uint64, watch func(Point
 	}
 	var envs []ppo.Env
 	for range max(1, l.Environments) {
-		g, err := NewGym(ctx, p, l.Observation, l.Heads, l.Episode)
+		// Returns then are means of rewards, whatever the discount: a network learns
+		// values of one size.
+		g, err := newGym(ctx, p, l.Observation, l.Heads, l.Episode, 1-cfg.Gamma)
 		if err != nil {
 			return nil, err
 		}

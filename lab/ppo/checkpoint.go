@@ -25,10 +25,11 @@ type checkpointHeader struct {
 	Rollout int          `json:"rollout_steps"` // since the last update
 	Curve   []Evaluation `json:"curve,omitempty"`
 
-	Episodes  episodes `json:"episodes"`
-	Sampling  []byte   `json:"rng_sampling"`
-	Shuffling []byte   `json:"rng_shuffling"`
-	Resets    []byte   `json:"rng_resets"`
+	Episodes  episodes  `json:"episodes"`
+	Sampling  []byte    `json:"rng_sampling"`
+	Shuffling []byte    `json:"rng_shuffling"`
+	Resets    []byte    `json:"rng_resets"`
+	Held      []float64 `json:"held_draws,omitempty"`
 
 	EnvState [][]byte `json:"environment_state"`
 
@@ -64,7 +65,7 @@ func (t *Trainer) Checkpoint(path string) error {
 		Format: checkpointFormat, Version: formatVersion, Config: t.cfg,
 		Obs: t.shape.obs, Heads: t.shape.heads, Envs: len(t.envs), Masked: r.widths.mask > 0,
 		Steps: t.steps, Updates: t.updates, AdamT: t.adam.t, Started: t.started, Rollout: r.n,
-		Curve: t.curve, Episodes: t.episodes,
+		Curve: t.curve, Episodes: t.episodes, Held: t.held,
 	}
 	for _, s := range []struct {
 		to  *[]byte
@@ -272,6 +273,11 @@ func parseCheckpoint(files archive, cfg Config, envs []Env) (*Trainer, error) {
 	copy(t.weights.data, parts[0].data)
 	copy(t.adam.m, parts[1].data)
 	copy(t.adam.v, parts[2].data)
+
+	if h.Held != nil && len(h.Held) != len(t.held) {
+		return nil, fmt.Errorf("%s: %d held draws, want %d", checkpointName, len(h.Held), len(t.held))
+	}
+	copy(t.held, h.Held)
 
 	r := t.rollout
 	if masked := r.widths.mask > 0; masked != h.Masked {

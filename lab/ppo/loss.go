@@ -3,7 +3,6 @@ package ppo
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"github.com/meshbench/meshbench/lab/ppo/internal/kernel"
 )
@@ -76,9 +75,9 @@ func (d *distribution) logProb(row int, choice []int32) float32 {
 // weights returns a head's e.
 func (d *distribution) weights(row, h int) []float32 { return d.e[row*d.ld+d.at[h]:][:d.heads[h]] }
 
-// sample draws a row's choice of head h.
-func (d *distribution) sample(row, h int, rng *rand.Rand) int {
-	return draw(rng, d.weights(row, h), d.sum[row*len(d.heads)+h])
+// sample is a row's choice of head h for a uniform draw in [0, 1).
+func (d *distribution) sample(row, h int, u float64) int {
+	return draw(u, d.weights(row, h), d.sum[row*len(d.heads)+h])
 }
 
 // likeliest returns a row's most probable choice of head h, the first of equal ones.
@@ -93,10 +92,11 @@ func (d *distribution) likeliest(row, h int) int {
 	return best
 }
 
-// draw returns an index with a probability in proportion to its weight, never
-// one of weight 0. sum is the sum of weights.
-func draw(rng *rand.Rand, weights []float32, sum float32) int {
-	left := rng.Float64() * float64(sum)
+// draw returns the index that the share u of the weights' sum falls on, for a
+// uniform u one with a probability in proportion to its weight, never one of
+// weight 0.
+func draw(u float64, weights []float32, sum float32) int {
+	left := u * float64(sum)
 	last, first := 0, 0
 	// Blocks at a time while the draw lies beyond them.
 	const block = 64

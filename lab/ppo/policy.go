@@ -107,7 +107,7 @@ func (m Masked) Act(choice []int, obs []float32) {
 // Sample is [Policy.Sample] among the allowed choices.
 func (m Masked) Sample(rng *rand.Rand, choice []int, obs []float32) {
 	m.policy.checkChoice(choice)
-	s := m.walk(obs, func(d *distribution, h int) int { return d.sample(0, h, rng) })
+	s := m.walk(obs, func(d *distribution, h int) int { return d.sample(0, h, rng.Float64()) })
 	defer m.policy.scratch.Put(s)
 	for h, c := range s.choice {
 		choice[h] = int(c)

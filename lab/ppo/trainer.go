@@ -45,6 +45,7 @@ type Trainer struct {
 	// for a minibatch, which is taken at the first update.
 	acting, valuing, learning *passes
 	choice                    []int
+	held                      []float64 // draws, environments x heads
 	order                     []int32
 	batch                     minibatch
 }
@@ -107,6 +108,9 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	t.acting = newPasses(s, t.weights, len(envs), false)
 	t.valuing = &passes{value: newPass(t.weights.value, max(valueRows, len(envs)), false)}
 	t.choice = make([]int, len(heads))
+	if cfg.Hold > 1 {
+		t.held = make([]float64, len(envs)*len(heads))
+	}
 	return t, nil
 }
 
@@ -284,6 +288,20 @@ func (t *Trainer) reset(e int, obs []float32) error {
 
 func (t *Trainer) valueStride() int { return kernel.Pad(1) }
 
+// uniform is the draw that head h of environment e is sampled by: a new one
+// every Hold steps since the last update, which environments count from
+// different ones on.
+func (t *Trainer) uniform(e, h int) float64 {
+	if t.cfg.Hold <= 1 {
+		return t.sampler.Float64()
+	}
+	at := e*len(t.shape.heads) + h
+	if t.rollout.n == 0 || (t.rollout.n+e)%t.cfg.Hold == 0 {
+		t.held[at] = t.sampler.Float64()
+	}
+	return t.held[at]
+}
+
 // choose draws the choices of all environments for the observations now, and
 // fills mask unless nothing masks.
 func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
@@ -308,7 +326,7 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 		p.dist.set(logits, envs, mask, 0, heads)
 		for e := range envs {
 			for h := range s.heads {
-				choice[e*heads+h] = int32(p.dist.sample(e, h, t.sampler))
+				choice[e*heads+h] = int32(p.dist.sample(e, h, t.uniform(e, h)))
 			}
 		}
 		return nil
@@ -336,7 +354,7 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 		}
 		p.dist.set(logits, envs, mask, h, h+1)
 		for e := range envs {
-			choice[e*heads+h] = int32(p.dist.sample(e, h, t.sampler))
+			choice[e*heads+h] = int32(p.dist.sample(e, h, t.uniform(e, h)))
 		}
 		first += n
 	}

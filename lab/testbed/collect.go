@@ -166,8 +166,9 @@ func Collect(ctx context.Context, bed Testbed, sink Sink, c Collection) error {
 	return nil
 }
 
-// configure makes steps that are in no trace until action a is in force: a row
-// shows a mesh whose knobs are all where the row says.
+// configure makes steps that are in no trace until action a is in force, and one
+// more, after which queues are those of that action: a row shows a mesh whose
+// knobs are all where the row says, and were.
 func configure(ctx context.Context, bed Testbed, load mesh.Load, a mesh.Action) error {
 	s, ok := bed.(control.Configured)
 	if !ok || !bed.Space().Slow() {
@@ -182,11 +183,11 @@ func configure(ctx context.Context, bed Testbed, load mesh.Load, a mesh.Action) 
 				there = false
 			}
 		}
-		if there {
-			return nil
-		}
 		if _, err := bed.Measure(ctx, load, a); err != nil {
 			return err
+		}
+		if there {
+			return nil
 		}
 	}
 	return fmt.Errorf("%s is not in force after %d steps", bed.Space().Format(a), limit)
