@@ -34,6 +34,10 @@ type Scenario struct {
 	Knobs []mesh.Knob
 	// Loads has the offered load of each service.
 	Loads load.Ranges
+	// Patterns are the offered loads that policies are learned and compared under,
+	// as load.Parse takes them, for knobs that take their time. Default diurnal,
+	// bursty, flashcrowd, step, ramp, sinusoidal.
+	Patterns []string
 	// Targets has what each service is to achieve.
 	Targets []objective.Target
 	// Objectives are what policies are learned for.
@@ -136,6 +140,9 @@ func (s Scenario) Defaults() Scenario {
 	if s.Objectives == nil {
 		s.Objectives = []objective.Objective{objective.Useful("useful", s.Mesh.ServiceNames(), s.Targets)}
 	}
+	if s.Patterns == nil {
+		s.Patterns = []string{"diurnal", "bursty", "flashcrowd:every=240,jitter=0.5", "step:jitter=0.5", "ramp:jitter=0.5", "sinusoidal:jitter=1"}
+	}
 	if s.Discount == 0 {
 		if space, err := s.Space(); err == nil && space.Slow() {
 			s.Discount = .95
@@ -157,6 +164,19 @@ func (s Scenario) Defaults() Scenario {
 		}
 	}
 	return s
+}
+
+// LoadPatterns are Patterns for the scenario's services.
+func (s Scenario) LoadPatterns() ([]load.Pattern, error) {
+	var out []load.Pattern
+	for _, name := range s.Defaults().Patterns {
+		p, err := load.Parse(name, s.Loads)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 // Gamma is the discount factor of learning, 0 to below 1.
@@ -197,6 +217,10 @@ func (s Scenario) Validate() error {
 		if i < len(s.Targets) {
 			add(s.Targets[i].Validate(), "service %q", name)
 		}
+	}
+	if len(s.Loads) == s.Mesh.M() {
+		_, err := s.LoadPatterns()
+		add(err, "patterns")
 	}
 	m := s.Mesh.M()
 	if len(s.Loads) != m || len(s.Targets) != m {

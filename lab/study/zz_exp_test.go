@@ -66,14 +66,11 @@ func TestExp(t *testing.T) {
 	d, err := optimum.NewDynamics(r)
 	if err != nil { t.Fatal(err) }
 	fmt.Println("states", d.Len())
-	pats := map[string]load.Pattern{}
-	for _, n := range []string{"random", "diurnal", "bursty", "ramp", "flashcrowd", "step", "sinusoidal"} {
-		p, err := load.Parse(n, sc.Loads)
-		if err != nil { t.Fatal(err) }
-		pats[n] = p
-	}
-	for _, n := range []string{"diurnal", "bursty", "flashcrowd"} {
-		p := pats[n]
+	lp, err := sc.LoadPatterns()
+	if err != nil { t.Fatal(err) }
+	lp = append(lp, load.Switching{Patterns: lp})
+	for _, p := range lp {
+		n := p.Name()
 		chain := optimum.NewChain(p, sc.Loads, 20, []uint64{100, 101, 102, 103}, 20000)
 		dp, err := d.Iterate(ctx, chain, sc.Gamma())
 		if err != nil { t.Fatal(err) }
@@ -115,10 +112,7 @@ func TestExp(t *testing.T) {
 			if err != nil { t.Fatal(err) }
 			show(fmt.Sprintf("%s %.1f s", name, time.Since(b).Seconds()), q)
 		}
-		for _, lr := range []float64{5e-3, 1e-2} {
-		for _, g := range []float64{.9, .95} {
-		for _, e := range []float64{.05, .2} {
-		try(fmt.Sprint("lr ", lr, " gamma ", g, " entropy ", e), func(c *ppo.Config, o *learner.Observation) { c.Hold = 12; c.Gamma=g; c.EntropyCoef = e; c.LearningRate = lr; c.Steps=512; c.Epochs = 4; c.Batch=256 })
-		}}}
+		try("ppo", func(c *ppo.Config, o *learner.Observation) { c.Hold = 12; c.Gamma=.95; c.EntropyCoef = .05; c.LearningRate = 5e-3; c.Steps=512; c.Epochs = 4; c.Batch=256 })
+		try("ppo gamma 0", func(c *ppo.Config, o *learner.Observation) { c.Hold = 12; c.Gamma=0; c.EntropyCoef = .05; c.LearningRate = 5e-3; c.Steps=512; c.Epochs = 4; c.Batch=256 })
 	}
 }
