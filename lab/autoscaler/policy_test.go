@@ -149,7 +149,12 @@ func held(times int, list ...float64) (out []float64) {
 	return out
 }
 
-func one(k mesh.Knob) []mesh.Knob { k.Kind = mesh.Replicas; return []mesh.Knob{k} }
+func one(k mesh.Knob) []mesh.Knob {
+	if k.Kind = mesh.Replicas; k.Up == 0 {
+		k.Up = -1
+	}
+	return []mesh.Knob{k}
+}
 
 // Requests keep a server busy for .1 s, so that a load of 10 is 1 server.
 func TestHPA(t *testing.T) {
@@ -219,7 +224,7 @@ func TestHPAMetric(t *testing.T) {
 func TestHPAOfNodes(t *testing.T) {
 	m := mesh.New(1, 2)
 	m.Nodes[1].Speed = .5
-	s := space(t, m, mesh.Knob{Kind: mesh.Route, Levels: 5}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 20})
+	s := space(t, m, mesh.Knob{Kind: mesh.Route, Levels: 5}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 20, Up: -1})
 	p := &autoscaler.HPA{Space: s, Metric: autoscaler.Requests, Target: 10, Base: policy.Static{Action: mesh.Action{.75, .25, 1, 1}}}
 	asked := run(t, p, newPlant(s, .1), loads(all(10, 80)...))
 	if got, want := s.Format(asked[9]), "p11=0.75 r1=6 r2=4"; got != want {
@@ -287,7 +292,7 @@ func TestPoints(t *testing.T) {
 		}
 	}
 	// What the base turns away does not come to a node.
-	p.Space = space(t, mesh.New(1, 1), mesh.Knob{Kind: mesh.Block}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 9})
+	p.Space = space(t, mesh.New(1, 1), mesh.Knob{Kind: mesh.Block}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 9, Up: -1})
 	p = autoscaler.Lookahead{Space: p.Space, Time: p.Time, Bound: 1, Base: policy.Static{Action: mesh.Action{.6, 1}}}
 	if a, err := p.Act(mesh.State{Load: mesh.Load{50}}); err != nil || a[0] != .6 || a[1] != 2 {
 		t.Errorf("with 60 %% blocked: %v (%v), want 2 replicas", a, err)
@@ -298,7 +303,7 @@ func TestPoints(t *testing.T) {
 func TestSpread(t *testing.T) {
 	m := mesh.New(1, 2)
 	m.Nodes[1].Speed = .5
-	s := space(t, m, mesh.Knob{Kind: mesh.Route, Levels: 11}, mesh.Knob{Kind: mesh.Replicas, Max: 9})
+	s := space(t, m, mesh.Knob{Kind: mesh.Route, Levels: 11}, mesh.Knob{Kind: mesh.Replicas, Max: 9, Up: -1})
 	p := &autoscaler.Spread{Space: s}
 	for replicas, want := range map[[2]float64]float64{{1, 1}: .7, {1, 8}: .2, {2, 0}: 1, {0, 3}: 0, {0, 0}: .5} {
 		a, err := p.Act(mesh.State{Load: mesh.Load{1}, InForce: mesh.Action{.5, .5, replicas[0], replicas[1]}})

@@ -17,7 +17,7 @@ func (v *Testbed) Replicate(ctx context.Context, load mesh.Load, a mesh.Action, 
 	if err := v.Reset(ctx, seed); err != nil {
 		return err
 	}
-	v.progress.Set(a, nil)
+	v.Configure(a)
 	for k := range n + 1 {
 		x, err := v.Measure(ctx, load, a)
 		if err != nil {

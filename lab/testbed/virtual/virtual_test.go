@@ -218,7 +218,11 @@ func TestNaive(t *testing.T) {
 	servers.Loads[0].Max, servers.Loads[1].Max = 120, 90
 	list := []scenario.Scenario{servers}
 	for _, name := range scenario.List() {
-		list = append(list, open(t, name))
+		s := open(t, name)
+		if name == "increments" {
+			s.Loads[0].Max = 30 // its own fills no queue
+		}
+		list = append(list, s)
 	}
 	for _, s := range list {
 		t.Run(s.Name, func(t *testing.T) {
@@ -262,6 +266,7 @@ func TestNaive(t *testing.T) {
 				if err := v.Reset(context.Background(), seed); err != nil {
 					t.Fatal(err)
 				}
+				v.Configure(a)
 				got := measure(t, v, load, a)
 				if fmt.Sprint(got.Generated, got.Carried, got.Blocked, got.Failed) != fmt.Sprint(want.Generated, want.Carried, want.Blocked, want.Failed) {
 					t.Fatalf("%v, %s: %v %v, want %v %v", load, space.Format(a), got.Carried, got.Failed, want.Carried, want.Failed)
@@ -446,5 +451,51 @@ func BenchmarkMeasure(b *testing.B) {
 			b.ReportMetric(requests/b.Elapsed().Seconds()/1e6, "Mrequests/s")
 			b.ReportMetric(calls/b.Elapsed().Seconds()/1e6, "Mcalls/s")
 		})
+	}
+}
+
+// A replica that was asked for serves from its moment on, in the middle of a
+// step; one that is given up finishes what it has, and nothing fails.
+func TestStartUp(t *testing.T) {
+	s := open(t, "autoscale").Defaults()
+	s.Knobs = []mesh.Knob{{Kind: mesh.Replicas, Min: 1, Max: 5, Up: 7.5, Cost: 1}}
+	v := start(t, s)
+	if err := v.Reset(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	load := mesh.Load{20}
+	var busy []float64
+	for range 4 {
+		busy = append(busy, measure(t, v, load, mesh.Action{3}).Busy[0])
+	}
+	// One server is busy for 1.8 s a second: all of the first step, and half of the
+	// second, after which three share what has waited.
+	if busy[0] < .95 || busy[0] > 1 || busy[1] < 1.5 || busy[1] > 2.2 || busy[3] < 1.3 || busy[3] > 2.3 {
+		t.Errorf("servers at work: %v", busy)
+	}
+	for range 20 {
+		measure(t, v, load, mesh.Action{3})
+	}
+	x := measure(t, v, load, mesh.Action{2})
+	if now, pending := v.InForce(); now[0] != 2 || len(pending) > 0 || x.Failed[0] > 0 {
+		t.Errorf("one replica less: %v in force, %v pending, %v failed", now, pending, x.Failed[0])
+	}
+	if e := v.Elapsed(); e < 25*5 || e > 25*5.5 {
+		t.Errorf("25 steps took %v s", e)
+	}
+}
+
+// The servers at work are as many as the work that is done.
+func TestBusy(t *testing.T) {
+	s := open(t, "autoscale").Defaults()
+	v := start(t, s)
+	v.Reset(context.Background(), 1)
+	v.Configure(mesh.Action{4})
+	sum, n := 0.0, 200
+	for range n {
+		sum += measure(t, v, mesh.Load{20}, mesh.Action{4}).Busy[0] / float64(n)
+	}
+	if math.Abs(sum-20*.09) > .05 {
+		t.Errorf("%v servers at work, want %v", sum, 20*.09)
 	}
 }
