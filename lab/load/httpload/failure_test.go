@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service/call"
 )
@@ -103,7 +104,7 @@ func TestCalls(t *testing.T) {
 // A step of more requests than any testbed serves is refused before it starts,
 // and one that is made can be ended.
 func TestTooMuch(t *testing.T) {
-	g := generator(t, func(http.ResponseWriter, *http.Request) {}, httpload.Config{Timeout: -1})
+	g := generator(t, func(http.ResponseWriter, *http.Request) {}, httpload.Config{Client: request.Client{Timeout: -1}})
 	for _, c := range []struct {
 		load    mesh.Load
 		seconds float64

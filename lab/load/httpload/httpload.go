@@ -1,10 +1,13 @@
 // Package httpload offers load over HTTP: an open-loop generator that sends
 // each request at its scheduled time, whatever becomes of the others. A delay
 // counts from the scheduled time, so that neither a slow server nor a late
-// generator makes it look shorter (coordinated omission).
+// generator makes it look shorter (coordinated omission). What is asked for are
+// the items of this project's services, or requests that a scenario has as data
+// (package request).
 package httpload
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -14,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +25,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/lab/load/pace"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service/call"
@@ -28,19 +33,25 @@ import (
 
 // Config describes a generator. Times and rates are unscaled.
 type Config struct {
-	Target    string    // base URL of the front; requests are GET {Target}/{service}/items/{key}
-	Mesh      mesh.Mesh // its services are asked for
-	Items     []int     // number of items of each of the layout's microservices
-	TimeScale float64   // divides times and multiplies rates; default 1
-	Timeout   float64   // after which a request has failed, s; default 10, negative means never
+	Target string    // base URL of the front, or of what is asked
+	Mesh   mesh.Mesh // its services are asked for
+	// Requests has what each service is asked for. Default GET
+	// {Target}/{service}/items/{key}, for all services or for those of an empty
+	// mix. A session's requests count one by one: as many are offered in a second
+	// as the load says.
+	Requests  []request.Mix
+	Items     []int   // number of items of each of the layout's microservices; needed where items are asked for
+	TimeScale float64 // divides times and multiplies rates; default 1
+	Client    request.Client
 	// NodeHeader and FailureHeader name the headers of a reply that say which
 	// node served it and why there is no item, CallsHeader that of the calls that
 	// were made for it (see package call).
 	NodeHeader, FailureHeader, CallsHeader string
-	// RunHeader names the header of requests that has a step's Run.
-	RunHeader string
-	Log       io.Writer      // of all requests as CSV; default none
-	Progress  func(Progress) // called after every step; default none
+	// RunHeader names the header of requests that has a step's Run, ServiceHeader
+	// that with the name of the service.
+	RunHeader, ServiceHeader string
+	Log                      io.Writer      // of all requests as CSV; default none
+	Progress                 func(Progress) // called after every step; default none
 }
 
 // Progress tells how far a run is.
@@ -57,7 +68,7 @@ type Result struct {
 	Delay   float64     // time from when it was due to when the whole reply was there, s unscaled
 	Status  int         // HTTP status; 0 where there was no reply
 	Node    string      // that served it, or failed; "" when unknown
-	Failure string      // why there is no item, in a few words; "" for status 200
+	Failure string      // why there is no good answer, in a few words; "" where there is one
 	Calls   []call.Call `json:",omitempty"` // that were answered, where the reply tells; s unscaled
 }
 
@@ -71,14 +82,21 @@ type Step struct {
 	Run             string `json:",omitempty"` // what the requests have in Config.RunHeader
 }
 
+// source is what a service is asked for: the requests that an arrival makes and
+// the s between them.
+type source struct {
+	draw   func(draw uint64) (calls []request.Call, pause float64)
+	length float64 // mean number of requests of an arrival
+}
+
 // Generator sends requests. It is for one goroutine.
 type Generator struct {
 	cfg      Config
 	client   *http.Client
 	requests *stream.Stream
 	names    []string // of the services
-	urls     []string
-	items    []uint64 // of which the key is one, per service; 0 where the key is the draw
+	sources  []source // of what they are asked for
+	arrivals mesh.Load
 	progress Progress
 	csv      *csv.Writer
 
@@ -92,43 +110,21 @@ func New(cfg Config, seed uint64) (*Generator, error) {
 	if cfg.TimeScale == 0 {
 		cfg.TimeScale = 1
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 10
-	}
-	if !(cfg.TimeScale > 0) || math.IsInf(cfg.TimeScale, 1) || math.IsNaN(cfg.Timeout) || math.IsInf(cfg.Timeout, 1) {
-		return nil, fmt.Errorf("httpload: time scale %v, time-out %v s; accepted: finite numbers, a scale above 0, and a time-out below 0 for none", cfg.TimeScale, cfg.Timeout)
+	cfg.Client = cfg.Client.Defaults()
+	if !(cfg.TimeScale > 0) || math.IsInf(cfg.TimeScale, 1) {
+		return nil, fmt.Errorf("httpload: time scale %v; accepted: a finite number above 0", cfg.TimeScale)
 	}
 	if err := cfg.Mesh.Validate(); err != nil {
 		return nil, fmt.Errorf("httpload: %w", err)
 	}
-	l := cfg.Mesh.Layout()
-	if len(cfg.Items) != len(l.Microservices) {
-		return nil, fmt.Errorf("httpload: numbers of items of %d microservices; the mesh has %d", len(cfg.Items), len(l.Microservices))
+	transport, err := cfg.Client.Transport()
+	if err != nil {
+		return nil, fmt.Errorf("httpload: %w", err)
 	}
-	for u, n := range cfg.Items {
-		if n < 1 {
-			return nil, fmt.Errorf("httpload: %s has %d items; accepted: at least 1", l.Microservices[u], n)
-		}
-	}
-	g := &Generator{cfg: cfg, names: cfg.Mesh.ServiceNames(), client: &http.Client{
-		Transport: &http.Transport{
-			// Connections are kept, since opening one costs more than a request,
-			// but not for as long as a server keeps them.
-			MaxIdleConnsPerHost: 4096,
-			IdleConnTimeout:     15 * time.Second,
-			DisableCompression:  true,
-		},
-		// A redirect is no item, and to follow it would offer more load.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	for i, name := range g.names {
-		g.urls = append(g.urls, cfg.Target+"/"+url.PathEscape(name)+"/items/")
-		// The item of a service of several calls is drawn for each at the front.
-		items := uint64(0)
-		if stages := l.Stages[i]; len(stages) == 1 && len(stages[0]) == 1 {
-			items = uint64(cfg.Items[l.Calls[stages[0][0]].Microservice])
-		}
-		g.items = append(g.items, items)
+	g := &Generator{cfg: cfg, names: cfg.Mesh.ServiceNames(), arrivals: make(mesh.Load, cfg.Mesh.M()),
+		client: &http.Client{Transport: transport, CheckRedirect: cfg.Client.Redirect}}
+	if g.sources, err = sources(cfg); err != nil {
+		return nil, fmt.Errorf("httpload: %w", err)
 	}
 	if cfg.Log != nil {
 		g.csv = csv.NewWriter(cfg.Log)
@@ -168,7 +164,8 @@ func (g *Generator) Close() {
 const drainPoll = time.Millisecond
 
 // Run makes one step and returns what became of its reported requests, in the
-// order of their due times. Other requests may still be under way then, as they
+// order of their due times; those of a session count for the step in which it
+// arrived. Other requests may still be under way then, as they
 // would be if the load went on. An error, such as the context's, means that the
 // step was not made.
 func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
@@ -184,10 +181,13 @@ func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
 	}
 	defer timer.Close()
 	var (
-		results []*Result
-		pending atomic.Int64
+		reported []*arrival
+		pending  atomic.Int64
 	)
-	g.requests.Begin(step.Number, step.Load)
+	for i, l := range step.Load {
+		g.arrivals[i] = l / g.sources[i].length
+	}
+	g.requests.Begin(step.Number, g.arrivals)
 	begin := time.Now()
 	at := func(s float64) time.Time { return begin.Add(time.Duration(s / g.cfg.TimeScale * 1e9)) }
 	from, to := step.Settle, step.Settle+step.Seconds
@@ -206,15 +206,15 @@ func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
 			if err := timer.Until(due); err != nil {
 				return nil, err
 			}
-			r := &Result{Request: next}
-			reported := next.At >= from && next.At < to
-			if reported {
-				results = append(results, r)
+			x := &arrival{Request: next}
+			counts := next.At >= from && next.At < to
+			if counts {
+				reported = append(reported, x)
 				pending.Add(1)
 			}
 			g.sending.Go(func() {
-				g.send(r, due, step.Run)
-				if reported {
+				g.arrive(x, due, step.Run)
+				if counts {
 					pending.Add(-1)
 				}
 			})
@@ -228,9 +228,12 @@ func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := make([]Result, len(results))
-	for k, r := range results {
-		out[k] = *r
+	var out []Result
+	for _, x := range reported {
+		out = append(out, x.results...)
+	}
+	slices.SortStableFunc(out, func(a, b Result) int { return cmp.Compare(a.At, b.At) })
+	for _, r := range out {
 		g.progress.Requests++
 		if r.Failure != "" {
 			g.progress.Failed++
@@ -244,53 +247,6 @@ func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
 		g.cfg.Progress(g.progress)
 	}
 	return out, nil
-}
-
-// send makes one request and waits for the whole reply.
-func (g *Generator) send(r *Result, due time.Time, run string) {
-	k := g.cfg.TimeScale
-	ctx, cancel := g.ctx, context.CancelFunc(func() {})
-	if g.cfg.Timeout > 0 {
-		ctx, cancel = context.WithDeadline(g.ctx, due.Add(time.Duration(g.cfg.Timeout/k*1e9)))
-	}
-	defer cancel()
-	r.Lag = time.Since(due).Seconds() * k
-	defer func() { r.Delay = time.Since(due).Seconds() * k }()
-	key := r.Draw
-	if n := g.items[r.Service]; n > 0 {
-		key %= n
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.urls[r.Service]+strconv.FormatUint(key, 10), nil)
-	if err != nil {
-		r.Failure = "the target is no URL"
-		return
-	}
-	if run != "" && g.cfg.RunHeader != "" {
-		req.Header.Set(g.cfg.RunHeader, run)
-	}
-	resp, err := g.client.Do(req)
-	if err != nil {
-		r.Failure = reason(err)
-		return
-	}
-	defer resp.Body.Close()
-	r.Status = resp.StatusCode
-	r.Node = resp.Header.Get(g.cfg.NodeHeader)
-	if g.cfg.CallsHeader != "" {
-		if r.Calls, err = call.Parse(resp.Header.Get(g.cfg.CallsHeader)); err != nil {
-			r.Failure = "header " + g.cfg.CallsHeader + " cannot be read"
-		}
-		for c := range r.Calls {
-			r.Calls[c].Seconds *= k
-		}
-	}
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		r.Failure = reason(err)
-	} else if r.Status != http.StatusOK {
-		if r.Failure = short(resp.Header.Get(g.cfg.FailureHeader)); r.Failure == "" {
-			r.Failure = "status " + strconv.Itoa(r.Status)
-		}
-	}
 }
 
 // reason is an error in a few words that do not differ from request to request:
@@ -311,6 +267,9 @@ func reason(err error) string {
 	}
 	// What an error quotes came from the other side.
 	text, _, _ := strings.Cut(err.Error(), `"`)
+	if strings.Contains(text, "stream ID") { // of HTTP/2, another number each
+		return "connection: closed"
+	}
 	return "connection: " + short(text)
 }
 

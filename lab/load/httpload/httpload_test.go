@@ -15,6 +15,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -204,7 +205,7 @@ func TestOutcomes(t *testing.T) {
 		if strings.HasSuffix(r.URL.Path, "/0") {
 			<-r.Context().Done() // until the generator gives up
 		}
-	}, httpload.Config{TimeScale: 10, Timeout: 40, Log: &log, Progress: func(p httpload.Progress) { progress = p }})
+	}, httpload.Config{TimeScale: 10, Client: request.Client{Timeout: 40}, Log: &log, Progress: func(p httpload.Progress) { progress = p }})
 	results := run(t, g, httpload.Step{Number: 3, Load: mesh.Load{20, 40}, Settle: .5, Seconds: 5})
 	if len(results) < 200 {
 		t.Fatalf("%d results", len(results))
@@ -254,7 +255,7 @@ func TestNoServer(t *testing.T) {
 		t.Error("a cancelled step gave no error")
 	}
 	for _, cfg := range []httpload.Config{{Mesh: mesh.New(2, 2), TimeScale: -1, Items: []int{1, 1}}, {Mesh: mesh.New(2, 2), Items: []int{1}},
-		{Mesh: mesh.New(2, 2), Items: []int{0, 1}}, {Items: []int{1, 1}}, {Mesh: mesh.New(2, 2), Items: []int{1, 1}, Timeout: math.NaN()}} {
+		{Mesh: mesh.New(2, 2), Items: []int{0, 1}}, {Items: []int{1, 1}}, {Mesh: mesh.New(2, 2), Items: []int{1, 1}, Client: request.Client{Timeout: math.NaN()}}} {
 		if _, err := httpload.New(cfg, 1); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}

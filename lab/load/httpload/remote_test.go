@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -18,7 +19,7 @@ func TestRemote(t *testing.T) {
 	ctx := context.Background()
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
 	defer target.Close()
-	cfg := httpload.Config{Mesh: mesh.New(2, 2), Target: target.URL, Items: []int{10, 10}, TimeScale: 50, Timeout: 1000}
+	cfg := httpload.Config{Mesh: mesh.New(2, 2), Target: target.URL, Items: []int{10, 10}, TimeScale: 50, Client: request.Client{Timeout: 1000}}
 	served, err := httpload.New(cfg, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 	}
 	g := cfg.Generator
 	g.Target, g.Mesh, g.Items = "http://"+t.front.addr, cfg.Scenario.Mesh, t.items()
-	g.TimeScale, g.Timeout = cfg.TimeScale, cfg.Timeout
+	g.TimeScale, g.Client.Timeout = cfg.TimeScale, cfg.Timeout
 	g.NodeHeader, g.FailureHeader, g.CallsHeader, g.RunHeader = service.NodeHeader, service.FailureHeader, service.CallsHeader, service.RunHeader
 	if t.generator, err = httpload.New(g, 0); err != nil {
 		return t, err
