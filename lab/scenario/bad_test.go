@@ -146,3 +146,83 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// deployed is a scenario of an application that is deployed already.
+const deployed = `name: deployed
+nodes: [{name: v1}, {name: v2}]
+microservices:
+  - {name: shop, nodes: [v1, v2], time: 0.02}
+services:
+  - name: shop
+    stages: [shop]
+    load: {min: 5, max: 20}
+    goal: 0.1
+    requests:
+      - path: /product/{id}
+        values: {id: {csv: ids.csv}}
+client: {timeout: 5, redirects: 2}
+application:
+  nodes: {v1: "http://127.0.0.1:9001", v2: "https://shop.example/v2"}
+  attribution: header
+  header: X-Version
+  names: {one: v1, two: v2}
+`
+
+// What is asked for, of whom, is part of a scenario; its lists come from files
+// beside it, and its hash says them.
+func TestDeployed(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "deployed.yaml")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("deployed.yaml", deployed)
+	write("ids.csv", "id\n7\n8\n")
+	s, err := scenario.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := s.Requests[0][0].Values["id"].List; !s.Deployed() || len(list) != 2 || list[1] != "8" || s.Client.Redirects != 2 || s.Application.Names["two"] != "v2" {
+		t.Errorf("%+v", s)
+	}
+	write("ids.csv", "id\n7\n9\n")
+	again, err := scenario.Open(path)
+	if err != nil || again.Hash() == s.Hash() {
+		t.Errorf("another list has the same hash; %v", err)
+	}
+	if scenario.Paper().Deployed() {
+		t.Error("the paper's scenario has an application")
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"a file that is not there", "ids.csv", "none.csv", `line 6: service "shop": request 1: value "id": `},
+		{"a value that is not there", "{id}", "{ID}", `line 6: service "shop": request 1: path: no value "ID"`},
+		{"an unknown key of a request", "- path:", "- pth: x\n        path:", `line 11: unknown key "pth" of a request; accepted: method, path, headers, body, expect, weight, values, session, pause`},
+		{"an unknown key of a value", "csv:", "cvs:", `line 12: unknown key "cvs" of a value; accepted: list, min, max, csv, column`},
+		{"an unknown key of the client", "redirects", "redirect", `line 13: unknown key "redirect" of a client; accepted: timeout, redirects, fresh, idle, http, ca`},
+		{"too many redirects", "redirects: 2", "redirects: 200", "line 13: client: 200 redirects"},
+		{"no CA file", "redirects: 2", "ca: none.pem", "line 13: client: ca: "},
+		{"a node without URL", `v1: "http://127.0.0.1:9001", `, "", `line 14: application: no URL of "v1"`},
+		{"a node that is not there", "application:\n  nodes: {v1:", "application:\n  nodes: {v3: \"http://x\", v1:", `line 14: application: URL of "v3", which is no node; the mesh has v1, v2`},
+		{"no URL", "https://shop.example/v2", "shop.example", `line 14: application: URL "shop.example" of "v2"`},
+		{"no header", "  header: X-Version\n", "", "line 14: application: attribution by header; say which header"},
+		{"a header for nothing", "attribution: header", "attribution: none", `a header or names, but attribution "none"`},
+		{"another attribution", "attribution: header", "attribution: guess", `attribution "guess"; accepted: front, header, none`},
+		{"a value of no node", "two: v2", "two: v3", `header value "two" is of "v3", which is no node`},
+		{"nothing to ask for", "    requests:\n      - path: /product/{id}\n        values: {id: {csv: ids.csv}}\n", "", `application: service "shop" has no requests`},
+		{"several calls", "    stages: [shop]", "    stages: [shop, cart]", `application: service "shop" makes several calls`},
+	} {
+		text := strings.Replace(deployed, c.old, c.new, 1)
+		if c.name == "several calls" {
+			text = strings.Replace(text, "\nservices:", "\n  - {name: cart, nodes: [v1], time: 0.02}\nservices:", 1)
+		}
+		if text == deployed {
+			t.Fatalf("%s: nothing was changed", c.name)
+		}
+		if _, err := scenario.Parse(path, []byte(text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
 )
@@ -36,6 +37,8 @@ type file struct {
 	Link          float64            `yaml:"link"`
 	Discount      float64            `yaml:"discount"`
 	Episode       int                `yaml:"episode"`
+	Client        request.Client     `yaml:"client"`
+	Application   Application        `yaml:"application"`
 	Collect       struct {
 		Steps int `yaml:"steps"`
 	} `yaml:"collect"`
@@ -62,6 +65,7 @@ type serviceFile struct {
 	Goal      float64     `yaml:"goal"`
 	Centre    float64     `yaml:"centre"`
 	Steepness float64     `yaml:"steepness"`
+	Requests  request.Mix `yaml:"requests"`
 }
 
 type rangeFile struct {
@@ -213,6 +217,7 @@ func Parse(name string, text []byte) (Scenario, error) {
 		p.List = append(p.List, "there is more than one document; accepted: one")
 	}
 	s, problems := f.scenario()
+	problems = append(problems, f.requests(&s, name)...)
 	problems = append(problems, split(s.Validate())...)
 	where := lines(&root)
 	wrong := map[int]bool{} // lines that cannot be read, or say something that is not accepted
@@ -238,15 +243,16 @@ func Parse(name string, text []byte) (Scenario, error) {
 	return s.Defaults(), nil
 }
 
-var unknownKey = regexp.MustCompile(`^(line \d+): field (\S+) not found in type scenario\.(\w+?)(File)?$`)
+var unknownKey = regexp.MustCompile(`^(line \d+): field (\S+) not found in type (?:scenario|request)\.(\w+?)(File)?$`)
 
 // explain says an error of the YAML decoder in the terms of a scenario.
 func explain(text string) string {
 	if m := unknownKey.FindStringSubmatch(text); m != nil {
 		keys := map[string]any{"file": file{}, "node": nodeFile{}, "microservice": microserviceFile{}, "service": serviceFile{},
-			"range": rangeFile{}, "knob": knobFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{}}
+			"range": rangeFile{}, "knob": knobFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{},
+			"Application": Application{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
 		what := m[3]
-		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.Replace(what, "file", "scenario", 1), strings.Join(keysOf(keys[what]), ", "))
+		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.NewReplacer("file", "scenario", "entry", "request").Replace(strings.ToLower(what)), strings.Join(keysOf(keys[what]), ", "))
 	}
 	for old, new := range map[string]string{"cannot unmarshal ": "", "!!str ": "", "!!map ": "a list of keys ", "!!seq ": "a list ", "into float64": "is not a number",
 		"into int": "is not a whole number", "into string": "is not a word", "into bool": "is neither true nor false", "into []float64": "is not a list of numbers", "into [][]float64": "is not a list of lists of numbers"} {
@@ -412,7 +418,7 @@ func lines(root *yaml.Node) places {
 var (
 	quotedPart   = regexp.MustCompile(`(service|microservice|node|objective)(?: name)? "([^"]*)"`)
 	numberedPart = regexp.MustCompile(`(knob|service|node) (\d+)`)
-	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns)`)
+	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns|client|application)`)
 )
 
 // of is the line that an error is about, 0 where that cannot be told.

@@ -11,7 +11,12 @@ func keysOf(v any) []string {
 	var keys []string
 	t := reflect.TypeOf(v)
 	for k := range t.NumField() {
-		keys = append(keys, t.Field(k).Tag.Get("yaml"))
+		f := t.Field(k)
+		if f.Anonymous { // its keys are among those of v
+			keys = append(keys, keysOf(reflect.Zero(f.Type).Interface())...)
+			continue
+		}
+		keys = append(keys, f.Tag.Get("yaml"))
 	}
 	return keys
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/service/item"
@@ -61,6 +62,15 @@ type Scenario struct {
 	Link float64
 	// Collect is how a trace to learn from is made.
 	Collect Collect
+	// Requests has what each service of an application is asked for; nil, or an
+	// empty mix, for items of this project's own services. The virtual and the
+	// local testbed stand in for the application, by Work, and ask for items.
+	Requests []request.Mix `json:",omitempty"`
+	// Client is how the application is connected to.
+	Client request.Client `json:",omitzero"`
+	// Application is where an application that is deployed already is reached;
+	// the zero value for none.
+	Application Application `json:",omitzero"`
 }
 
 // Work is what a microservice does for a request: it looks an item up and
@@ -122,6 +132,7 @@ func (w Work) defaults() Work {
 // Defaults returns s with its zero fields filled in.
 func (s Scenario) Defaults() Scenario {
 	s.Timing = s.Timing.Defaults()
+	s.Application = s.Application.defaults()
 	if s.Queue == 0 {
 		s.Queue = item.Queue
 	}
@@ -226,6 +237,7 @@ func (s Scenario) Validate() error {
 	if len(s.Loads) != m || len(s.Targets) != m {
 		add(fmt.Errorf("%d loads and %d targets for %d services", len(s.Loads), len(s.Targets), m), "services")
 	}
+	all = append(all, s.validateRequests()...)
 	add(s.Timing.Validate(), "timing")
 	if s.Queue < 1 || s.Queue > 1<<20 {
 		add(fmt.Errorf("%d; accepted: 1 to %d", s.Queue, 1<<20), "queue")

@@ -73,9 +73,19 @@ func (v *Values) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.SequenceNode {
 		return n.Decode(&v.List)
 	}
+	if n.Kind == yaml.MappingNode {
+		// A node's own decoder passes over keys that it does not know.
+		for k := 0; k < len(n.Content); k += 2 {
+			if key := n.Content[k]; !slices.Contains(valueKeys, key.Value) {
+				return fmt.Errorf("line %d: unknown key %q of a value; accepted: %s, or a list alone", key.Line, key.Value, strings.Join(valueKeys, ", "))
+			}
+		}
+	}
 	type plain Values
 	return n.Decode((*plain)(v))
 }
+
+var valueKeys = []string{"list", "min", "max", "csv", "column"}
 
 // requests are those of an arrival.
 func (e Entry) requests() []Request {
