@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
+	"golang.org/x/sys/unix"
 )
 
 // Live is a place in a notebook whose content is replaced while work goes on.
-// It may be used by several goroutines. Outside a notebook texts are printed
-// every five seconds, and the last one by Close.
+// It may be used by several goroutines. Outside a notebook texts are printed on
+// one line of a terminal; in a log every five seconds, and the last one by Close.
 type Live struct {
 	mu     sync.Mutex
 	id     string
@@ -64,6 +66,13 @@ func (l *Live) put(f func(), text string) {
 		return
 	}
 	l.text = text
+	if !inNotebook && terminal() > 0 {
+		if text != "" && time.Since(l.last) >= interval {
+			fmt.Fprint(out, "\r\033[K"+cut(text, terminal()-1))
+			l.last = time.Now()
+		}
+		return
+	}
 	if !inNotebook {
 		// A log gets a line now and then.
 		if text != "" && time.Since(l.last) >= 5*time.Second {
@@ -93,6 +102,9 @@ func (l *Live) Close() {
 	}
 	l.closed = true
 	if !inNotebook {
+		if l.text != "" && terminal() > 0 {
+			fmt.Fprint(out, "\r\033[K")
+		}
 		if l.text != "" {
 			fmt.Fprintln(out, l.text)
 		}
@@ -104,13 +116,49 @@ func (l *Live) Close() {
 	gonbui.Sync()
 }
 
+// terminal is the width of the terminal that out is, 0 when it is none.
+func terminal() int {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// cut cuts a line to so many letters.
+func cut(line string, n int) string {
+	if r := []rune(line); len(r) > n {
+		return string(r[:max(n, 0)])
+	}
+	return line
+}
+
 // Progress returns a function that shows how far a piece of work is, in the
-// form that study.Config.Progress asks for, and one that ends the display.
+// form that study.Config.Progress asks for, and one that ends the display. The
+// time that is left is that of the stage, at the rate since its first report.
 func Progress() (report func(stage string, done, total int), end func()) {
 	l := NewLive()
 	begin := time.Now()
+	var mu sync.Mutex
+	var now string
+	var entered time.Time
+	var first int // done when the stage was entered
 	report = func(stage string, done, total int) {
-		l.Text("%s: %d of %d, %s", stage, done, total, time.Since(begin).Round(time.Second))
+		mu.Lock()
+		defer mu.Unlock()
+		if stage != now {
+			now, entered, first = stage, time.Now(), done
+		}
+		line := fmt.Sprintf("%s: %d of %d, %s", stage, done, total, time.Since(begin).Round(time.Second))
+		if done > first && done < total {
+			left := time.Duration(float64(time.Since(entered)) / float64(done-first) * float64(total-done))
+			line += fmt.Sprintf(", about %s left", left.Round(time.Second))
+		}
+		l.Text("%s", line)
 	}
 	return report, l.Close
 }

@@ -7,7 +7,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
@@ -107,34 +111,6 @@ func same(a, b any) bool { return fmtAny(a) == fmtAny(b) }
 
 func fmtAny(v any) string { s, _ := plain(v).(string); return s }
 
-// The code that results depend on is all that this package imports of the
-// project: what a virtual testbed serves is part of it, drawings are not.
-func TestCodeOf(t *testing.T) {
-	root, err := Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := imported(root, "lab/study")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"lab/service/item", "lab/service/split", "lab/load/stream", "lab/ppo/internal/kernel", "lab/testbed/virtual", "lab/scenario", "lab/study"} {
-		if !slices.Contains(got, want) {
-			t.Errorf("%s is not among %v", want, got)
-		}
-	}
-	if slices.Contains(got, "lab/figure") {
-		t.Error("drawings decide what a stage computes")
-	}
-	files, err := sources(root, "lab/scenario")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Contains(files, filepath.Join("lab", "scenario", "builtin", "paper.yaml")) {
-		t.Errorf("built-in scenarios are not among %v", files)
-	}
-}
-
 // The proportional rule goes by the service times of the scenario's work: 24 and
 // 72 ms in the paper's.
 func TestProportionalTimes(t *testing.T) {
@@ -214,6 +190,33 @@ func TestGreedyIsOne(t *testing.T) {
 	}
 }
 
+// Of several that ask for the same result at a time, one computes it.
+func TestCacheTogether(t *testing.T) {
+	dir := t.TempDir()
+	var computed atomic.Int32
+	var g errgroup.Group
+	for range 4 {
+		g.Go(func() error {
+			// A cache of its own, as in another process.
+			v, err := Do(&Cache{Dir: dir, Code: "1"}, "stage", []any{1}, func() (int, error) {
+				computed.Add(1)
+				time.Sleep(50 * time.Millisecond)
+				return 7, nil
+			})
+			if v != 7 {
+				t.Errorf("got %d", v)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := computed.Load(); n != 1 {
+		t.Errorf("computed %d times", n)
+	}
+}
+
 // A cache entry with a flipped bit is computed again, and a folder that cannot be
 // written is a warning.
 func TestCacheDamage(t *testing.T) {
@@ -228,7 +231,7 @@ func TestCacheDamage(t *testing.T) {
 		return v
 	}
 	get(c)
-	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	files, _ := filepath.Glob(filepath.Join(dir, "*.gob"))
 	b, err := os.ReadFile(files[0])
 	if err != nil {
 		t.Fatal(err)

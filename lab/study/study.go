@@ -252,6 +252,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 	r.Trainings = append(r.Trainings, trainings...)
 	greedy := sync.OnceValues(func() (func(objective.Objective) (*optimum.Rewards, error), error) { return s.Greedy(ctx, cfg.Seed) })
 	return r.Timed("evaluation, "+s.Name, func() error {
+		cfg.Progress("evaluating on "+s.Name, 0, len(cfg.Objectives))
 		for k, o := range cfg.Objectives {
 			cells, err := Do(cfg.Cache, "evaluate", r.key(s, o), func() ([]Cell, error) {
 				g, err := greedy()

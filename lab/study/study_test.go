@@ -51,7 +51,7 @@ func TestCache(t *testing.T) {
 	if v := get(&Cache{Dir: c.Dir, Code: "2"}, "x"); v != 3 {
 		t.Errorf("other code gave %v, want a new result", v)
 	}
-	files, err := filepath.Glob(filepath.Join(c.Dir, "*"))
+	files, err := filepath.Glob(filepath.Join(c.Dir, "*.gob"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,6 +131,7 @@ func (r *Result) train(ctx context.Context, f *fitted, sets []Setting) ([]Traini
 			}
 		}
 	}
+	cfg.Progress("training on "+f.Name, 0, len(trainings))
 	var mu sync.Mutex
 	done := 0
 	g, ctx := errgroup.WithContext(ctx)

@@ -1,6 +1,7 @@
 // Command run runs notebooks headless, all of notebooks/ or those named, and
-// fails when a cell, a shell line or a magic does. With -strip it removes
-// outputs from the notebooks instead.
+// fails when a cell, a shell line or a magic does. One that is unchanged since its
+// last good run is not run again but with -again. With -strip it removes outputs
+// from the notebooks instead.
 package main
 
 import (
@@ -14,7 +15,9 @@ import (
 	"syscall"
 
 	"github.com/meshbench/meshbench/lab/nb/headless"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/trace"
 )
 
 func main() {
@@ -27,6 +30,7 @@ func main() {
 func run() error {
 	size := flag.String("size", "full", "`full`, or small for a quick test")
 	strip := flag.Bool("strip", false, "remove outputs from the notebooks")
+	again := flag.Bool("again", false, "run also what is unchanged")
 	flag.Parse()
 	if *size != "full" && *size != "small" {
 		return fmt.Errorf("-size %s: it is full or small", *size)
@@ -48,5 +52,32 @@ func run() error {
 		cmd.Stderr = os.Stderr
 		return cmd.Run()
 	}
-	return headless.Run(ctx, headless.Config{Root: root, Notebooks: flag.Args(), Small: *size == "small"})
+	cfg := headless.Config{Root: root, Notebooks: flag.Args(), Small: *size == "small", Again: *again, Data: []string{"datasets/*"}}
+	for _, d := range study.Drawings(scenario.Paper()) {
+		if d.Long { // notebooks show these as they were drawn
+			for _, dir := range []string{study.DrawnDir, study.ReferenceDir} {
+				cfg.Data = append(cfg.Data, dir+"/"+d.Name+"*")
+			}
+		}
+	}
+	if _, err := trace.FindKTH(); err == nil {
+		cfg.Outside = "with the published trace"
+	}
+	if hasCluster() {
+		cfg.Live = []string{"lab/testbed/istio"}
+	}
+	return headless.Run(ctx, cfg)
+}
+
+// hasCluster reports whether there may be a cluster that a notebook controls.
+func hasCluster() bool {
+	if os.Getenv("MESHBENCH_CLUSTER") != "" || os.Getenv("KUBECONFIG") != "" {
+		return true
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(filepath.Join(home, ".kube", "config"))
+	return err == nil
 }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/internal/filelock"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
@@ -51,7 +52,7 @@ func Open(path string, valid func(r io.Reader) (size int64, err error)) (*File, 
 }
 
 func (a *File) resume(valid func(io.Reader) (int64, error)) error {
-	if err := lock(a.file); err != nil {
+	if err := filelock.Try(a.file); err != nil {
 		return fmt.Errorf("%s is being written by another process: %w", a.path, err)
 	}
 	size, err := valid(a.file)

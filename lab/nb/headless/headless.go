@@ -1,7 +1,9 @@
 // Package headless runs notebooks without a browser: each is executed by
 // Jupyter's nbconvert and must end without a failed cell, failed shell line or
 // unknown magic. Executed notebooks and their HTML are kept beside each other
-// in a folder of their own; the committed ones stay without outputs.
+// in a folder of their own; the committed ones stay without outputs. A notebook
+// is not run again while its source, the project's code that it imports and the
+// data are those of its last good run.
 package headless
 
 import (
@@ -10,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 	"github.com/meshbench/meshbench/lab/nb"
 )
 
@@ -36,6 +40,15 @@ type Config struct {
 	Out string
 	// CellTimeout is the longest time of one cell. Default 15 min.
 	CellTimeout time.Duration
+	// Data are the files that notebooks read, as patterns relative to Root.
+	Data []string
+	// Outside is what else results depend on, in words: the presence of a trace, say.
+	Outside string
+	// Live are folders of packages that look at what is outside; notebooks that
+	// import one are always run.
+	Live []string
+	// Again runs all of them.
+	Again bool
 	// Log gets a line per notebook. Default os.Stdout.
 	Log io.Writer
 }
@@ -75,14 +88,13 @@ func Run(ctx context.Context, cfg Config) error {
 	for k, path := range cfg.Notebooks {
 		g.Go(func() error {
 			begin := time.Now()
-			errs[k] = one(ctx, cfg, path)
-			state := "ok"
-			if errs[k] != nil {
+			var state string
+			if state, errs[k] = one(ctx, cfg, path); errs[k] != nil {
 				state = "FAILED"
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			fmt.Fprintf(cfg.Log, "%-32s %-6s %5.1f s\n", filepath.Base(path), state, time.Since(begin).Seconds())
+			fmt.Fprintf(cfg.Log, "%-32s %-9s %5.1f s\n", filepath.Base(path), state, time.Since(begin).Seconds())
 			return nil
 		})
 	}
@@ -93,14 +105,33 @@ func Run(ctx context.Context, cfg Config) error {
 	return errors.Join(errs...)
 }
 
-func one(ctx context.Context, cfg Config, path string) error {
+// one runs a notebook unless it is unchanged, and says which.
+func one(ctx context.Context, cfg Config, path string) (state string, err error) {
 	book, err := read(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if k := book.executed(); k > 0 {
-		return fmt.Errorf("%s: cell %d holds outputs; committed notebooks have none: notebooks/run -strip removes them", filepath.Base(path), k)
+		return "", fmt.Errorf("%s: cell %d holds outputs; committed notebooks have none: notebooks/run -strip removes them", filepath.Base(path), k)
 	}
+	done, key, err := book.before(cfg, path)
+	if err != nil {
+		return "", err
+	}
+	if done && !cfg.Again {
+		return "unchanged", nil
+	}
+	if err := os.Remove(keyFile(cfg, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := execute(ctx, cfg, path); err != nil {
+		return "", err
+	}
+	return "ok", atomicfile.Write(keyFile(cfg, path), []byte(key+"\n"))
+}
+
+// execute runs a notebook and keeps what it shows.
+func execute(ctx context.Context, cfg Config, path string) error {
 	executed := filepath.Join(cfg.Out, filepath.Base(path))
 	run := exec.CommandContext(ctx, filepath.Join(cfg.Root, ".venv", "bin", "jupyter"), "nbconvert", "--to", "notebook", "--execute", "--allow-errors",
 		"--ExecutePreprocessor.kernel_name=meshbench", fmt.Sprintf("--ExecutePreprocessor.timeout=%d", int(cfg.CellTimeout.Seconds())),

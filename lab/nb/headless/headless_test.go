@@ -71,3 +71,64 @@ func TestOutputsRefused(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// A notebook is unchanged while its source, the code it imports, the data and what
+// is outside are those of its last good run, whose results are there.
+func TestBefore(t *testing.T) {
+	root := t.TempDir()
+	data := filepath.Join(root, "data.csv")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(data, "1")
+	path := book(t, "x.ipynb", "import \"github.com/meshbench/meshbench/lab/mesh\"")
+	cfg := Config{Root: root, Out: t.TempDir(), Data: []string{"*.csv"}}
+	before := func(cfg Config) (bool, string) {
+		t.Helper()
+		n, err := read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, key, err := n.before(cfg, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done, key
+	}
+	done, key := before(cfg)
+	if done {
+		t.Error("unchanged before it was ever run")
+	}
+	write(keyFile(cfg, path), key+"\n")
+	if done, _ := before(cfg); done {
+		t.Error("unchanged without results")
+	}
+	write(filepath.Join(cfg.Out, "x.ipynb"), "{}")
+	write(filepath.Join(cfg.Out, "x.html"), "")
+	if done, _ := before(cfg); !done {
+		t.Error("run again, though nothing has changed")
+	}
+	for name, change := range map[string]func(c *Config){
+		"size":    func(c *Config) { c.Small = true },
+		"outside": func(c *Config) { c.Outside = "a published trace" },
+		"live":    func(c *Config) { c.Live = []string{"lab/mesh"} },
+	} {
+		other := cfg
+		change(&other)
+		if done, _ := before(other); done {
+			t.Errorf("unchanged with another %s", name)
+		}
+	}
+	write(data, "2")
+	if done, _ := before(cfg); done {
+		t.Error("unchanged with other data")
+	}
+	write(data, "1")
+	path = book(t, "x.ipynb", "import \"github.com/meshbench/meshbench/lab/load\"")
+	if done, _ := before(cfg); done {
+		t.Error("unchanged with another source")
+	}
+}
