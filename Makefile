@@ -9,25 +9,27 @@ OUT    ?= .out/figures
 LIMIT  ?= 20m
 
 GONB   := .bin/gonb
-TOOLS  := .bin/goimports .bin/gopls
 VENV   := .venv/installed
 KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
-LAB    := $(GO) run ./lab/cmd/meshbench
+LAB    := .bin/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all setup build notebooks test postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all needed setup build notebooks test postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
-all: ## the main job: set-up, figures and tables, all notebooks headless
-	@$(MAKE) --no-print-directory figures
-	@$(MAKE) --no-print-directory notebooks
+# The program is compiled first, while pip waits for the network, so that figures
+# come early; the kernel is compiled while policies are trained. Notebooks and
+# figures ask for the same trainings, each of which is made once.
+all: needed ## the main job: set-up, figures and tables, all notebooks headless
+	@$(MAKE) --no-print-directory -j2 build $(KERNEL)
+	@$(MAKE) --no-print-directory -j4 figures notebooks
 
-# The parts of the set-up do not depend on each other: pip waits for the
-# network while Go compiles.
-setup: ## tools, kernel and packages (incremental; from empty caches a few minutes)
+setup: needed ## tools, kernel and packages (incremental; from empty caches a few minutes)
+	@$(MAKE) --no-print-directory -j3 $(GONB) .bin/goimports $(KERNEL) build
+
+needed:
 	@$(call need,$(GO),Go 1.26 or newer: https://go.dev/dl)
 	@$(call need,$(PYTHON),Python 3.10 or newer with the venv module)
-	@$(MAKE) --no-print-directory -j3 $(GONB) .bin/tools $(KERNEL) build
 
 need = command -v $(1) >/dev/null || { echo "make: '$(1)' is not on the PATH; needed: $(2)" >&2; exit 1; }
 
@@ -37,9 +39,12 @@ $(GONB): go.mod
 
 # goimports and gopls have a module of their own: what they require must not
 # move the versions that the workbench is pinned to.
-.bin/tools: notebooks/tools/go.mod notebooks/tools/go.sum
-	@echo "building goimports and gopls"
-	@mkdir -p .bin && cd notebooks/tools && GOBIN="$(CURDIR)/.bin" $(GO) install tool && touch "$(CURDIR)/$@"
+.bin/goimports .bin/gopls: notebooks/tools/go.mod notebooks/tools/go.sum
+	@echo "building $(@F)"
+	@mkdir -p .bin && cd notebooks/tools && GOBIN="$(CURDIR)/.bin" $(GO) install $($(@F)) && touch "$(CURDIR)/$@"
+
+goimports := golang.org/x/tools/cmd/goimports
+gopls     := golang.org/x/tools/gopls
 
 $(VENV): notebooks/requirements.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
@@ -54,10 +59,11 @@ $(KERNEL): notebooks/kernel/kernel.json $(VENV)
 
 # Cells compile in a second once the packages they import are in Go's cache.
 build:
-	@$(GO) build ./...
+	@mkdir -p .bin
+	@$(GO) build -o .bin/meshbench ./lab/cmd/meshbench
 	@$(GO) build -o .bin/notebooks ./notebooks/run
 
-notebooks: setup ## run all notebooks headless; the results go to .out/notebooks
+notebooks: $(GONB) .bin/goimports $(KERNEL) build ## run all notebooks headless; the results go to .out/notebooks
 	@.bin/notebooks
 
 test: setup ## vet, unit tests, and all notebooks headless at the small size
@@ -69,49 +75,49 @@ test: setup ## vet, unit tests, and all notebooks headless at the small size
 postgres: ## a PostgreSQL server for the tests that need one (Debian and Ubuntu, as root)
 	@lab/internal/pgtest/server.sh install
 
-figures: setup ## all figures and tables, into .out/figures, or OUT
+figures: build ## all figures and tables, into .out/figures, or OUT
 	@$(LAB) figure -o "$(OUT)" all
 
 reference: ## the same into figures/, where the committed ones are
 	@$(MAKE) --no-print-directory figures OUT=figures
 
-$(FIGS): setup
+$(FIGS): build
 	@$(LAB) figure -o "$(OUT)" $@
 
-table2: setup ## table 2 alone; fig1 to fig8 likewise
+table2: build ## table 2 alone; fig1 to fig8 and fig1a likewise
 	@$(LAB) figure -o "$(OUT)" table2
 
-scenario: setup ## results of another scenario, into OUT/SCENARIO: make scenario SCENARIO=graph, or a YAML file's path
+scenario: build ## results of another scenario, into OUT/SCENARIO: make scenario SCENARIO=graph, or a YAML file's path
 	@test -n "$(SCENARIO)" || { echo "make: name the scenario: make scenario SCENARIO=graph; built in: $$($(LAB) scenario list | cut -d' ' -f1 | xargs)" >&2; exit 1; }
 	@$(LAB) figure -o "$(OUT)" -scenario "$(SCENARIO)" all
 
-study: setup ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
+study: build ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
 	@$(LAB) study
 
-models: setup ## system models compared by cross-validation, into OUT/models.md
+models: build ## system models compared by cross-validation, into OUT/models.md
 	@$(LAB) figure -o "$(OUT)" $@
 
-benchmark: setup ## how much an ANR on each trace says, into OUT/benchmark.md
+benchmark: build ## how much an ANR on each trace says, into OUT/benchmark.md
 	@$(LAB) figure -o "$(OUT)" $@
 
-ablation: setup ## setting best, one option less at a time, into OUT/ablation.md (half an hour a trace)
+ablation: build ## setting best, one option less at a time, into OUT/ablation.md (half an hour a trace)
 	@$(LAB) figure -o "$(OUT)" $@
 
-decomposition: setup ## where the loss to the true optimum comes from, into OUT (a quarter of an hour)
+decomposition: build ## where the loss to the true optimum comes from, into OUT (a quarter of an hour)
 	@$(LAB) figure -o "$(OUT)" $@
 
-kth: setup ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
+kth: build ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }
 	@$(LAB) kth -o "$(OUT)" "$(TRACE)"
 
-collect: setup ## collect a trace on the local testbed, or go on: make collect TRACE=my.csv
+collect: build ## collect a trace on the local testbed, or go on: make collect TRACE=my.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make collect TRACE=path/to/trace.csv" >&2; exit 1; }
 	@$(LAB) collect $(ARGS) "$(TRACE)"
 
-evaluate: setup ## the full trial of all policies on the local testbed (hours; ARGS='-beds 4' for several at a time)
+evaluate: build ## the full trial of all policies on the local testbed (hours; ARGS='-beds 4' for several at a time)
 	@$(LAB) evaluate $(ARGS)
 
-lab: setup ## JupyterLab on 127.0.0.1, in notebooks/
+lab: setup .bin/gopls ## JupyterLab on 127.0.0.1, in notebooks/
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $$([ $$(id -u) = 0 ] && echo --allow-root)
 
 bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baselines3 (installs them: about 6 GB)

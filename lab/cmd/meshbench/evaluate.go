@@ -118,7 +118,7 @@ func source(ctx context.Context, root, path string, sc scenario.Scenario) (study
 }
 
 // onTestbed adds the testbed's results to those of the simulator: of the
-// committed trial, and of a short one on this machine.
+// committed trial or, where there is none, of a short one on this machine.
 func onTestbed(ctx context.Context, root string, r *study.Result) error {
 	own := slices.IndexFunc(r.Config.Sources, func(s study.Source) bool { return s.Name == "local" || s.Name == "virtual" })
 	if own < 0 {
@@ -126,7 +126,8 @@ func onTestbed(ctx context.Context, root string, r *study.Result) error {
 	}
 	s := r.Config.Sources[own]
 	if s.Name == "local" {
-		if err := r.KeptTrial(root, s, trialSetting); err != nil {
+		cells := len(r.Cells)
+		if err := r.KeptTrial(root, s, trialSetting); err != nil || len(r.Cells) > cells {
 			return err
 		}
 	}

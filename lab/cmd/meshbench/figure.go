@@ -58,6 +58,19 @@ func figures(ctx context.Context, root, dir string, cfg study.Config, names []st
 	r := study.New(cfg)
 	need := study.Need(list)
 	if need >= study.NeedsRun {
+		// What needs no policy can be looked at while they are trained.
+		var first []string
+		for _, d := range list {
+			if d.Needs == study.NeedsScenario {
+				first = append(first, d.Name)
+			}
+		}
+		if len(first) > 0 {
+			if _, err := r.Draw(ctx, dir, first...); err != nil {
+				return interrupted(err)
+			}
+			fmt.Printf("%s: %s; training goes on\n", dir, strings.Join(first, ", "))
+		}
 		if r, err = runAll(ctx, root, cfg, need); err != nil {
 			return interrupted(err)
 		}
