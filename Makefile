@@ -14,7 +14,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := .bin/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all needed setup build notebooks test postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all needed setup build notebooks site test postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 # The program is compiled first, while pip waits for the network, so that figures
@@ -90,6 +90,9 @@ table2: build ## table 2 alone; fig1 to fig8 and fig1a likewise
 scenario: build ## results of another scenario, into OUT/SCENARIO: make scenario SCENARIO=graph, or a YAML file's path
 	@test -n "$(SCENARIO)" || { echo "make: name the scenario: make scenario SCENARIO=graph; built in: $$($(LAB) scenario list | cut -d' ' -f1 | xargs)" >&2; exit 1; }
 	@$(LAB) figure -o "$(OUT)" -scenario "$(SCENARIO)" all
+
+site: notebooks ## a static site of documents, executed notebooks, figures and packages, into .out/site
+	@$(GO) run ./lab/cmd/site
 
 study: build ## the paper's study in the simulator from nothing, timed stage by stage, into .out/study
 	@$(LAB) study

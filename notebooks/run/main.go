@@ -17,7 +17,7 @@ import (
 	"github.com/meshbench/meshbench/lab/nb/headless"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
-	"github.com/meshbench/meshbench/lab/trace"
+	"github.com/meshbench/meshbench/lab/trace/importer"
 )
 
 func main() {
@@ -60,7 +60,7 @@ func run() error {
 			}
 		}
 	}
-	if _, err := trace.FindKTH(); err == nil {
+	if _, err := importer.FindKTH(); err == nil {
 		cfg.Outside = "with the published trace"
 	}
 	if hasCluster() {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 	"github.com/meshbench/meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/nb/page"
 )
 
 // Config says what is run and where the results go.
@@ -158,9 +159,16 @@ func execute(ctx context.Context, cfg Config, path string) error {
 	if err != nil {
 		return err
 	}
-	html := exec.CommandContext(ctx, filepath.Join(cfg.Root, ".venv", "bin", "jupyter"), "nbconvert", "--to", "html", "--log-level=ERROR", executed)
-	if output, err := html.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: to HTML: %w\n%s", filepath.Base(path), err, firstLines(string(output), 20))
+	text, err := os.ReadFile(executed)
+	if err != nil {
+		return err
+	}
+	title, body, err := page.Notebook(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	if err := atomicfile.Write(strings.TrimSuffix(executed, ".ipynb")+".html", page.Page(title, nil, body)); err != nil {
+		return err
 	}
 	return done.check(filepath.Base(path))
 }
