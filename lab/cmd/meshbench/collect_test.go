@@ -50,7 +50,7 @@ func TestCollectRefuses(t *testing.T) {
 		{"k not a number", []string{"-timescale", "fast", path}, `invalid value "fast" for flag -timescale`},
 		{"k infinite", []string{"-timescale", "Inf", path}, "time scale +Inf"},
 		{"no steps", []string{"-steps", "0", path}, "-steps 0; accepted: 1 or more"},
-		{"unknown scenario", []string{"-scenario", "papre", path}, `unknown scenario "papre"; accepted: chain, graph, paper,`},
+		{"unknown scenario", []string{"-scenario", "papre", path}, `unknown scenario "papre"; accepted: autoscale, chain, graph,`},
 		{"too many actions to go through", []string{"-testbed", "virtual", "-scenario", "wide", "-actions", "grid", path}, "1.27e+10 actions to go through; accepted: at most 1000000"},
 		{"a rate that cannot be served", []string{"-testbed", "virtual", "-load", "constant:1e9", path}, "load constant, step 0: a load of 2e+09 requests/s makes"},
 	} {
