@@ -135,6 +135,7 @@ func TargetValues(t *trace.Table, kind Kind) (*mat.Dense, error) {
 	}
 	if kind.measured() {
 		deriveServiceDelays(t, y)
+		lendServiceDelays(t.Space(), y)
 	}
 	if kind == Tails {
 		failedShares(t, y)
@@ -187,6 +188,39 @@ func deriveServiceDelays(t *trace.Table, y *mat.Dense) {
 			y.Set(r, first+i, d)
 		}
 	}
+}
+
+// lendServiceDelays fills d_ij in y, whose columns are Targets, where a trace does
+// not say which node answered: the delay of a service that makes one call is then
+// taken for that of each node of the call, whichever it was.
+func lendServiceDelays(space *mesh.Space, y *mat.Dense) {
+	l := space.Layout()
+	rows, _ := y.Dims()
+	for c, call := range l.Calls {
+		first, end := l.Of(c)
+		stages := l.Stages[call.Service]
+		if len(stages) > 1 || len(stages[0]) > 1 || anyMeasured(y, first, end) {
+			continue
+		}
+		for r := range rows {
+			for e := first; e < end; e++ {
+				y.Set(r, e, y.At(r, len(l.Endpoints)+call.Service))
+			}
+		}
+	}
+}
+
+// anyMeasured reports whether columns first to before end of y have a value.
+func anyMeasured(y *mat.Dense, first, end int) bool {
+	rows, _ := y.Dims()
+	for r := range rows {
+		for e := first; e < end; e++ {
+			if !math.IsNaN(y.At(r, e)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // failedShares turns the counts of failed requests in y, whose columns are

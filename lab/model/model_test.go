@@ -74,6 +74,40 @@ func TestMeshes(t *testing.T) {
 	}
 }
 
+// A trace that does not say which node answered is learned from by a joint model,
+// in which every node of a call has the delay of its service.
+func TestUnattributed(t *testing.T) {
+	whole := modeltest.Trace(t, mesh.Grid(mesh.New(2, 2), 6), 600)
+	table := trace.New(whole.Meta())
+	for r := range whole.Len() {
+		row := whole.Row(r)
+		row.Measurement = row.Measurement.Clone()
+		for e := range row.Measurement.Endpoint {
+			row.Measurement.Endpoint[e] = mesh.NoDelay()
+		}
+		if err := table.Append(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := model.Learn(context.Background(), table, model.Config{Forest: forest.Config{Trees: 5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkForecasts(t, m)
+	f, err := m.At(mesh.State{Load: mesh.Load{10, 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Set(paperAction(.4, .4, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	x := mesh.NewMeasurement(table.Space().Layout())
+	f.Mean(&x)
+	if a, b, d := x.Endpoint[0].Mean, x.Endpoint[1].Mean, x.Service[0].Mean; a != b || math.Abs(a-d) > 1e-12 {
+		t.Errorf("delays %v and %v of the nodes, %v of the service", a, b, d)
+	}
+}
+
 func checkForecasts(t *testing.T, m model.Learned) {
 	space := m.Space()
 	layout := space.Layout()

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/meshbench/meshbench/lab/load/pace"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service/cause"
 	"github.com/meshbench/meshbench/lab/service/split"
@@ -50,6 +51,9 @@ type FrontConfig struct {
 	// that has services of several calls needs them; others use them for the page
 	// only.
 	Items []int
+	// Application, where it is given, makes it the front of an application that
+	// is not of this project; see there.
+	Application *Application
 }
 
 // Front is the front node, which is also the responder.
@@ -69,6 +73,9 @@ type FrontConfig struct {
 // when its stage ends.
 //
 // The blocked share and the weights are exact in the long run.
+//
+// The front of an Application passes requests of any path on, and has its own
+// endpoints apart, in Control.
 type Front struct {
 	cfg    FrontConfig
 	layout *mesh.Layout
@@ -77,6 +84,7 @@ type Front struct {
 	base   []*url.URL
 	round  http.RoundTripper
 	proxy  []*httputil.ReverseProxy // one for each of base: per node, or per microservice where the mesh routes
+	match  []*request.Matcher       // of an application: the requests of each service
 
 	mu    sync.Mutex
 	force force
@@ -124,13 +132,22 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	// One connection for each request under way: replies are never waited for
 	// in line, whatever the load.
 	f.round = &http.Transport{MaxIdleConnsPerHost: 1024, IdleConnTimeout: clientIdle, DisableCompression: true}
+	if cfg.Application != nil {
+		if err := f.passing(); err != nil {
+			return nil, fmt.Errorf("service: front: %w", err)
+		}
+	}
 	for k, target := range targets {
 		u, err := url.Parse(target)
 		if err != nil || u.Host == "" {
 			return nil, fmt.Errorf("service: front: %q is not the URL of a node or microservice, such as http://127.0.0.1:8081", target)
 		}
 		f.base = append(f.base, u)
-		f.proxy = append(f.proxy, f.newProxy(u, k))
+		if cfg.Application != nil {
+			f.proxy = append(f.proxy, f.passProxy(u, k))
+		} else {
+			f.proxy = append(f.proxy, f.newProxy(u, k))
+		}
 	}
 	for range l.Mesh.Services {
 		f.block = append(f.block, split.New(2, 0))
@@ -154,8 +171,10 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(f.requests, f.calls, strangers)
 	healthy := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") }
-	f.mux.HandleFunc("GET /{$}", f.page)
-	f.mux.HandleFunc("GET /{service}/items/{key}", f.item)
+	if cfg.Application == nil {
+		f.mux.HandleFunc("GET /{$}", f.page)
+		f.mux.HandleFunc("GET /{service}/items/{key}", f.item)
+	}
 	f.mux.HandleFunc("GET /control", f.control)
 	f.mux.HandleFunc("PUT /control", f.control)
 	if cfg.Upstreams != nil {
@@ -204,6 +223,10 @@ func unreachable(err error) failure {
 }
 
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.cfg.Application != nil {
+		f.pass(w, r)
+		return
+	}
 	if _, pattern := f.mux.Handler(r); pattern == "" {
 		f.strangers.Add(1)
 	}
@@ -211,26 +234,17 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Front) item(w http.ResponseWriter, r *http.Request) {
-	if run := f.run.Load(); run != nil && r.Header.Get(RunHeader) != *run {
-		f.strangers.Add(1)
-	}
+	f.greet(r)
 	name := r.PathValue("service")
 	i, err := f.cfg.Mesh.Service(name)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	var cancel context.CancelFunc = func() {}
-	ctx := r.Context()
-	if f.cfg.Timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(f.cfg.Timeout*1e9))
-	}
+	ctx, cancel := f.within(r.Context())
 	defer cancel()
 	came := time.Now()
-	if f.turnsAway(i) {
-		f.requests.WithLabelValues(name, "blocked").Inc()
-		w.Header().Set(FailureHeader, cause.Blocked)
-		http.Error(w, "too many requests of "+name, http.StatusTooManyRequests)
+	if f.blocked(w, i) {
 		return
 	}
 	if !single(f.layout, i) {
@@ -252,6 +266,33 @@ func (f *Front) item(w http.ResponseWriter, r *http.Request) {
 		r.URL = &url.URL{Path: itemPath(microservice, r.PathValue("key")), RawQuery: r.URL.RawQuery}
 	}
 	f.proxy[to].ServeHTTP(w, r)
+}
+
+// greet counts a request that is not of the run.
+func (f *Front) greet(r *http.Request) {
+	if run := f.run.Load(); run != nil && r.Header.Get(RunHeader) != *run {
+		f.strangers.Add(1)
+	}
+}
+
+// within bounds the whole way of a request.
+func (f *Front) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.cfg.Timeout > 0 {
+		return context.WithTimeout(ctx, time.Duration(f.cfg.Timeout*1e9))
+	}
+	return ctx, func() {}
+}
+
+// blocked turns the next request of service i away where it is its turn.
+func (f *Front) blocked(w http.ResponseWriter, i int) bool {
+	if !f.turnsAway(i) {
+		return false
+	}
+	name := f.cfg.Mesh.Services[i].Name
+	f.requests.WithLabelValues(name, "blocked").Inc()
+	w.Header().Set(FailureHeader, cause.Blocked)
+	http.Error(w, "too many requests of "+name, http.StatusTooManyRequests)
+	return true
 }
 
 func itemPath(microservice, key string) string { return "/" + microservice + "/items/" + key }

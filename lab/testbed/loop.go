@@ -45,6 +45,9 @@ type LoopConfig struct {
 	Run       string  // what the generator's requests have in service.RunHeader; the plane tells the front; default none
 	MaxLag    float64 // mean lag of the generator from which on a step is disturbed, s unscaled; default 0.005
 	Repeats   int     // how often a step is made again that the generator disturbed; default 5, negative for never
+	// Foreign is an application that is not of this project: requests that fail
+	// are what it does, not what disturbed a step. They are counted all the same.
+	Foreign bool
 }
 
 // Loop is the control loop that testbeds share: it makes steps of a mesh that
@@ -57,6 +60,7 @@ type Loop struct {
 	nodes    []string
 	tally    *Tally
 	calls    []Call
+	failures map[string]int
 }
 
 // NewLoop returns the loop before its first step.
@@ -69,7 +73,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 		cfg.Repeats = 5
 	}
 	l := cfg.Space.Layout()
-	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l)}
+	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l), failures: map[string]int{}}
 }
 
 // Name tells which testbed it is.
@@ -98,6 +102,10 @@ func (l *Loop) Reset(ctx context.Context, seed uint64) error {
 	}
 	return nil
 }
+
+// Failures counts the requests that failed since the start by why, whatever the
+// steps in which they did.
+func (l *Loop) Failures() map[string]int { return maps.Clone(l.failures) }
 
 // Repeated is the number of steps that were made again since the start.
 func (l *Loop) Repeated() int { return l.repeated }
@@ -157,12 +165,16 @@ func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string)
 	for _, r := range results {
 		what := Failed
 		switch {
-		case r.Failure == "" && r.Status == http.StatusOK:
+		case r.Failure == "":
 			what = Answered
-		case r.Status == http.StatusTooManyRequests:
+		case r.Status == http.StatusTooManyRequests && r.Failure != cause.Limited:
 			what = Blocked
-		case r.Failure != cause.Queue: // a full queue is overload, not a fault
-			failures[strings.TrimSpace(r.Node+" "+r.Failure)]++
+		default:
+			why := strings.TrimSpace(r.Node + " " + r.Failure)
+			l.count(why)
+			if r.Failure != cause.Queue && !l.cfg.Foreign { // a full queue is overload, not a fault
+				failures[why]++
+			}
 		}
 		l.tally.Add(r.Service, what, r.Delay, l.callsOf(r, what))
 	}
@@ -183,6 +195,16 @@ func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string)
 		marks = append(marks, fmt.Sprintf("%d requests failed for %d other reasons", rest, len(kinds)-maxFailures))
 	}
 	return l.tally.Measurement(l.cfg.Timing.Step), marks
+}
+
+// maxKinds bounds the reasons that are counted apart.
+const maxKinds = 1000
+
+func (l *Loop) count(why string) {
+	if _, ok := l.failures[why]; !ok && len(l.failures) >= maxKinds {
+		why = "other reasons"
+	}
+	l.failures[why]++
 }
 
 // callsOf are the answered calls of a request, valid until the next call. The

@@ -1,14 +1,18 @@
 // Package testbed measures a real mesh: the control loop that applies an
 // action, lets it settle and measures one step, the summary of a step's
 // requests, and the collection of traces. The testbeds themselves are in
-// testbed/local (HTTP over loopback), testbed/istio (Kubernetes) and
+// testbed/local (HTTP over loopback), testbed/istio (Kubernetes), testbed/http
+// (an application that is deployed already, behind a front of ours) and
 // testbed/virtual (a discrete-event simulation of the same mesh).
 package testbed
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Testbed is a mesh that serves requests. All times and rates that it takes
@@ -22,4 +26,14 @@ type Testbed interface {
 	Now() time.Time
 	// Close ends what the testbed started.
 	Close() error
+}
+
+// CheckKnobs reports a knob of a kind that a testbed cannot set.
+func CheckKnobs(space *mesh.Space, kinds ...mesh.Kind) error {
+	for _, k := range space.Knobs() {
+		if !slices.Contains(kinds, k.Kind) {
+			return fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %v", k.Name, k.Kind, kinds)
+		}
+	}
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +41,7 @@ func collect(ctx context.Context, args []string) error {
 	if *steps < 1 {
 		return fmt.Errorf("collect: -steps %d; accepted: 1 or more", *steps)
 	}
-	if err := b.check(); err != nil {
+	if err := b.check(sc); err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}
 	path := flags.Arg(0)
@@ -74,5 +76,17 @@ func collect(ctx context.Context, args []string) error {
 		note = fmt.Sprintf("; the generator was late in %d, which were made again", l.Repeated())
 	}
 	live.Text("%s: %d steps%s", path, rows, note)
+	if l, ok := bed.(interface{ Failures() map[string]int }); ok {
+		printFailures(l.Failures())
+	}
 	return nil
+}
+
+// printFailures lists why requests failed, the most frequent first.
+func printFailures(failures map[string]int) {
+	kinds := slices.Sorted(maps.Keys(failures))
+	slices.SortStableFunc(kinds, func(a, b string) int { return failures[b] - failures[a] })
+	for _, why := range kinds {
+		fmt.Printf("%d requests failed: %s\n", failures[why], why)
+	}
 }

@@ -35,16 +35,18 @@ func evaluate(ctx context.Context, args []string) error {
 	if help || err != nil {
 		return err
 	}
+	if err := b.check(sc); err != nil {
+		return fmt.Errorf("evaluate: %w", err)
+	}
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("evaluate: %q: only options are accepted; meshbench evaluate -help lists them", flags.Arg(0))
 	case *runs < 1 || *steps < 1 || *beds < 1:
 		return fmt.Errorf("evaluate: -runs %d -steps %d -beds %d; accepted: 1 or more", *runs, *steps, *beds)
-	case *beds > 1 && b.name == "istio":
-		return fmt.Errorf("evaluate: -beds %d; accepted for istio: 1, for there is one mesh", *beds)
-	}
-	if err := b.check(); err != nil {
-		return fmt.Errorf("evaluate: %w", err)
+	case *beds > 1 && (b.name == "istio" || b.name == "http"):
+		return fmt.Errorf("evaluate: -beds %d; accepted for %s: 1, for there is one mesh", *beds, b.name)
+	case b.name == "http" && *learn == "":
+		return errors.New("evaluate: name the trace to learn from with -trace: collect it on this testbed first")
 	}
 	root, err := study.Root()
 	if err != nil {

@@ -35,6 +35,7 @@ func commands() []command {
 		{"kth", "FILE", "audit the published trace and run the study on it", kthCommand},
 		{"collect", "FILE", "collect a trace on a testbed, or go on with it", collect},
 		{"import", "FILE OUT", "make a trace of a CSV file that another program wrote, by a preset, a mapping or options; -suggest proposes a mapping", importCommand},
+		{"front", "", "run the front of an application that is deployed: it routes and blocks", frontCommand},
 		{"audit", "FILE", "audit a trace", auditCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
 		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},

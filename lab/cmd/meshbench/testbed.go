@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
+	"github.com/meshbench/meshbench/lab/testbed/http"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
 	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
@@ -18,6 +22,7 @@ type bed struct {
 	name                                  string
 	scale                                 float64
 	front                                 string
+	control, log                          string // http
 	dir, dsn                              string // local
 	kubeconfig, cluster, space, generator string // istio
 	block                                 string
@@ -25,9 +30,11 @@ type bed struct {
 
 // register adds the options to those of a command.
 func (b *bed) register(flags *flag.FlagSet) {
-	flags.StringVar(&b.name, "testbed", "local", "`NAME` of the testbed: local, istio or virtual")
+	flags.StringVar(&b.name, "testbed", "", "`NAME` of the testbed: local, istio, virtual or http (default http for a scenario of an application that is deployed, else local)")
 	flags.Float64Var(&b.scale, "timescale", 10, "local: times are divided and rates multiplied by it; that of istio is in its ConfigMap")
-	flags.StringVar(&b.front, "front", "", "local: `ADDRESS` of the front (default 127.0.0.1, a free port); istio: URL of its control port, where it was forwarded")
+	flags.StringVar(&b.front, "front", "", "local: `ADDRESS` of the front (default 127.0.0.1, a free port); istio: URL of its control port, where it was forwarded; http: address of the front (default as for local), or with -control URL of one that runs apart")
+	flags.StringVar(&b.control, "control", "", "http: `URL` for control of a front that runs apart (meshbench front), with its token in $"+tokenVariable)
+	flags.StringVar(&b.log, "requests", "", "http: `FILE` to write what became of every request into, as CSV (default none)")
 	flags.StringVar(&b.dir, "databases", "", "local: `FOLDER` to keep the nodes' SQLite files in (default a temporary one)")
 	flags.StringVar(&b.dsn, "dsn", "", "local: databases of the nodes, separated by spaces, in place of SQLite files")
 	flags.StringVar(&b.kubeconfig, "kubeconfig", "", "istio: `FILE` (default $KUBECONFIG, then ~/.kube/config)")
@@ -37,11 +44,23 @@ func (b *bed) register(flags *flag.FlagSet) {
 	flags.StringVar(&b.block, "blocking", "front", "istio: what turns requests away, front or fault (Istio's fault abort)")
 }
 
-// check reports options that are not accepted.
-func (b *bed) check() error {
+// tokenVariable is the environment's variable with the token of a front.
+const tokenVariable = "MESHBENCH_TOKEN"
+
+// check fills in the testbed of scenario s and reports options that are not
+// accepted.
+func (b *bed) check(s scenario.Scenario) error {
+	if b.name == "" {
+		b.name = "local"
+		if s.Deployed() {
+			b.name = "http"
+		}
+	}
 	switch {
-	case b.name != "local" && b.name != "istio" && b.name != "virtual":
-		return fmt.Errorf("unknown testbed %q; accepted: local, istio, virtual", b.name)
+	case !slices.Contains([]string{"local", "istio", "virtual", "http"}, b.name):
+		return fmt.Errorf("unknown testbed %q; accepted: local, istio, virtual, http", b.name)
+	case b.name != "http" && (b.control != "" || b.log != ""):
+		return fmt.Errorf("-control and -requests are for testbed http, not %s", b.name)
 	case !(b.scale > 0):
 		return fmt.Errorf("-timescale %v; accepted: above 0, and 1 is real time", b.scale)
 	case b.block != "front" && b.block != "fault":
@@ -59,8 +78,40 @@ func (b *bed) start(ctx context.Context, s scenario.Scenario) (testbed.Testbed, 
 			cfg.Blocking = istio.FaultBlocking
 		}
 		return istio.New(ctx, cfg)
+	case "http":
+		return b.startHTTP(ctx, s)
 	case "virtual":
 		return virtual.New(virtual.Config{Scenario: s})
 	}
 	return local.New(ctx, local.Config{Scenario: s, TimeScale: b.scale, Front: b.front, Dir: b.dir, Databases: strings.Fields(b.dsn)})
 }
+
+// startHTTP puts a front before an application, or takes control of one.
+func (b *bed) startHTTP(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
+	cfg := http.Config{Scenario: s, Listen: b.front}
+	if b.control != "" {
+		cfg.Listen, cfg.Front, cfg.Control, cfg.Token = "", b.front, b.control, os.Getenv(tokenVariable)
+	}
+	if b.log == "" {
+		return http.New(ctx, cfg)
+	}
+	log, err := os.Create(b.log)
+	if err != nil {
+		return nil, fmt.Errorf("-requests: %w", err)
+	}
+	cfg.Generator.Log = log
+	t, err := http.New(ctx, cfg)
+	if err != nil {
+		log.Close()
+		return nil, err
+	}
+	return &logged{t, log}, nil
+}
+
+// logged closes the request log with its testbed.
+type logged struct {
+	*http.Testbed
+	log *os.File
+}
+
+func (l *logged) Close() error { return errors.Join(l.Testbed.Close(), l.log.Close()) }

@@ -10,16 +10,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -213,7 +209,7 @@ func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
 				pending.Add(1)
 			}
 			g.sending.Go(func() {
-				g.arrive(x, due, step.Run)
+				g.arrive(g.ctx, x, due, step.Run)
 				if counts {
 					pending.Add(-1)
 				}
@@ -247,42 +243,6 @@ func (g *Generator) Run(ctx context.Context, step Step) ([]Result, error) {
 		g.cfg.Progress(g.progress)
 	}
 	return out, nil
-}
-
-// reason is an error in a few words that do not differ from request to request:
-// neither the URL nor an address is among them.
-func reason(err error) string {
-	var timeout net.Error
-	var op *net.OpError
-	var in *url.Error
-	switch {
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "time-out"
-	case errors.As(err, &op):
-		return "connection: " + short(op.Err.Error())
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connection: closed"
-	case errors.As(err, &in):
-		err = in.Err
-	}
-	// What an error quotes came from the other side.
-	text, _, _ := strings.Cut(err.Error(), `"`)
-	if strings.Contains(text, "stream ID") { // of HTTP/2, another number each
-		return "connection: closed"
-	}
-	return "connection: " + short(text)
-}
-
-// maxReason bounds a reason, in bytes.
-const maxReason = 80
-
-// short is a text of another program as a reason: one line, not long.
-func short(text string) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
-	}
-	return text
 }
 
 var logHeader = []string{"step", "service", "due", "lag", "status", "node", "failure", "delay", "calls"}

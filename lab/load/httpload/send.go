@@ -70,7 +70,7 @@ type arrival struct {
 
 // arrive makes the requests of an arrival that is due. A session ends with a
 // request that failed: its user has not got what the next is about.
-func (g *Generator) arrive(x *arrival, due time.Time, run string) {
+func (g *Generator) arrive(ctx context.Context, x *arrival, due time.Time, run string) {
 	calls, pause := g.sources[x.Service].draw(x.Draw)
 	client := g.client
 	if len(calls) > 1 {
@@ -87,7 +87,7 @@ func (g *Generator) arrive(x *arrival, due time.Time, run string) {
 	for n := range calls {
 		r := Result{Request: x.Request}
 		r.At += due.Sub(first).Seconds() * k
-		g.send(client, &r, &calls[n], due, run)
+		g.send(ctx, client, &r, &calls[n], due, run)
 		x.results = append(x.results, r)
 		if r.Failure != "" || n == len(calls)-1 {
 			return
@@ -96,21 +96,33 @@ func (g *Generator) arrive(x *arrival, due time.Time, run string) {
 		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-timer.C:
-		case <-g.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return
 		}
 	}
 }
 
-// send makes one request and waits for the whole answer.
-func (g *Generator) send(client *http.Client, r *Result, c *request.Call, due time.Time, run string) {
-	k := g.cfg.TimeScale
-	ctx, cancel := g.ctx, context.CancelFunc(func() {})
-	if timeout := g.cfg.Client.Timeout; timeout > 0 {
-		ctx, cancel = context.WithDeadline(g.ctx, due.Add(time.Duration(timeout/k*1e9)))
-	}
+// Try makes the request or session of one arrival of a service at once, apart
+// from any step, and returns what became of it.
+func (g *Generator) Try(ctx context.Context, service int, draw uint64, run string) []Result {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	stop := context.AfterFunc(g.ctx, cancel)
+	defer stop()
+	x := &arrival{Request: stream.Request{Service: service, Draw: draw}}
+	g.arrive(ctx, x, time.Now(), run)
+	return x.results
+}
+
+// send makes one request and waits for the whole answer.
+func (g *Generator) send(ctx context.Context, client *http.Client, r *Result, c *request.Call, due time.Time, run string) {
+	k := g.cfg.TimeScale
+	if timeout := g.cfg.Client.Timeout; timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, due.Add(time.Duration(timeout/k*1e9)))
+		defer cancel()
+	}
 	r.Lag = time.Since(due).Seconds() * k
 	defer func() { r.Delay = time.Since(due).Seconds() * k }()
 	var body io.Reader
@@ -136,7 +148,7 @@ func (g *Generator) send(client *http.Client, r *Result, c *request.Call, due ti
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		r.Failure = reason(err)
+		r.Failure = request.Reason(err)
 		return
 	}
 	defer resp.Body.Close()
@@ -151,9 +163,9 @@ func (g *Generator) send(client *http.Client, r *Result, c *request.Call, due ti
 		}
 	}
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		r.Failure = reason(err)
+		r.Failure = request.Reason(err)
 	} else if !c.Expected(r.Status) {
-		if r.Failure = short(resp.Header.Get(g.cfg.FailureHeader)); r.Failure == "" {
+		if r.Failure = request.Short(resp.Header.Get(g.cfg.FailureHeader)); r.Failure == "" {
 			r.Failure = "status " + strconv.Itoa(r.Status)
 		}
 	}

@@ -306,7 +306,10 @@ func (p *Plan) Draw(draw uint64) (calls []Call, pause float64) {
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // Matcher tells which requests are of a mix, by method and path.
-type Matcher struct{ list []match }
+type Matcher struct {
+	list  []match
+	hosts []string
+}
 
 type match struct {
 	method string
@@ -323,6 +326,9 @@ func NewMatcher(m Mix) (*Matcher, error) {
 	for _, e := range p.entries {
 		for _, c := range e.calls {
 			x.list = append(x.list, match{c.method, c.path.pattern()})
+			if host := c.headers.Get("Host"); host != "" {
+				x.hosts = append(x.hosts, host)
+			}
 		}
 	}
 	return x, nil
@@ -332,3 +338,6 @@ func NewMatcher(m Mix) (*Matcher, error) {
 func (m *Matcher) Match(method, path string) bool {
 	return slices.ContainsFunc(m.list, func(x match) bool { return x.method == method && x.path.MatchString(path) })
 }
+
+// Host reports whether a request of the mix says that host in its headers.
+func (m *Matcher) Host(name string) bool { return slices.Contains(m.hosts, name) }

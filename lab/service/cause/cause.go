@@ -4,10 +4,11 @@ package cause
 
 // Values of the header service.FailureHeader, with the status of the reply.
 const (
-	Blocked  = "blocked"       // turned away at the front, 429
-	Queue    = "queue full"    // 503
-	Database = "database"      // 500
-	Node     = "node"          // the front cannot reach the node, 502
-	Stopping = "node stopping" // 503
-	Timeout  = "time-out"      // of the front, for the whole way of a request, 504
+	Blocked  = "blocked"                    // turned away at the front, 429
+	Queue    = "queue full"                 // 503
+	Database = "database"                   // 500
+	Node     = "node"                       // the front cannot reach the node, 502
+	Stopping = "node stopping"              // 503
+	Timeout  = "time-out"                   // of the front, for the whole way of a request, 504
+	Limited  = "limited by the application" // its own 429, of a request that the front let through
 )

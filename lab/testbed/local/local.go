@@ -53,7 +53,7 @@ type Testbed struct {
 	layout    *mesh.Layout
 	catalogue *item.Catalogue
 	token     string
-	front     *server
+	front     *service.Running
 	nodes     []*node
 	generator *httpload.Generator
 	temporary *temporary
@@ -68,7 +68,7 @@ type node struct {
 	mu       sync.Mutex // guards what follows
 	database *service.Database
 	handler  *service.Node
-	server   *server
+	server   *service.Running
 }
 
 // New starts the mesh and returns when all of it is ready. On an error nothing
@@ -95,7 +95,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 		return t, err
 	}
 	g := cfg.Generator
-	g.Target, g.Mesh, g.Items = "http://"+t.front.addr, cfg.Scenario.Mesh, t.items()
+	g.Target, g.Mesh, g.Items = "http://"+t.front.Address, cfg.Scenario.Mesh, t.items()
 	g.TimeScale, g.Client.Timeout = cfg.TimeScale, cfg.Timeout
 	g.NodeHeader, g.FailureHeader, g.CallsHeader, g.RunHeader = service.NodeHeader, service.FailureHeader, service.CallsHeader, service.RunHeader
 	if t.generator, err = httpload.New(g, 0); err != nil {
@@ -104,7 +104,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 	run := rand.Text()
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{
 		Name: "local", Space: space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale, Generator: t.generator, Run: run,
-		Plane: &plane{t: t, Controller: service.Controller{URL: "http://" + t.front.addr, Token: t.token, Space: space, Weights: true, Run: run}},
+		Plane: &plane{t: t, Controller: service.Controller{URL: "http://" + t.front.Address, Token: t.token, Space: space, Weights: true, Run: run}},
 	})
 	return t, t.Reset(ctx, 0)
 }
@@ -119,10 +119,8 @@ func (c *Config) complete() (*mesh.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range space.Knobs() {
-		if k.Kind != mesh.Route && k.Kind != mesh.Block {
-			return nil, fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %s, %s", k.Name, k.Kind, mesh.Route, mesh.Block)
-		}
+	if err := testbed.CheckKnobs(space, mesh.Route, mesh.Block); err != nil {
+		return nil, err
 	}
 	if c.TimeScale == 0 {
 		c.TimeScale = 10
@@ -202,11 +200,11 @@ func (t *Testbed) start(ctx context.Context, n *node) (err error) {
 	if err != nil {
 		return err
 	}
-	if n.server, err = serve(n.name, n.addr, n.handler, t.write()); err != nil {
+	if n.server, err = service.Serve(n.name, n.addr, n.handler, service.Limits{Write: t.write()}); err != nil {
 		return err
 	}
-	if n.addr != n.server.addr { // only at the first start: others read it
-		n.addr = n.server.addr
+	if n.addr != n.server.Address { // only at the first start: others read it
+		n.addr = n.server.Address
 	}
 	return nil
 }
@@ -216,7 +214,7 @@ func (n *node) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.server != nil {
-		n.server.close()
+		n.server.Close()
 	}
 	if n.handler != nil {
 		n.handler.Close()
@@ -245,7 +243,7 @@ func (t *Testbed) startFront() error {
 	if write > 0 {
 		write += time.Second
 	}
-	t.front, err = serve("the front", t.cfg.Front, front, write)
+	t.front, err = service.Serve("the front", t.cfg.Front, front, service.Limits{Write: write})
 	return err
 }
 
@@ -266,7 +264,7 @@ func (t *Testbed) items() []int {
 }
 
 // URL is the address of the front: a page for a browser.
-func (t *Testbed) URL() string { return "http://" + t.front.addr }
+func (t *Testbed) URL() string { return "http://" + t.front.Address }
 
 // Close stops the mesh.
 func (t *Testbed) Close() error {
@@ -276,7 +274,7 @@ func (t *Testbed) Close() error {
 			t.generator.Close()
 		}
 		if t.front != nil {
-			t.front.close()
+			t.front.Close()
 		}
 		for _, n := range t.nodes {
 			n.stop()

@@ -1,0 +1,45 @@
+package request
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// Reason is why a request was not answered, in a few words that do not differ
+// from request to request: neither the URL nor an address is among them.
+func Reason(err error) string {
+	var timeout net.Error
+	var op *net.OpError
+	var in *url.Error
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "time-out"
+	case errors.As(err, &op):
+		return "connection: " + Short(op.Err.Error())
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection: closed"
+	case errors.As(err, &in):
+		err = in.Err
+	}
+	// What an error quotes came from the other side.
+	text, _, _ := strings.Cut(err.Error(), `"`)
+	if strings.Contains(text, "stream ID") { // of HTTP/2, another number each
+		return "connection: closed"
+	}
+	return "connection: " + Short(text)
+}
+
+// maxReason bounds a reason, in bytes.
+const maxReason = 80
+
+// Short is a text of another program as a reason: one line, not long.
+func Short(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
+	}
+	return text
+}

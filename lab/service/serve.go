@@ -1,0 +1,38 @@
+package service
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// Running is a handler that is served on an address.
+type Running struct {
+	Address string
+	http    *http.Server
+	done    chan struct{}
+}
+
+// Serve listens on addr, "" for 127.0.0.1 and a free port, and answers until
+// Close; what names the server in errors.
+func Serve(what, addr string, h http.Handler, limits Limits) (*Running, error) {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("address of %s: %w; give another, or none for a free port", what, err)
+	}
+	r := &Running{Address: listener.Addr().String(), http: NewServer(h, limits), done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.http.Serve(listener) // returns when closed
+	}()
+	return r, nil
+}
+
+// Close breaks all connections.
+func (r *Running) Close() {
+	r.http.Close()
+	<-r.done
+}
