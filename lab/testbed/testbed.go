@@ -9,6 +9,7 @@ package testbed
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/control"
@@ -30,9 +31,13 @@ type Testbed interface {
 
 // CheckKnobs reports a knob of a kind that a testbed cannot set.
 func CheckKnobs(space *mesh.Space, kinds ...mesh.Kind) error {
+	var names []string
+	for _, kind := range kinds {
+		names = append(names, string(kind))
+	}
 	for _, k := range space.Knobs() {
 		if !slices.Contains(kinds, k.Kind) {
-			return fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %v", k.Name, k.Kind, kinds)
+			return fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %s", k.Name, k.Kind, strings.Join(names, ", "))
 		}
 	}
 	return nil
