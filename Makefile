@@ -6,6 +6,8 @@ TRACE  ?=
 SCENARIO ?=
 ARGS   ?=
 OUT    ?= .out/figures
+FUZZ   ?= 5s
+RACE   ?= ./lab/control ./lab/load/... ./lab/optimum ./lab/service/... ./lab/testbed/local ./lab/nb/...
 LIMIT  ?= 20m
 
 GONB   := .bin/gonb
@@ -14,7 +16,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := .bin/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all needed setup build notebooks site test postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all needed setup build notebooks site test lint race fuzz postgres figures reference scenario $(FIGS) table2 study kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 # The program is compiled first, while pip waits for the network, so that figures
@@ -39,12 +41,13 @@ $(GONB): go.mod
 
 # goimports and gopls have a module of their own: what they require must not
 # move the versions that the workbench is pinned to.
-.bin/goimports .bin/gopls: notebooks/tools/go.mod notebooks/tools/go.sum
+.bin/goimports .bin/gopls .bin/staticcheck: notebooks/tools/go.mod notebooks/tools/go.sum
 	@echo "building $(@F)"
 	@mkdir -p .bin && cd notebooks/tools && GOBIN="$(CURDIR)/.bin" $(GO) install $($(@F)) && touch "$(CURDIR)/$@"
 
-goimports := golang.org/x/tools/cmd/goimports
-gopls     := golang.org/x/tools/gopls
+goimports   := golang.org/x/tools/cmd/goimports
+gopls       := golang.org/x/tools/gopls
+staticcheck := honnef.co/go/tools/cmd/staticcheck
 
 $(VENV): notebooks/requirements.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
@@ -71,6 +74,19 @@ test: setup ## vet, unit tests, and all notebooks headless at the small size
 	$(GO) vet ./...
 	$(GO) test ./...
 	.bin/notebooks -size small
+
+lint: .bin/staticcheck ## gofmt, vet and staticcheck
+	@bad=$$(gofmt -l lab notebooks cluster) && test -z "$$bad" || { echo "make: not as gofmt has it:" $$bad >&2; exit 1; }
+	@$(GO) vet ./...
+	@.bin/staticcheck ./...
+
+race: ## the packages that share most, with the race detector
+	@$(GO) test -race -short $(RACE)
+
+fuzz: ## every fuzz test for some seconds
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' lab | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -c6-); do \
+	    $(GO) test ./$$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) || exit 1; done; done
 
 postgres: ## a PostgreSQL server for the tests that need one (Debian and Ubuntu, as root)
 	@lab/internal/pgtest/server.sh install

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
@@ -32,12 +33,16 @@ type Config struct {
 
 // documents are the Markdown files that become pages, and the pages' names.
 var documents = map[string]string{
-	"README.md":          "index.html",
-	"CONTRIBUTING.md":    "contributing.html",
-	"CHANGELOG.md":       "changelog.html",
-	"environment.md":     "environment.html",
-	"datasets/README.md": "datasets.html",
-	"cluster/README.md":  "cluster.html",
+	"README.md":              "index.html",
+	"CONTRIBUTING.md":        "contributing.html",
+	"CHANGELOG.md":           "changelog.html",
+	"environment.md":         "environment.html",
+	"datasets/README.md":     "datasets.html",
+	"cluster/README.md":      "cluster.html",
+	"figures/README.md":      "results.html",
+	"lab/README.md":          "lab.html",
+	"lab/bench/README.md":    "speed.html",
+	"lab/scenario/README.md": "scenarios.html",
 }
 
 // navigation is on every page; up is the way to the site's top.
@@ -125,10 +130,8 @@ func (b *builder) resolve(dir, url string) string {
 	if to, ok := documents[path.Join(file, "README.md")]; ok {
 		return to + anchor
 	}
-	for _, p := range b.packages {
-		if p == file {
-			return apiPage(p)
-		}
+	if slices.Contains(b.packages, file) {
+		return apiPage(file)
 	}
 	switch {
 	case path.Dir(file) == "notebooks" && path.Ext(file) == ".ipynb":
@@ -184,7 +187,7 @@ func (b *builder) figures() (int, error) {
 			if errors.Is(err, fs.ErrNotExist) && file == top {
 				return fs.SkipAll
 			}
-			if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
+			if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") || d.Name() == "README.md" {
 				return err
 			}
 			rel, err := filepath.Rel(top, file)
