@@ -28,6 +28,7 @@ type NodeConfig struct {
 	Catalogue *item.Catalogue // of all the layout's microservices
 	Database  *Database
 	Queue     int     // requests that wait, besides the one in service; default item.Queue
+	Line      *Line   // shared with the node's other replicas; default one of its own, of Queue places
 	TimeScale float64 // by which service times are divided; default 1
 }
 
@@ -35,7 +36,8 @@ type NodeConfig struct {
 // worker. It has a fixed share of a processor: a request takes its real look-up
 // and rendering, and is then held for the rest of the service time that follows
 // from the item's size, so that a node saturates at the same load on any
-// machine that is fast enough.
+// machine that is fast enough. Several that share a Line are replicas of one
+// node.
 //
 //	GET /{microservice}/items/{key}   the item, or 404, 500, 503
 //	GET /healthz, /readyz             alive; able to serve (the database answers)
@@ -46,10 +48,13 @@ type Node struct {
 	serves map[string]int // numbers of the microservices on the node
 	all    []string       // names of all microservices
 	mux    *http.ServeMux
-	jobs   chan *job
+	line   *Line
 	ctx    context.Context // ends when the node stops
 	stop   context.CancelFunc
 	worker sync.WaitGroup
+
+	retired chan struct{} // closed when the worker is to leave
+	retire  sync.Once
 
 	served  *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
@@ -61,6 +66,7 @@ type job struct {
 	microservice int
 	key          int
 	arrived      time.Time
+	speed        float64 // of the line when it came
 	done         chan reply
 }
 
@@ -92,7 +98,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	if cfg.Catalogue == nil || cfg.Database == nil || cfg.Catalogue.Services() != len(l.Microservices) {
 		return nil, fmt.Errorf("service: node %s needs a database and a catalogue of %d microservices", cfg.Name, len(l.Microservices))
 	}
-	if cfg.Queue < 1 || !(cfg.TimeScale > 0) || math.IsInf(cfg.TimeScale, 1) {
+	if cfg.Line == nil && cfg.Queue < 1 || !(cfg.TimeScale > 0) || math.IsInf(cfg.TimeScale, 1) {
 		return nil, fmt.Errorf("service: node %s: queue of %d, time scale %v; both must be above 0", cfg.Name, cfg.Queue, cfg.TimeScale)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -101,8 +107,10 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		cancel()
 		return nil, err
 	}
-	// The request in service is not in the channel.
-	n := &Node{cfg: cfg, mux: http.NewServeMux(), jobs: make(chan *job, cfg.Queue), ctx: ctx, stop: cancel,
+	if cfg.Line == nil {
+		cfg.Line = NewLine(cfg.Queue)
+	}
+	n := &Node{cfg: cfg, mux: http.NewServeMux(), line: cfg.Line, ctx: ctx, stop: cancel, retired: make(chan struct{}),
 		speed: cfg.Mesh.Speed(j), serves: map[string]int{}, all: l.Microservices}
 	for _, e := range l.Endpoints {
 		if e.Node == j {
@@ -117,16 +125,26 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		Help:    "Time from a request's arrival at the node to its reply, in real seconds.",
 		Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}, []string{"service"})
 	queue := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meshbench_queue_length",
-		Help: "Requests that wait at the node."}, func() float64 { return float64(len(n.jobs)) })
-	registry.MustRegister(n.served, n.seconds, queue)
+		Help: "Requests that wait at the node."}, func() float64 { return float64(len(n.line.jobs)) })
+	speed := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meshbench_speed",
+		Help: "Factor of the node's speed, of its cores."}, n.line.Speed)
+	worked := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "meshbench_work_seconds_total",
+		Help: "Time for which the node has worked on requests, in real seconds."}, func() float64 { return n.line.Worked().Seconds() })
+	registry.MustRegister(n.served, n.seconds, queue, speed, worked)
 	n.mux.HandleFunc("GET /{microservice}/items/{key}", n.item)
 	n.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	n.mux.HandleFunc("GET /readyz", n.ready)
 	n.mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	n.line.join()
 	n.worker.Add(1)
 	go n.work(timer)
 	return n, nil
 }
+
+// Retire has the worker leave after the request that it serves. The requests that
+// wait are the other replicas'; without any, it serves them first. The node
+// answers until Close.
+func (n *Node) Retire() { n.retire.Do(func() { close(n.retired) }) }
 
 // Close stops the worker; waiting requests are answered with 503.
 func (n *Node) Close() {
@@ -173,10 +191,8 @@ func (n *Node) item(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	j := &job{ctx: r.Context(), microservice: i, key: key, arrived: time.Now(), done: make(chan reply, 1)}
-	select {
-	case n.jobs <- j:
-	default:
-		fail(http.StatusServiceUnavailable, cause.Queue, fmt.Sprintf("the queue of %d requests is full", n.cfg.Queue))
+	if !n.line.push(j) {
+		fail(http.StatusServiceUnavailable, cause.Queue, fmt.Sprintf("the queue of %d requests is full", cap(n.line.jobs)))
 		return
 	}
 	select {
@@ -204,28 +220,55 @@ func (n *Node) item(w http.ResponseWriter, r *http.Request) {
 func (n *Node) work(timer *pace.Timer) {
 	defer n.worker.Done()
 	defer timer.Close()
-	var due time.Time
+	due := time.Now() // one that starts late has not worked before
+	for j := n.next(); j != nil; j = n.next() {
+		a := n.render(j)
+		if a.err == nil {
+			s := span{from: due}
+			if j.arrived.After(due) {
+				s.from = j.arrived
+			}
+			seconds := item.ServiceTime(n.cfg.Catalogue.Size(j.microservice, j.key)) / (n.speed * j.speed) / n.cfg.TimeScale
+			s.to = s.from.Add(time.Duration(seconds * 1e9))
+			due = s.to
+			n.line.begin(n, s)
+			err := timer.Until(due)
+			n.line.end(n, time.Now())
+			if err != nil {
+				n.line.leave(true)
+				return
+			}
+			a.seconds = due.Sub(j.arrived).Seconds()
+		}
+		j.done <- a
+	}
+}
+
+// next is the next job; nil when the worker has left.
+func (n *Node) next() *job {
 	for {
+		var j *job
 		select {
 		case <-n.ctx.Done():
-			return
-		case j := <-n.jobs:
-			if j.ctx.Err() != nil {
-				continue
+			n.line.leave(true)
+			return nil
+		case <-n.retired:
+			if n.line.leave(false) {
+				return nil
 			}
-			a := n.render(j)
-			if a.err == nil {
-				if j.arrived.After(due) {
-					due = j.arrived
-				}
-				seconds := item.ServiceTime(n.cfg.Catalogue.Size(j.microservice, j.key)) / n.speed / n.cfg.TimeScale
-				due = due.Add(time.Duration(seconds * 1e9))
-				if timer.Until(due) != nil {
-					return
-				}
-				a.seconds = due.Sub(j.arrived).Seconds()
+			select {
+			case j = <-n.line.jobs:
+			default: // another was faster
 			}
-			j.done <- a
+		default:
+			select {
+			case <-n.ctx.Done():
+			case <-n.retired:
+			case j = <-n.line.jobs:
+			}
+		}
+		if j != nil && j.ctx.Err() == nil {
+			return j
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,12 +24,24 @@ func Serve(what, addr string, h http.Handler, limits Limits) (*Running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of %s: %w; give another, or none for a free port", what, err)
 	}
+	return ServeOn(listener, h, limits), nil
+}
+
+// ServeOn answers those who connect to a listener, until Close.
+func ServeOn(listener net.Listener, h http.Handler, limits Limits) *Running {
 	r := &Running{Address: listener.Addr().String(), http: NewServer(h, limits), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		r.http.Serve(listener) // returns when closed
 	}()
-	return r, nil
+	return r
+}
+
+// Drain takes no more connections and ends when all requests are answered, or
+// ctx has ended.
+func (r *Running) Drain(ctx context.Context) {
+	r.http.Shutdown(ctx)
+	r.Close()
 }
 
 // Close breaks all connections.

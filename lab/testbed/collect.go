@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -174,7 +175,7 @@ func configure(ctx context.Context, bed Testbed, load mesh.Load, a mesh.Action) 
 	if !ok || !bed.Space().Slow() {
 		return nil
 	}
-	const limit = 100_000
+	mark, limit := "", patience(bed)
 	for range limit {
 		inForce, pending := s.InForce()
 		there := len(pending) == 0
@@ -183,14 +184,33 @@ func configure(ctx context.Context, bed Testbed, load mesh.Load, a mesh.Action) 
 				there = false
 			}
 		}
-		if _, err := bed.Measure(ctx, load, a); err != nil {
+		x, err := bed.Measure(ctx, load, a)
+		if err != nil {
 			return err
 		}
 		if there {
 			return nil
 		}
+		mark = x.Mark
 	}
-	return fmt.Errorf("%s is not in force after %d steps", bed.Space().Format(a), limit)
+	if mark != "" {
+		mark = ": " + mark
+	}
+	return fmt.Errorf("%s is not in force after %d steps%s", bed.Space().Format(a), limit, mark)
+}
+
+// patience is how many steps an action may take to be in force: several times as
+// many as it should.
+func patience(bed Testbed) int {
+	steps := 2.0
+	for _, k := range bed.Space().Knobs() {
+		moves := 1.0
+		if k.Step > 0 {
+			moves = math.Ceil(float64(len(k.Points)-1) / float64(k.Step))
+		}
+		steps = max(steps, moves*(1+math.Ceil(max(k.Up, k.Down)/bed.Timing().Seconds())))
+	}
+	return int(min(5*steps, 1e6))
 }
 
 // CollectFile collects into a trace file, beginning it or going on where it

@@ -399,3 +399,33 @@ func TestCollectScenarios(t *testing.T) {
 		})
 	}
 }
+
+// stuck is a testbed whose second replica never gets ready.
+type stuck struct{ *virtual.Testbed }
+
+func (s stuck) InForce() (mesh.Action, []mesh.Pending) {
+	return mesh.Action{1}, []mesh.Pending{{Knob: 0, Point: 1}}
+}
+
+func (s stuck) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh.Measurement, error) {
+	x, err := s.Testbed.Measure(ctx, load, a)
+	x.Mark = "pool has 1 of 2 replicas: no space"
+	return x, err
+}
+
+// A collection ends with what is wrong where an action does not come into force.
+func TestCollectNeverInForce(t *testing.T) {
+	s, err := scenario.Open("autoscale")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := virtual.New(virtual.Config{Scenario: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table trace.Table
+	err = testbed.Collect(context.Background(), stuck{v}, &table, testbed.Collection{Scenario: s, Steps: 10})
+	if err == nil || !strings.Contains(err.Error(), "is not in force after 35 steps: pool has 1 of 2 replicas: no space") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -25,6 +25,15 @@ type Plane interface {
 	Reset(ctx context.Context, seed uint64) error
 	// Faults lists what is out of order in the mesh, a short text each.
 	Faults(ctx context.Context) []string
+	// InForce is the action in force and what is on its way to be, as far as is
+	// known without asking.
+	InForce() (mesh.Action, []mesh.Pending)
+}
+
+// Meter is a Plane that knows for how long the servers of each node have worked
+// so far, in real s; NaN where that is not known.
+type Meter interface {
+	Worked(ctx context.Context) []float64
 }
 
 // Generator offers load to a testbed: an httpload.Generator, or an
@@ -44,18 +53,20 @@ type LoopConfig struct {
 	Generator Generator
 	Run       string  // what the generator's requests have in service.RunHeader; the plane tells the front; default none
 	MaxLag    float64 // mean lag of the generator from which on a step is disturbed, s unscaled; default 0.005
-	Repeats   int     // how often a step is made again that the generator disturbed; default 5, negative for never
+	Repeats   int     // how often a step is made again that the generator disturbed, unless knobs are on their way; default 5, negative for never
 	// Foreign is an application that is not of this project: requests that fail
 	// are what it does, not what disturbed a step. They are counted all the same.
 	Foreign bool
 }
 
 // Loop is the control loop that testbeds share: it makes steps of a mesh that
-// serves HTTP. It implements control.System.
+// serves HTTP. It implements control.Configured and control.Clock.
 type Loop struct {
 	cfg      LoopConfig
 	step     int
 	repeated int
+	began    time.Time // of the run
+	applied  mesh.Action
 	layout   *mesh.Layout
 	nodes    []string
 	tally    *Tally
@@ -100,6 +111,7 @@ func (l *Loop) Reset(ctx context.Context, seed uint64) error {
 	if err := l.cfg.Plane.Reset(ctx, seed); err != nil {
 		return fmt.Errorf("%s: reset: %w", l.cfg.Name, err)
 	}
+	l.began = time.Now()
 	return nil
 }
 
@@ -107,13 +119,23 @@ func (l *Loop) Reset(ctx context.Context, seed uint64) error {
 // steps in which they did.
 func (l *Loop) Failures() map[string]int { return maps.Clone(l.failures) }
 
+// Elapsed is the time of the run in s, unscaled: what is done between two steps
+// takes its time, too.
+func (l *Loop) Elapsed() float64 { return time.Since(l.began).Seconds() * l.cfg.TimeScale }
+
+// Applied is the action that was in force when the last step began.
+func (l *Loop) Applied() mesh.Action { return l.applied }
+
+// InForce is the action in force and what is on its way to be.
+func (l *Loop) InForce() (mesh.Action, []mesh.Pending) { return l.cfg.Plane.InForce() }
+
 // Repeated is the number of steps that were made again since the start.
 func (l *Loop) Repeated() int { return l.repeated }
 
 // Measure makes one step: apply, settle, measure (see Timing). When the
 // generator was late on average, because the machine was busy with something
 // else, the instrument failed and not the mesh: the step is made again with the
-// same requests, and what persists is marked.
+// same requests, unless knobs are on their way, and what persists is marked.
 func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh.Measurement, error) {
 	wrap := func(err error) (mesh.Measurement, error) {
 		return mesh.Measurement{}, fmt.Errorf("%s: step %d: %w", l.cfg.Name, l.step, err)
@@ -127,11 +149,18 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	if err := l.cfg.Plane.Apply(ctx, a); err != nil {
 		return wrap(err)
 	}
+	inForce, pending := l.cfg.Plane.InForce()
+	repeats := l.cfg.Repeats
+	if len(pending) > 0 { // which would be further on the second time
+		repeats = 0
+	}
+	l.applied = append(l.applied[:0], inForce...)
 	var begin, end time.Time
 	var x mesh.Measurement
 	var marks []string
 	for try := 0; ; try++ {
 		begin = time.Now()
+		busy := l.meter(ctx)
 		results, err := l.cfg.Generator.Run(ctx, httpload.Step{
 			Number: l.step, Load: load, Settle: l.cfg.Timing.Settling(), Seconds: l.cfg.Timing.Step, Run: l.cfg.Run})
 		if err != nil {
@@ -139,11 +168,12 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 		}
 		end = time.Now()
 		x, marks = l.summarise(results)
+		copy(x.Busy, busy())
 		lag := meanLag(results)
 		if lag <= l.cfg.MaxLag {
 			break
 		}
-		if try >= l.cfg.Repeats {
+		if try >= repeats {
 			marks = append(marks, fmt.Sprintf("generator late: %.0f ms on average", 1e3*lag))
 			break
 		}
@@ -153,6 +183,39 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 	marks = append(marks, clock(begin, end)...)
 	x.Mark = strings.Join(append(marks, l.cfg.Plane.Faults(ctx)...), "; ")
 	return x, nil
+}
+
+// meter begins to measure how many servers of each node are at work in the
+// measured part of a step that begins now; what it returns waits for the result,
+// nil where that is not known.
+func (l *Loop) meter(ctx context.Context) func() []float64 {
+	m, ok := l.cfg.Plane.(Meter)
+	if !ok {
+		return func() []float64 { return nil }
+	}
+	result := make(chan []float64, 1)
+	go func() {
+		var at [2]time.Time
+		var worked [2][]float64
+		for k, wait := range []float64{l.cfg.Timing.Settling(), l.cfg.Timing.Step} {
+			select {
+			case <-ctx.Done():
+				result <- nil
+				return
+			case <-time.After(time.Duration(wait / l.cfg.TimeScale * 1e9)):
+			}
+			at[k], worked[k] = time.Now(), m.Worked(ctx)
+		}
+		busy := worked[1]
+		for j := range busy {
+			if busy[j] -= worked[0][j]; busy[j] < 0 { // the node was started anew
+				busy[j] = math.NaN()
+			}
+			busy[j] /= at[1].Sub(at[0]).Seconds()
+		}
+		result <- busy
+	}()
+	return func() []float64 { return <-result }
 }
 
 // maxFailures bounds the kinds of failures in a mark; the rest is counted.

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -23,6 +25,7 @@ var paper = mesh.Grid(mesh.New(2, 2), 6)
 // plane is one that does as it is told, or fails.
 type plane struct {
 	applied mesh.Action
+	pending []mesh.Pending
 	err     error
 	faults  []string
 }
@@ -30,6 +33,7 @@ type plane struct {
 func (p *plane) Apply(_ context.Context, a mesh.Action) error { p.applied = a; return p.err }
 func (p *plane) Reset(context.Context, uint64) error          { return p.err }
 func (p *plane) Faults(context.Context) []string              { return p.faults }
+func (p *plane) InForce() (mesh.Action, []mesh.Pending)       { return p.applied, p.pending }
 
 // script is a generator that gives the same results in every step, the first
 // late ones of them with a lag of 8 ms.
@@ -191,5 +195,56 @@ func TestLoopBounds(t *testing.T) {
 	runs := len(g.steps)
 	if _, err := l.Measure(context.Background(), mesh.Load{1e9, 20}, paper.Default()); err == nil || !strings.Contains(err.Error(), "accepted: at most 1000000 in a step") || len(g.steps) != runs {
 		t.Errorf("1e9 requests/s: %v", err)
+	}
+}
+
+// A step in which knobs are on their way is not made again: they would be
+// further on.
+func TestLoopPending(t *testing.T) {
+	g := &script{results: []httpload.Result{result(0, 200, "node1", "", .02)}, late: 1}
+	p := &plane{pending: []mesh.Pending{{}}}
+	l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Space: paper, TimeScale: 10, Plane: p, Generator: g})
+	x, err := l.Measure(context.Background(), mesh.Load{5, 5}, paper.Default())
+	if err != nil || len(g.steps) != 1 || !strings.HasPrefix(x.Mark, "generator late") {
+		t.Errorf("%d runs, mark %q, %v", len(g.steps), x.Mark, err)
+	}
+	if inForce, pending := l.InForce(); fmt.Sprint(inForce, l.Applied(), len(pending)) != fmt.Sprint(paper.Default(), paper.Default(), 1) {
+		t.Errorf("%v in force, %v applied, pending %v", inForce, l.Applied(), pending)
+	}
+}
+
+// meter is a plane whose first node works half of the time, and whose second
+// one was started anew.
+type meter struct {
+	plane
+	began time.Time
+	calls int
+}
+
+func (m *meter) Worked(context.Context) []float64 {
+	m.calls++
+	return []float64{time.Since(m.began).Seconds() / 2, 9 - float64(m.calls)}
+}
+
+// steady is a generator that takes its time.
+type steady struct{ script }
+
+func (s *steady) Run(ctx context.Context, step httpload.Step) ([]httpload.Result, error) {
+	time.Sleep(30 * time.Millisecond)
+	return s.script.Run(ctx, step)
+}
+
+func TestLoopBusy(t *testing.T) {
+	l := testbed.NewLoop(testbed.LoopConfig{Name: "test", Space: paper, Timing: control.Timing{Step: 2, Settle: 1}, TimeScale: 100,
+		Plane: &meter{began: time.Now()}, Generator: &steady{}})
+	if err := l.Reset(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	x, err := l.Measure(context.Background(), mesh.Load{5, 5}, paper.Default())
+	if err != nil || math.Abs(x.Busy[0]-.5) > 1e-3 || !math.IsNaN(x.Busy[1]) {
+		t.Errorf("%v busy, %v", x.Busy, err)
+	}
+	if e := l.Elapsed(); e < 3 || e > 1000 {
+		t.Errorf("%v s have passed", e)
 	}
 }

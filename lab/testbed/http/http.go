@@ -147,8 +147,9 @@ func (t *Testbed) Close() error {
 // plane controls the front and looks after the nodes.
 type plane struct {
 	service.Controller
-	space *mesh.Space
-	nodes []node
+	space   *mesh.Space
+	nodes   []node
+	inForce mesh.Action
 }
 
 type node struct{ name, address string }
@@ -166,13 +167,24 @@ func address(base string) string {
 }
 
 func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
-	return p.Controller.Apply(ctx, a, nil)
+	return p.set(ctx, a, nil)
 }
 
 // Reset begins the front's draws again.
 func (p *plane) Reset(ctx context.Context, seed uint64) error {
-	return p.Controller.Apply(ctx, p.space.Default(), &seed)
+	return p.set(ctx, p.space.Default(), &seed)
 }
+
+func (p *plane) set(ctx context.Context, a mesh.Action, seed *uint64) error {
+	if err := p.Controller.Apply(ctx, a, seed); err != nil {
+		return err
+	}
+	p.inForce = append(p.inForce[:0], a...)
+	return nil
+}
+
+// InForce is what the front was told last: nothing takes its time.
+func (p *plane) InForce() (mesh.Action, []mesh.Pending) { return p.inForce, nil }
 
 // patience bounds the looks after a step.
 const patience = 200 * time.Millisecond

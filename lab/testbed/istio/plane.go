@@ -278,6 +278,9 @@ func (p *plane) check(ctx context.Context) error {
 	return nil
 }
 
+// InForce is the last action that is wholly in force.
+func (p *plane) InForce() (mesh.Action, []mesh.Pending) { return p.good, nil }
+
 // close leaves a whole action in force.
 func (p *plane) close() error {
 	defer p.client.CloseIdleConnections()

@@ -156,8 +156,9 @@ func TestNewErrors(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	replicas := paper(control.Timing{})
-	replicas.Knobs = append(replicas.Knobs, mesh.Knob{Kind: mesh.Replicas, Max: 2})
+	mesh.RegisterKind(mesh.KindInfo{Kind: "window", Scope: mesh.PerNode, Prefix: "w"})
+	window := paper(control.Timing{})
+	window.Knobs = append(window.Knobs, mesh.Knob{Kind: "window", Max: 2})
 	for _, c := range []struct {
 		name string
 		cfg  local.Config
@@ -177,7 +178,7 @@ func TestNewErrors(t *testing.T) {
 		{"step below 0", local.Config{Scenario: paper(control.Timing{Step: -5})}, "timing: step of -5 s"},
 		{"no time-out that is a number", local.Config{Timeout: math.NaN()}, "timeout NaN s"},
 		{"no scenario's name", local.Config{Scenario: scenario.Scenario{Mesh: mesh.New(2, 2)}}, `name: ""`},
-		{"replicas", local.Config{Scenario: replicas}, "knob r1 is of kind replicas, which nothing here can set; accepted: route, block"},
+		{"a kind of one's own", local.Config{Scenario: window}, "knob w1 is of kind window, which nothing here can set; accepted: route, block, replicas, cpu"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			temporary := t.TempDir()

@@ -6,17 +6,15 @@ package local
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"math"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -29,8 +27,10 @@ var _ testbed.Testbed = (*Testbed)(nil)
 
 // Config describes the testbed.
 type Config struct {
-	// Scenario is what runs; there is no default. Its knobs are routes and
-	// blocking.
+	// Scenario is what runs; there is no default. Its knobs are routes, blocking,
+	// replicas, which are servers of a node that share its queue, each with a
+	// database connection of its own, and CPU, a factor of its speed for the
+	// calls that come from then on.
 	Scenario  scenario.Scenario
 	TimeScale float64  // k: all times are divided and all rates multiplied by it; reports are unscaled. Default 10
 	ItemSeed  uint64   // of the items
@@ -53,22 +53,14 @@ type Testbed struct {
 	layout    *mesh.Layout
 	catalogue *item.Catalogue
 	token     string
+	life      context.Context // ends with the testbed
+	end       context.CancelFunc
 	front     *service.Running
 	nodes     []*node
+	plane     *plane
 	generator *httpload.Generator
 	temporary *temporary
 	closing   sync.Once
-}
-
-// node is a processing node and its database.
-type node struct {
-	name     string
-	addr     string // fixed once it is known, so that a node restarts where it was
-	dsn      string
-	mu       sync.Mutex // guards what follows
-	database *service.Database
-	handler  *service.Node
-	server   *service.Running
 }
 
 // New starts the mesh and returns when all of it is ready. On an error nothing
@@ -79,6 +71,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 		return nil, fmt.Errorf("local: %w", err)
 	}
 	t = &Testbed{cfg: cfg, space: space, layout: space.Layout(), token: rand.Text()}
+	t.life, t.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -95,16 +88,16 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 		return t, err
 	}
 	g := cfg.Generator
-	g.Target, g.Mesh, g.Items = "http://"+t.front.Address, cfg.Scenario.Mesh, t.items()
+	g.Target, g.Mesh, g.Items = t.URL(), cfg.Scenario.Mesh, t.items()
 	g.TimeScale, g.Client.Timeout = cfg.TimeScale, cfg.Timeout
 	g.NodeHeader, g.FailureHeader, g.CallsHeader, g.RunHeader = service.NodeHeader, service.FailureHeader, service.CallsHeader, service.RunHeader
 	if t.generator, err = httpload.New(g, 0); err != nil {
 		return t, err
 	}
 	run := rand.Text()
+	t.plane = newPlane(t, service.Controller{URL: t.URL(), Token: t.token, Space: space, Weights: true, Run: run})
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{
-		Name: "local", Space: space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale, Generator: t.generator, Run: run,
-		Plane: &plane{t: t, Controller: service.Controller{URL: "http://" + t.front.Address, Token: t.token, Space: space, Weights: true, Run: run}},
+		Name: "local", Space: space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale, Generator: t.generator, Run: run, Plane: t.plane,
 	})
 	return t, t.Reset(ctx, 0)
 }
@@ -119,7 +112,7 @@ func (c *Config) complete() (*mesh.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := testbed.CheckKnobs(space, mesh.Route, mesh.Block); err != nil {
+	if err := testbed.CheckKnobs(space, mesh.Route, mesh.Block, mesh.Replicas, mesh.CPU); err != nil {
 		return nil, err
 	}
 	if c.TimeScale == 0 {
@@ -167,10 +160,12 @@ func (t *Testbed) startNodes(ctx context.Context) error {
 			dsns = append(dsns, filepath.Join(dir, fileName(j, name)))
 		}
 	}
+	start, _ := control.NewProgress(t.space).InForce()
 	for j, name := range t.cfg.Scenario.Mesh.NodeNames() {
-		n := &node{name: name, addr: t.cfg.Nodes[j], dsn: dsns[j]}
+		n := &node{t: t, name: name, addr: t.cfg.Nodes[j], dsn: dsns[j]}
 		t.nodes = append(t.nodes, n)
-		if err := t.start(ctx, n); err != nil {
+		t.set(j, start, nil)
+		if err := n.start(ctx); err != nil {
 			return err
 		}
 	}
@@ -183,46 +178,6 @@ func fileName(j int, name string) string {
 		name = fmt.Sprintf("node-%d", j+1)
 	}
 	return name + ".sqlite"
-}
-
-// start brings a node up.
-func (t *Testbed) start(ctx context.Context, n *node) (err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.server != nil {
-		return nil
-	}
-	if n.database, err = service.OpenDatabase(ctx, n.dsn, t.catalogue); err != nil {
-		return fmt.Errorf("%s: %w", n.name, err)
-	}
-	n.handler, err = service.NewNode(service.NodeConfig{Name: n.name, Mesh: t.cfg.Scenario.Mesh, Catalogue: t.catalogue,
-		Database: n.database, Queue: t.cfg.Scenario.Queue, TimeScale: t.cfg.TimeScale})
-	if err != nil {
-		return err
-	}
-	if n.server, err = service.Serve(n.name, n.addr, n.handler, service.Limits{Write: t.write()}); err != nil {
-		return err
-	}
-	if n.addr != n.server.Address { // only at the first start: others read it
-		n.addr = n.server.Address
-	}
-	return nil
-}
-
-// stop takes a node down.
-func (n *node) stop() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.server != nil {
-		n.server.Close()
-	}
-	if n.handler != nil {
-		n.handler.Close()
-	}
-	if n.database != nil {
-		n.database.Close()
-	}
-	n.server, n.handler, n.database = nil, nil, nil
 }
 
 func (t *Testbed) startFront() error {
@@ -273,6 +228,10 @@ func (t *Testbed) Close() error {
 		if t.generator != nil {
 			t.generator.Close()
 		}
+		if t.plane != nil {
+			t.plane.stop()
+		}
+		t.end()
 		if t.front != nil {
 			t.front.Close()
 		}
@@ -292,83 +251,13 @@ func (t *Testbed) StopNode(j int) { t.nodes[j].stop() }
 
 // StartNode brings node j back at its address.
 func (t *Testbed) StartNode(ctx context.Context, j int) error {
-	if err := t.start(ctx, t.nodes[j]); err != nil {
+	if err := t.nodes[j].start(ctx); err != nil {
 		t.nodes[j].stop()
 		return fmt.Errorf("local: %w", err)
 	}
 	return nil
 }
 
-// StopDatabase closes the database of node j, which then answers nothing but
+// StopDatabase closes the databases of node j, which then answers nothing but
 // errors until StopNode and StartNode.
-func (t *Testbed) StopDatabase(j int) error {
-	n := t.nodes[j]
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.database == nil {
-		return nil
-	}
-	return n.database.Close()
-}
-
-// plane controls the front and looks after the nodes.
-type plane struct {
-	service.Controller
-	t *Testbed
-}
-
-func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
-	return p.Controller.Apply(ctx, a, nil)
-}
-
-// Reset begins the front's draws again and waits until the nodes have finished
-// or dropped what was under way.
-func (p *plane) Reset(ctx context.Context, seed uint64) error {
-	return p.Controller.Apply(ctx, p.t.space.Default(), &seed)
-}
-
-// readyTimeout bounds the look at a node's readiness, in real time.
-const readyTimeout = 200 * time.Millisecond
-
-func (p *plane) Faults(ctx context.Context) []string {
-	var faults []string
-	for _, n := range p.t.nodes {
-		if err := ready(ctx, n.addr); err != nil {
-			faults = append(faults, n.name+" is not ready: "+err.Error())
-		}
-	}
-	short, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	switch strangers, err := p.Strangers(short); {
-	case err != nil && ctx.Err() == nil:
-		faults = append(faults, "the front does not answer")
-	case strangers != "":
-		faults = append(faults, strangers)
-	}
-	return faults
-}
-
-func ready(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	var op *net.OpError
-	switch {
-	// Without the address, which is of no interest in a trace.
-	case ctx.Err() != nil:
-		return errors.New("no answer")
-	case errors.As(err, &op):
-		return op.Err
-	case err != nil:
-		return errors.Unwrap(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
-	}
-	return nil
-}
+func (t *Testbed) StopDatabase(j int) error { return t.nodes[j].closeDatabases() }
