@@ -27,6 +27,11 @@ func Median(values []float64) Interval {
 	return bootstrap(values, median.Of)
 }
 
+// Mean is the mean over runs with its percentile bootstrap interval.
+func Mean(values []float64) Interval {
+	return bootstrap(values, func(v []float64) float64 { return stat.Mean(v, nil) })
+}
+
 // IQM is the interquartile mean over runs (Agarwal et al., "Deep Reinforcement
 // Learning at the Edge of the Statistical Precipice", 2021) with its percentile
 // bootstrap interval.

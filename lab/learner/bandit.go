@@ -83,7 +83,7 @@ func (b Bandit) Learn(ctx context.Context, p Problem, seed uint64, watch func(Po
 				return nil, err
 			}
 			if best == nil || score >= top {
-				best, top = l.clone(), score
+				best, top = l.Clone(), score
 			}
 			if watch != nil {
 				watch(Point{t, score})
@@ -192,7 +192,8 @@ func (l *Linear) pays(h, u int) float64 {
 	return sum
 }
 
-func (l *Linear) clone() *Linear {
+// Clone returns a policy of the same weights for another goroutine.
+func (l *Linear) Clone() *Linear {
 	c := *l
 	c.weights = make([][][]float64, len(l.weights))
 	for h := range l.weights {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/memo"
+	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
 )
@@ -367,4 +368,41 @@ func (p *Plan) At(t int, s mesh.State) (mesh.Action, error) {
 	}
 	_, ask := p.d.choose(from, now, 1, func(to int32) float64 { return float64(p.worth[t+1][to]) })
 	return p.d.action(ask, now[p.d.pays[int(from)*len(p.d.asks)+ask]].fast), nil
+}
+
+// Oracle is a policy that knows the load to come: that of a pattern and of the
+// seed that it is reset with.
+type Oracle struct {
+	Dynamics *Dynamics
+	Pattern  load.Pattern
+	Steps    int // of a run
+
+	plan *Plan
+	err  error
+	t    int
+}
+
+// Name is "oracle".
+func (p *Oracle) Name() string { return "oracle" }
+
+// Reset plans a run.
+func (p *Oracle) Reset(seed uint64) {
+	loads := make([]mesh.Load, p.Steps)
+	for t := range loads {
+		loads[t] = p.Pattern.At(nil, seed, t)
+	}
+	p.t = 0
+	p.plan, p.err = p.Dynamics.Plan(context.Background(), loads)
+}
+
+// Act is what the plan says.
+func (p *Oracle) Act(s mesh.State) (mesh.Action, error) {
+	if p.plan == nil && p.err == nil {
+		p.Reset(0)
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	p.t++
+	return p.plan.At(p.t-1, s)
 }

@@ -22,19 +22,21 @@ import (
 
 func init() {
 	notPaper := func(s scenario.Scenario) bool { return s.Name != scenario.Paper().Name }
+	stepwise := func(s scenario.Scenario) bool { return notPaper(s) && !slow(s) }
+	quick := func(s scenario.Scenario) bool { return !slow(s) }
 	RegisterDrawing(Drawing{Name: "mesh", Title: "services, stages and nodes", For: notPaper, Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
 		return drawn(figure.Mesh(r.Config.Scenario().Mesh))
 	}})
 	RegisterDrawing(Drawing{Name: "learning", Title: "learning curves, setting best", Needs: NeedsRun, For: notPaper, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		return drawn(r.Curves(s, BestSetting))
 	}})
-	RegisterDrawing(Drawing{Name: "true", Title: "true expected rewards beside the best that search finds", Needs: NeedsRun, For: notPaper, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
+	RegisterDrawing(Drawing{Name: "true", Title: "true expected rewards beside the best that search finds", Needs: NeedsRun, For: stepwise, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		return listed(r.TrueTable(s))
 	}})
-	RegisterDrawing(Drawing{Name: "anr", Title: "ANR of all policies", Needs: NeedsRun, For: notPaper, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
+	RegisterDrawing(Drawing{Name: "anr", Title: "ANR of all policies", Needs: NeedsRun, For: stepwise, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		return listed(r.ANRTable(s))
 	}})
-	RegisterDrawing(Drawing{Name: "policies", Title: "ANR of all policies", Needs: NeedsRun, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
+	RegisterDrawing(Drawing{Name: "policies", Title: "ANR of all policies", Needs: NeedsRun, For: quick, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		return drawn(figure.Dots(figure.Axes{Y: "ANR", X: "objective and load", Min: 0, Max: 1.05}, r.Bars(s.Name, "simulation")...))
 	}})
 	RegisterDrawing(Drawing{Name: "importance", Title: "importance of the model's features", Make: func(ctx context.Context, r *Result, s Source) (Output, error) {

@@ -28,12 +28,33 @@ type anrRow struct {
 	Exact       bool       `json:"exact"` // against the reference model's optimum, not the best found
 }
 
+// rewardRow is a row of results.json where rewards are no ratios.
+type rewardRow struct {
+	Scenario    string     `json:"scenario"`
+	Trace       string     `json:"trace"`
+	Objective   string     `json:"objective"`
+	Environment string     `json:"environment"`
+	Load        string     `json:"load"`
+	Policy      string     `json:"policy"`
+	Setting     string     `json:"setting,omitempty"`
+	TrainedOn   string     `json:"trained_on,omitempty"`
+	Seeds       int        `json:"seeds"`
+	Runs        int        `json:"runs"`
+	Steps       int        `json:"steps"`
+	Reward      float64    `json:"reward"`
+	CI          [2]float64 `json:"ci"`
+	Cost        float64    `json:"cost"`
+	Violations  float64    `json:"violations"` // share of the steps in which a goal was missed
+	Failed      *float64   `json:"failed,omitempty"`
+}
+
 type results struct {
-	ANR   []anrRow    `json:"anr"`
-	True  []TrueShare `json:"true,omitempty"`
-	Model []Score     `json:"model"`
-	Time  []Timing    `json:"time"`
-	Run   manifest    `json:"run"`
+	ANR    []anrRow    `json:"anr,omitempty"`
+	Reward []rewardRow `json:"reward,omitempty"`
+	True   []TrueShare `json:"true,omitempty"`
+	Model  []Score     `json:"model"`
+	Time   []Timing    `json:"time"`
+	Run    manifest    `json:"run"`
 }
 
 type manifest struct {
@@ -52,6 +73,18 @@ func (r *Result) WriteResults(dir string) error {
 		}
 		out.ANR = append(out.ANR, anrRow{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting,
 			len(c.Runs), len(c.Runs[0].Steps), i.Value, [2]float64{i.Lo, i.Hi}, c.Exact()})
+	}
+	for _, c := range r.Rewards {
+		i := c.Reward()
+		if math.IsNaN(i.Value) {
+			continue
+		}
+		row := rewardRow{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting, c.TrainedOn,
+			c.Seeds, len(c.Runs), c.Runs[0].Steps, i.Value, [2]float64{i.Lo, i.Hi}, c.Cost().Value, c.Missed().Value, nil}
+		if f := c.Failed().Value; !math.IsNaN(f) {
+			row.Failed = &f
+		}
+		out.Reward = append(out.Reward, row)
 	}
 	for _, s := range r.Config.Sources {
 		out.Run.Data[s.Name] = s.SHA256

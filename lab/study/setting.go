@@ -3,6 +3,7 @@ package study
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
@@ -51,7 +52,11 @@ func Best(s scenario.Scenario) Setting {
 		Observation: learner.Observation{Knots: 76, Gain: 2},
 		Heads:       learner.WholeAction,
 	}
-	if space := s.MustSpace(); space.Len() > learner.MaxWhole {
+	space := s.MustSpace()
+	if space.Slow() {
+		return Foresighted(s)
+	}
+	if space.Len() > learner.MaxWhole {
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
 		l.Config.TotalSteps = 80 * 1024 * len(space.Knobs())
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
@@ -61,6 +66,40 @@ func Best(s scenario.Scenario) Setting {
 	}
 	return Setting{Name: BestSetting, Learner: l,
 		Load: load.Mixed{load.Random{Ranges: s.Loads}, load.Uniform{Ranges: s.Loads}}}
+}
+
+// Foresighted is setting best where knobs take their time: rewards to come count,
+// the last loads and what is on its way are seen, and random draws are held for
+// longer than a knob takes, without which no training sees what it is good for.
+// Its load goes through the scenario's patterns in turn.
+func Foresighted(s scenario.Scenario) Setting {
+	s = s.Defaults()
+	space := s.MustSpace()
+	patterns, err := s.LoadPatterns()
+	if err != nil {
+		panic("study: " + err.Error()) // a valid scenario has them
+	}
+	longest := 0.0
+	for _, k := range space.Knobs() {
+		longest = max(longest, k.Up, k.Down)
+	}
+	steps := int(math.Ceil(longest / s.Timing.Seconds()))
+	l := learner.PPO{
+		Config: ppo.Config{
+			TotalSteps: 200 * 1024, EvalEvery: 8 * 1024, Gamma: s.Gamma(), Hold: 2*steps + 1,
+			Steps: 512, Batch: 256, Epochs: 4, LearningRate: 5e-3, LearningRateSchedule: ppo.Linear,
+			EntropyCoef: .05, EntropyCoefSchedule: ppo.Linear,
+		},
+		Observation:  learner.Observation{Normalise: true, Knots: 8, Past: 6, InForce: true},
+		Heads:        learner.PerKnob,
+		Episode:      s.Episode / 2,
+		Environments: 8,
+	}
+	if len(space.Knobs()) > 1 {
+		l.Config.Autoregressive, l.Config.Hidden = true, []int{128, 128}
+		l.Config.LearningRate, l.Config.TotalSteps = 3e-3, 400*1024
+	}
+	return Setting{Name: BestSetting, Learner: l, Load: load.Switching{Patterns: patterns}}
 }
 
 // Short returns s with the given fraction of its training steps.

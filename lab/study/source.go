@@ -15,6 +15,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/meshbench/meshbench/lab/forest"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/optimum"
@@ -63,6 +65,23 @@ func (s Source) Rows() *trace.Table { return model.Settled(s.Trace, s.Settle) }
 func (s Source) measured() Source {
 	s.Kind, s.Structure, s.Expected, s.Settle = model.Measured, model.NodeInputs, true, s.settle()
 	s.Forest = forest.Config{Trees: 60, MinLeaf: 80}
+	for _, k := range s.Scenario.MustSpace().Knobs() {
+		if k.Kind != mesh.Route && k.Kind != mesh.Block {
+			return s.reconfigured()
+		}
+	}
+	return s
+}
+
+// reconfigured returns s with the model of nodes that are not always the same: of
+// all loads and knobs, with percentiles and failures where an objective looks at
+// them. Its rows are those of knobs that have been in force for a step.
+func (s Source) reconfigured() Source {
+	s.Structure, s.Settle = model.JointInputs, 0
+	s.Forest = forest.Config{Trees: 60, MinLeaf: 20}
+	if slices.ContainsFunc(s.Scenario.Defaults().Objectives, objective.Objective.Tail) {
+		s.Kind = model.Tails
+	}
 	return s
 }
 
@@ -204,6 +223,9 @@ func Virtual(ctx context.Context, sc scenario.Scenario, steps int, seed uint64) 
 	}
 	defer bed.Close()
 	c := testbed.Collection{Scenario: sc, Steps: steps, Seed: seed}
+	if bed.Space().Slow() {
+		c.Load = load.Uniform{Ranges: sc.Loads} // which come in between, as patterns that vary have them
+	}
 	meta, err := c.Meta(bed)
 	if err != nil {
 		return Source{}, err
@@ -284,11 +306,12 @@ type Score struct {
 }
 
 // Scores fits models to 70 % of the rows and scores them on the rest, over
-// several splits, by row and by whole action.
+// several splits, by row and by whole action; without a target that never varies.
 func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 	var out []Score
 	for _, by := range []string{"row", "action"} {
 		var sum []Score
+		var counted []float64 // splits of each target
 		for seed := range splits {
 			train, test := s.Rows().Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
 			m, err := s.learn(ctx, train, uint64(seed))
@@ -300,21 +323,29 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 				return nil, err
 			}
 			if sum == nil {
-				sum = one
-				continue
+				sum, counted = slices.Clone(one), make([]float64, len(one))
+				for k := range sum {
+					sum[k].NMAE, sum[k].R2, sum[k].Naive = 0, 0, 0
+				}
 			}
-			for k := range sum {
-				sum[k].NMAE += one[k].NMAE
-				sum[k].R2 += one[k].R2
-				sum[k].Naive += one[k].Naive
+			for k, x := range one {
+				// Of what is the same in all rows that are left there is no score.
+				if v := x.NMAE + x.R2 + x.Naive; math.IsNaN(v) || math.IsInf(v, 0) {
+					continue
+				}
+				counted[k]++
+				sum[k].NMAE += x.NMAE
+				sum[k].R2 += x.R2
+				sum[k].Naive += x.Naive
 			}
 		}
-		for k := range sum {
-			sum[k].NMAE /= float64(splits)
-			sum[k].R2 /= float64(splits)
-			sum[k].Naive /= float64(splits)
+		for k, n := range counted {
+			if n > 0 {
+				s := sum[k]
+				s.NMAE, s.R2, s.Naive = s.NMAE/n, s.R2/n, s.Naive/n
+				out = append(out, s)
+			}
 		}
-		out = append(out, sum...)
 	}
 	return out, nil
 }

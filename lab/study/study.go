@@ -154,6 +154,7 @@ type Result struct {
 	Scores    []Score
 	Trainings []Training
 	Cells     []Cell
+	Rewards   []RewardCell // in place of Cells, where knobs take their time
 	Truths    []TrueShare
 	Times     []Timing
 }
@@ -241,6 +242,9 @@ func (r *Result) source(ctx context.Context, s Source) error {
 		return err
 	}
 	f := s.fitted(ctx, cfg)
+	if s.Scenario.MustSpace().Slow() {
+		return r.scaling(ctx, f)
+	}
 	var trainings []Training
 	err = r.Timed("fit and training, "+s.Name, func() (err error) {
 		trainings, err = r.train(ctx, f, cfg.Settings)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/episode"
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/model"
@@ -51,14 +52,34 @@ func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Proble
 		},
 		Loads: sc.Loads,
 	}
+	if r.Space().Slow() {
+		p.Score = func(p policy.Policy) (float64, error) { return simulated(r, sc, s, p) }
+	}
 	for _, t := range sc.Targets {
 		p.Goals = append(p.Goals, t.Goal)
 	}
 	return p
 }
 
+// simulated is the mean reward of an episode in the simulator, under the load of
+// training but with a seed of its own.
+func simulated(r *optimum.Rewards, sc scenario.Scenario, s Setting, p policy.Policy) (float64, error) {
+	past := 0
+	if l, ok := s.Learner.(learner.PPO); ok {
+		past = l.Observation.Past
+	}
+	env, err := r.NewBlindEnv(s.Load, past)
+	if err != nil {
+		return 0, err
+	}
+	const scoreSeed = 1 << 40
+	x, err := episode.Run(context.Background(), env, p, sc.Defaults().Episode, scoreSeed, nil)
+	return x.Reward, err
+}
+
 // Train trains one policy on a model's rewards. The learning curve is the exact
-// ANR on random load, over all its loads, or over s.Score; the policy of the
+// ANR on random load, over all its loads, or over s.Score; where knobs take their
+// time, the mean reward of an episode in the simulator. The policy of the
 // highest point is kept. watch, which may be nil, is called with every point.
 func Train(ctx context.Context, r *optimum.Rewards, sc scenario.Scenario, s Setting, seed uint64, watch func([]learner.Point)) (Trained, error) {
 	var out Trained

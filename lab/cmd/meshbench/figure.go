@@ -104,6 +104,9 @@ func runAll(ctx context.Context, root string, cfg study.Config, need study.Needs
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Scenario().MustSpace().Slow() {
+		return r, nil
+	}
 	if !isPaper(cfg) {
 		return r, r.Timed("true rewards", func() error { return r.True(ctx, cfg.Sources[0], study.TrueConfig{}) })
 	}
@@ -119,6 +122,13 @@ func summary(r *study.Result) error {
 	if isPaper(r.Config) {
 		os.Stdout.Write(r.Table2(s.Name).Markdown())
 		return nil
+	}
+	if s.Scenario.MustSpace().Slow() {
+		t, err := r.RewardTable(s)
+		if err == nil {
+			os.Stdout.Write(t.Markdown())
+		}
+		return err
 	}
 	t, err := r.ANRTable(s)
 	if err != nil {
