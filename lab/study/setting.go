@@ -86,8 +86,8 @@ func Foresighted(s scenario.Scenario) Setting {
 	steps := int(math.Ceil(longest / s.Timing.Seconds()))
 	l := learner.PPO{
 		Config: ppo.Config{
-			TotalSteps: 200 * 1024, EvalEvery: 8 * 1024, Gamma: s.Gamma(), Hold: 2*steps + 1,
-			Steps: 512, Batch: 256, Epochs: 4, LearningRate: 5e-3, LearningRateSchedule: ppo.Linear,
+			TotalSteps: 200 * 1024, EvalEvery: 8 * 1024, Gamma: s.Gamma(), GAELambda: .85, Hold: 2*steps + 1,
+			Steps: 512, Batch: 512, Epochs: 8, LearningRate: 5e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .05, EntropyCoefSchedule: ppo.Linear,
 		},
 		Observation:  learner.Observation{Normalise: true, Knots: 8, Past: 6, InForce: true},
