@@ -217,6 +217,7 @@ func (d *Dynamics) of(s mesh.State) (int32, error) {
 
 // values are what each of paid pays at a load, with the best of the fast knobs.
 func (d *Dynamics) values(load mesh.Load) ([]value, error) {
+	load = d.rewards.rounded(load)
 	var buf [64]byte
 	return d.best.Get(loadKey(buf[:0], load), func() ([]value, error) {
 		space := d.rewards.Space()

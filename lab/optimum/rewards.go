@@ -45,6 +45,10 @@ type Config struct {
 	Memory int
 	// Timing is the course of a step, which knobs that take their time go by.
 	Timing control.Timing
+	// Quanta, requests/s of each service, make loads count as the nearest multiples
+	// of them, so that as many as there are steps of a run need not each be valued.
+	// Default nil, as they are; so is 0 of one service.
+	Quanta []float64
 }
 
 // Rewards is what an objective pays for every (load, action) of a model. It is
@@ -75,6 +79,9 @@ func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, e
 	if j, ok := m.(interface{ OnlyServiceDraws() bool }); ok && cfg.Expected && j.OnlyServiceDraws() && o.Delay != objective.RequestWeighted {
 		return nil, fmt.Errorf("optimum: model %q draws the delays of services alone; expected rewards of it need delays by %q, not %q", m.Name(), objective.RequestWeighted, o.Delay)
 	}
+	if cfg.Quanta != nil && len(cfg.Quanta) != m.Space().Mesh().M() {
+		return nil, fmt.Errorf("optimum: %d quanta for the %d services of %s", len(cfg.Quanta), m.Space().Mesh().M(), m.Space().Mesh())
+	}
 	if cfg.MaxEnumerated == 0 {
 		cfg.MaxEnumerated = 1 << 14
 	}
@@ -87,6 +94,21 @@ func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, e
 	r.steps.Bound, r.steps.Size = cfg.Memory/4, 8
 	r.found.Bound, r.found.Size = cfg.Memory/8, 8*m.Space().Width()+64
 	return r, nil
+}
+
+// rounded is the load that l counts as.
+func (r *Rewards) rounded(l mesh.Load) mesh.Load {
+	if r.cfg.Quanta == nil {
+		return l
+	}
+	out := make(mesh.Load, len(l))
+	for i, v := range l {
+		out[i] = v
+		if q := r.cfg.Quanta[i]; q > 0 {
+			out[i] = math.Round(v/q) * q
+		}
+	}
+	return out
 }
 
 // Model is the model that is valued.
@@ -122,6 +144,7 @@ func (r *Rewards) Step(s objective.Step) (float64, error) {
 	if r.static() {
 		return r.Value(s.Load, s.Action)
 	}
+	s.Load = r.rounded(s.Load)
 	var buf [256]byte
 	key := loadKey(buf[:0], s.Load)
 	key = loadKey(key, mesh.Load(s.Action))
@@ -185,6 +208,7 @@ type Values struct {
 
 // At values the actions of a load, which the caller keeps.
 func (r *Rewards) At(load mesh.Load) (*Values, error) {
+	load = r.rounded(load)
 	f, err := r.model.At(mesh.State{Load: load})
 	if err != nil {
 		return nil, err
@@ -198,6 +222,7 @@ func (r *Rewards) At(load mesh.Load) (*Values, error) {
 
 // turn values the actions of another load from now on.
 func (v *Values) turn(load mesh.Load) error {
+	load = v.r.rounded(load)
 	f, err := v.r.model.At(mesh.State{Load: load})
 	v.load, v.forecast = load, f
 	return err
@@ -273,6 +298,7 @@ func (r *Rewards) Table(load mesh.Load) (*Table, error) {
 		return nil, fmt.Errorf("optimum: a table of all %s actions of %s would take too much time and memory; accepted: at most %d actions; Best searches, Value values one",
 			r.Space().Size(), r.Space().Mesh(), r.cfg.MaxEnumerated)
 	}
+	load = r.rounded(load)
 	var buf [64]byte
 	return r.tables.Get(loadKey(buf[:0], load), func() (*Table, error) { return r.enumerate(append(mesh.Load(nil), load...)) })
 }
@@ -308,6 +334,7 @@ func (r *Rewards) Best(load mesh.Load) (Best, error) {
 		}
 		return Best{t.Best, r.Space().At(t.Action[0]), true}, nil
 	}
+	load = r.rounded(load)
 	var buf [64]byte
 	return r.found.Get(loadKey(buf[:0], load), func() (Best, error) { return r.search(append(mesh.Load(nil), load...)) })
 }

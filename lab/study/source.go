@@ -73,12 +73,19 @@ func (s Source) measured() Source {
 	return s
 }
 
+// maxExpected is the number of actions up to which a joint model's rewards are
+// expectations.
+const maxExpected = 256
+
 // reconfigured returns s with the model of nodes that are not always the same: of
 // all loads and knobs, with percentiles and failures where an objective looks at
 // them. Its rows are those of knobs that have been in force for a step.
 func (s Source) reconfigured() Source {
 	s.Structure, s.Settle = model.JointInputs, 0
 	s.Forest = forest.Config{Trees: 60, MinLeaf: 20}
+	// Of many actions rewards are those of the mean step: an expectation over the
+	// draws of each takes a hundred times as long.
+	s.Expected = s.Scenario.MustSpace().Len() <= maxExpected
 	if slices.ContainsFunc(s.Scenario.Defaults().Objectives, objective.Objective.Tail) {
 		s.Kind = model.Tails
 	}
@@ -285,7 +292,13 @@ func (s Source) Greedy(ctx context.Context, seed uint64) (func(o objective.Objec
 
 // Rewards values a model of the source by objective o.
 func (s Source) Rewards(m model.Learned, o objective.Objective) (*optimum.Rewards, error) {
-	return optimum.NewRewards(m, s.Objective(o), optimum.Config{Expected: s.Expected, Timing: s.Scenario.Timing})
+	cfg := optimum.Config{Expected: s.Expected, Timing: s.Scenario.Timing}
+	if s.Scenario.MustSpace().Slow() {
+		for _, r := range s.Scenario.Loads {
+			cfg.Quanta = append(cfg.Quanta, r.Quantum)
+		}
+	}
+	return optimum.NewRewards(m, s.Objective(o), cfg)
 }
 
 func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (model.Learned, error) {
