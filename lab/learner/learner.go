@@ -103,6 +103,18 @@ func (h Heads) of(space *mesh.Space) []int {
 	return space.Choices()
 }
 
+// hold is for how many steps each head's draw is held: n where it sets a knob that
+// takes its time, else 1.
+func (h Heads) hold(space *mesh.Space, n int) []int {
+	out := make([]int, len(h.of(space)))
+	for k := range out {
+		if out[k] = 1; h == WholeAction && space.Slow() || h != WholeAction && space.Knobs()[k].Slow() {
+			out[k] = n
+		}
+	}
+	return out
+}
+
 // action writes the action with the given choice of each head to dst.
 func (h Heads) action(space *mesh.Space, dst mesh.Action, choice []int) mesh.Action {
 	if h == WholeAction {

@@ -18,6 +18,9 @@ type PPO struct {
 	// Episode is the number of steps after which an episode is truncated.
 	// Default 0, never.
 	Episode int `json:"episode,omitempty"`
+	// Hold keeps the draws of knobs that take their time for so many steps (see
+	// ppo.Config.Hold), which takes the place of Config.Hold. Default 1.
+	Hold int `json:"hold,omitempty"`
 	// Environments are stepped together. Default 1.
 	Environments int `json:"environments,omitempty"`
 }
@@ -50,6 +53,13 @@ func (l PPO) Learn(ctx context.Context, p Problem, seed uint64, watch func(Point
 		return nil, err
 	}
 	space := env.Space()
+	heads, err := l.Heads.in(space)
+	if err != nil {
+		return nil, err
+	}
+	if l.Hold > 1 {
+		cfg.Hold = heads.hold(space, l.Hold)
+	}
 	var best *Network
 	top := 0.0
 	if p.Score == nil {

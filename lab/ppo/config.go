@@ -36,12 +36,12 @@ type Config struct {
 	Gamma     float64 // discount factor, 0 to 1. Default: 0, the next reward alone counts
 	GAELambda float64 // of generalised advantage estimation, 0 to 1. Default: 0.95
 
-	// Hold keeps the random draw that a choice is sampled by for so many steps of
-	// an environment. Each choice has its probability, but one after the other
-	// explores in one direction: where an effect comes only if the same is asked
-	// for several times in a row, such as replicas that take steps to start,
-	// independent draws never see it. Default: 1, independent draws.
-	Hold int
+	// Hold keeps the random draw that a head's choice is sampled by for so many
+	// steps of an environment, head by head. Each choice has its probability, but
+	// one after the other explores in one direction: where an effect comes only if
+	// the same is asked for several times in a row, such as replicas that take steps
+	// to start, independent draws never see it. Default: nil, independent draws.
+	Hold []int
 
 	Clip float64 // range of the probability ratio, 1 ± Clip. Default: 0.2
 	// ClipValue limits the change of a value in the value loss. Default: 0,
@@ -123,7 +123,6 @@ func (c Config) withDefaults(envs int) (Config, error) {
 	setInt(&c.Steps, (1024+envs-1)/envs)
 	setInt(&c.Batch, 64)
 	setInt(&c.Epochs, 10)
-	setInt(&c.Hold, 1)
 	set(&c.LearningRate, 0.001)
 	set(&c.GAELambda, 0.95)
 	set(&c.Clip, 0.2)
@@ -138,11 +137,16 @@ func (c Config) check() error {
 		value int
 		least int
 	}{
-		{"Steps", c.Steps, 1}, {"Batch", c.Batch, 2}, {"Epochs", c.Epochs, 1}, {"Hold", c.Hold, 1},
+		{"Steps", c.Steps, 1}, {"Batch", c.Batch, 2}, {"Epochs", c.Epochs, 1},
 		{"TotalSteps", c.TotalSteps, 0}, {"EvalEvery", c.EvalEvery, 0},
 	} {
 		if v.value < v.least || v.value > math.MaxInt32 {
 			return fmt.Errorf("ppo: Config.%s is %d, want %d to %d", v.name, v.value, v.least, math.MaxInt32)
+		}
+	}
+	for _, n := range c.Hold {
+		if n < 1 || n > math.MaxInt32 {
+			return fmt.Errorf("ppo: Config.Hold has %d, want 1 to %d", n, math.MaxInt32)
 		}
 	}
 	inf := math.Inf(1)

@@ -108,7 +108,10 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	t.acting = newPasses(s, t.weights, len(envs), false)
 	t.valuing = &passes{value: newPass(t.weights.value, max(valueRows, len(envs)), false)}
 	t.choice = make([]int, len(heads))
-	if cfg.Hold > 1 {
+	if cfg.Hold != nil {
+		if len(cfg.Hold) != len(heads) {
+			return nil, fmt.Errorf("ppo: Config.Hold is of %d heads, the environment has %d", len(cfg.Hold), len(heads))
+		}
 		t.held = make([]float64, len(envs)*len(heads))
 	}
 	return t, nil
@@ -292,11 +295,11 @@ func (t *Trainer) valueStride() int { return kernel.Pad(1) }
 // every Hold steps since the last update, which environments count from
 // different ones on.
 func (t *Trainer) uniform(e, h int) float64 {
-	if t.cfg.Hold <= 1 {
+	if t.held == nil || t.cfg.Hold[h] == 1 {
 		return t.sampler.Float64()
 	}
 	at := e*len(t.shape.heads) + h
-	if t.rollout.n == 0 || (t.rollout.n+e)%t.cfg.Hold == 0 {
+	if t.rollout.n == 0 || (t.rollout.n+e)%t.cfg.Hold[h] == 0 {
 		t.held[at] = t.sampler.Float64()
 	}
 	return t.held[at]

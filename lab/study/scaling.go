@@ -122,7 +122,10 @@ func (l loadSet) one() load.Pattern {
 	return load.Switching{Patterns: l.patterns}
 }
 
-const allLoads = "all"
+const (
+	allLoads = "all"
+	allBut   = "all but "
+)
 
 // loadSets are all patterns, all but each, and each.
 func loadSets(patterns []load.Pattern, seeds int) []loadSet {
@@ -132,9 +135,30 @@ func loadSets(patterns []load.Pattern, seeds int) []loadSet {
 	}
 	for k, p := range patterns {
 		rest := slices.Delete(slices.Clone(patterns), k, k+1)
-		sets = append(sets, loadSet{"all but " + p.Name(), rest, seeds}, loadSet{p.Name(), []load.Pattern{p}, min(seeds, fewSeeds)})
+		sets = append(sets, loadSet{allBut + p.Name(), rest, seeds}, loadSet{p.Name(), []load.Pattern{p}, min(seeds, fewSeeds)})
 	}
 	return sets
+}
+
+// TrainedOnAll is a study of a scenario whose knobs take their time of which nothing
+// but the policies was made that are learned on all loads.
+func TrainedOnAll(ctx context.Context, cfg Config) (*Result, error) {
+	r := New(cfg)
+	for _, src := range r.Config.Sources {
+		f := src.fitted(ctx, r.Config)
+		for _, o := range r.Config.Objectives {
+			for _, set := range r.Config.Settings {
+				s, err := newScaler(ctx, r.Config, f, o, set)
+				if err != nil {
+					return nil, err
+				}
+				if err := s.train(loadSets(s.patterns, r.Config.Seeds)[:1], map[string][]Trained{}, func(t Training) { r.Trainings = append(r.Trainings, t) }); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return r, nil
 }
 
 // scaler compares policies on one objective of a source.
@@ -161,7 +185,7 @@ func (r *Result) scaling(ctx context.Context, f *fitted) error {
 			}
 			trained := map[string][]Trained{}
 			err = r.Timed("training, "+o.Name, func() error {
-				return s.train(trained, func(t Training) { r.Trainings = append(r.Trainings, t) })
+				return s.train(loadSets(s.patterns, r.Config.Seeds), trained, func(t Training) { r.Trainings = append(r.Trainings, t) })
 			})
 			if err != nil {
 				return err
@@ -194,14 +218,14 @@ func newScaler(ctx context.Context, cfg Config, f *fitted, o objective.Objective
 	return s, nil
 }
 
-// train trains on every load set, all seeds of each.
-func (s *scaler) train(trained map[string][]Trained, done func(Training)) error {
+// train trains on load sets, all seeds of each.
+func (s *scaler) train(sets []loadSet, trained map[string][]Trained, done func(Training)) error {
 	type job struct {
 		set  loadSet
 		seed int
 	}
 	var jobs []job
-	for _, set := range loadSets(s.patterns, s.cfg.Seeds) {
+	for _, set := range sets {
 		trained[set.name] = make([]Trained, set.seeds)
 		for k := range set.seeds {
 			jobs = append(jobs, job{set, k})
@@ -295,7 +319,7 @@ func (s *scaler) evaluate(trained map[string][]Trained) ([]RewardCell, error) {
 	}
 	for _, p := range s.patterns {
 		for _, set := range loadSets(s.patterns, s.cfg.Seeds) {
-			if strings.HasPrefix(set.name, "all but ") && set.name != "all but "+p.Name() {
+			if strings.HasPrefix(set.name, allBut) && set.name != allBut+p.Name() {
 				continue
 			}
 			var learned []maker

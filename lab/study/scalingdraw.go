@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/episode"
@@ -52,13 +53,20 @@ func (r *Result) rewardCells(s Source, wanted func(RewardCell) bool) []RewardCel
 // RewardTable lists all policies under each load, of what was learned or
 // calibrated that on all loads.
 func (r *Result) RewardTable(s Source) (figure.Table, error) {
-	return r.rewardTable(s, func(c RewardCell) bool { return c.TrainedOn == allLoads || c.TrainedOn == "" || c.Policy == "dp" })
+	return r.rewardTable(s, func(c RewardCell) bool {
+		return c.Environment == "virtual" && (c.TrainedOn == allLoads || c.TrainedOn == "" || c.Policy == "dp")
+	})
 }
 
 // UnseenTable lists policies under each load, of what was learned or calibrated
 // that on all loads but this.
 func (r *Result) UnseenTable(s Source) (figure.Table, error) {
-	return r.rewardTable(s, func(c RewardCell) bool { return c.TrainedOn == "all but "+c.Load || c.TrainedOn == "" })
+	return r.rewardTable(s, func(c RewardCell) bool { return c.TrainedOn == allBut+c.Load || c.TrainedOn == "" })
+}
+
+// TrialRewards lists what RewardTrial added.
+func (r *Result) TrialRewards(s Source) (figure.Table, error) {
+	return r.rewardTable(s, func(RewardCell) bool { return true })
 }
 
 func (r *Result) rewardTable(s Source, wanted func(RewardCell) bool) (figure.Table, error) {
@@ -112,7 +120,7 @@ func (r *Result) matrix(s Source) (Output, error) {
 	}
 	rows := func(name string) error {
 		for _, set := range loadSets(patterns, 1) {
-			if len(set.patterns) == len(patterns)-1 && len(patterns) > 2 {
+			if strings.HasPrefix(set.name, allBut) {
 				continue
 			}
 			row, values := []string{name, set.name}, []float64(nil)
@@ -176,14 +184,7 @@ func (r *Result) episode(ctx context.Context, s Source) (figure.Figure, error) {
 		if p.Name() != at {
 			continue
 		}
-		rules, err := Do(r.Config.Cache, "calibrated", append(s.key(), objectiveKey(o)), func() ([]int, error) {
-			rules, err := sc.rules()
-			var best []int
-			for _, rule := range rules {
-				best = append(best, rule.best(loadSet{allLoads, patterns, 1}))
-			}
-			return best, err
-		})
+		rules, err := r.calibrated(sc, s)
 		if err != nil {
 			return figure.Figure{}, err
 		}

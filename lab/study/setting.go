@@ -86,7 +86,7 @@ func Foresighted(s scenario.Scenario) Setting {
 	steps := int(math.Ceil(longest / s.Timing.Seconds()))
 	l := learner.PPO{
 		Config: ppo.Config{
-			TotalSteps: 200 * 1024, EvalEvery: 8 * 1024, Gamma: s.Gamma(), GAELambda: .85, Hold: 2*steps + 1,
+			TotalSteps: 200 * 1024, EvalEvery: 8 * 1024, Gamma: s.Gamma(), GAELambda: .85,
 			Steps: 512, Batch: 512, Epochs: 8, LearningRate: 5e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .05, EntropyCoefSchedule: ppo.Linear,
 		},
@@ -94,6 +94,7 @@ func Foresighted(s scenario.Scenario) Setting {
 		Heads:        learner.PerKnob,
 		Episode:      s.Episode / 2,
 		Environments: 8,
+		Hold:         2*steps + 1,
 	}
 	if len(space.Knobs()) > 1 {
 		l.Config.Autoregressive, l.Config.Hidden = true, []int{128, 128}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/nb"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
@@ -29,6 +30,8 @@ func evaluate(ctx context.Context, args []string) error {
 	steps := flags.Int("steps", 150, "steps of a run")
 	beds := flags.Int("beds", 1, "testbeds at a time")
 	file := flags.String("file", "", "`FILE` to keep the runs in and to go on from (default .out/evaluation-SCENARIO-TESTBED.csv)")
+	offered := flags.String("load", "", "`NAME` of the load, where knobs take their time (default the scenario's patterns in turn)")
+	policies := flags.String("policies", "", "`NAMES` of policies, with commas between, where knobs take their time (default all)")
 	learn := flags.String("trace", "", "`FILE` of the trace that policies are learned from (default the project's own, of a scenario other than paper one of its virtual testbed)")
 	drawings := flags.String("figures", "", "`FOLDER` to draw figure 7 and the table of this evaluation into (default none)")
 	sc, help, err := flags.parse(args, "evaluate [options]\n\nTrains policies on a trace, where the cache has none, and evaluates them on a\ntestbed beside the baselines, all under the same loads and requests.")
@@ -53,6 +56,24 @@ func evaluate(ctx context.Context, args []string) error {
 		return err
 	}
 	start := func(ctx context.Context) (testbed.Testbed, error) { return b.start(ctx, sc) }
+	if sc.MustSpace().Slow() {
+		t := study.RewardTrial{Start: start, Runs: *runs, Steps: *steps, Beds: *beds, File: *file}
+		if t.File == "" {
+			t.File = filepath.Join(root, ".out", "evaluation-"+sc.Name+"-"+b.name+".jsonl")
+		}
+		if *offered != "" {
+			if t.Load, err = load.Parse(*offered, sc.Loads); err != nil {
+				return fmt.Errorf("evaluate: -load: %w", err)
+			}
+		}
+		if *policies != "" {
+			t.Policies = strings.Split(*policies, ",")
+		}
+		return evaluateRewards(ctx, root, sc, *learn, t)
+	}
+	if *offered != "" || *policies != "" {
+		return errors.New("evaluate: -load and -policies are for scenarios whose knobs take their time")
+	}
 	t := study.Trial{Scenario: sc, Start: start, Runs: *runs, Beds: *beds, Patterns: study.TrialPatterns(sc, *steps), File: *file}
 	if t.File == "" {
 		t.File = filepath.Join(root, ".out", "evaluation-"+sc.Name+"-"+b.name+".csv")
@@ -105,6 +126,42 @@ func evaluate(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Printf("%s: %s\n", *drawings, strings.Join(wrote, ", "))
+	return nil
+}
+
+// evaluateRewards makes a trial of a scenario whose knobs take their time.
+func evaluateRewards(ctx context.Context, root string, sc scenario.Scenario, learn string, t study.RewardTrial) error {
+	own, err := source(ctx, root, learn, sc)
+	if err != nil {
+		return err
+	}
+	cfg, end, err := prepare(study.Config{Sources: []study.Source{own}, Settings: []study.Setting{study.Best(sc)}})
+	if err != nil {
+		return err
+	}
+	r, err := study.TrainedOnAll(ctx, cfg)
+	end()
+	if err != nil {
+		return interrupted(err)
+	}
+	live := nb.NewLive()
+	t.Progress = func(run study.RewardRun, done, total int) {
+		live.Text("run %d of %d: %s: reward %.3f, cost %.2f, goals missed %.3f", done, total, run.Policy, run.Result.Reward, run.Result.Cost, run.Result.Missed)
+	}
+	err = r.RewardTrial(ctx, own, t)
+	live.Close()
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted: whole runs are in %s; the same command goes on", t.File)
+	}
+	if err != nil {
+		return err
+	}
+	table, err := r.TrialRewards(own)
+	if err != nil {
+		return err
+	}
+	os.Stdout.Write(table.Markdown())
+	fmt.Println("runs:", t.File)
 	return nil
 }
 
