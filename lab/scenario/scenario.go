@@ -63,8 +63,8 @@ type Scenario struct {
 	// Collect is how a trace to learn from is made.
 	Collect Collect
 	// Requests has what each service of an application is asked for; nil, or an
-	// empty mix, for items of this project's own services. The virtual and the
-	// local testbed stand in for the application, by Work, and ask for items.
+	// empty mix, for items of this project's own services. Testbeds other than
+	// http stand in for the application, by Work, and ask for items.
 	Requests []request.Mix `json:",omitempty"`
 	// Client is how the application is connected to.
 	Client request.Client `json:",omitzero"`

@@ -16,7 +16,8 @@ import (
 // Application is what the front of an application that is not of this project
 // knows of it. Such a front passes requests on to FrontConfig.Nodes as they are,
 // whatever they ask for. A request is of the service that ServiceHeader says,
-// else of the first service whose requests look like it. None of this project's
+// else of the first service whose requests look like it; those of a session are
+// routed and blocked one by one. None of this project's
 // headers reaches the application, and none of its own by these names the
 // client.
 type Application struct {

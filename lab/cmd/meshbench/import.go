@@ -171,6 +171,11 @@ func importCommand(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if from, err := os.Stat(o.Arg(0)); err == nil {
+		if to, err := os.Stat(o.Arg(1)); err == nil && os.SameFile(from, to) {
+			return fmt.Errorf("import: %s is the file to read and the one to write", o.Arg(1))
+		}
+	}
 	t, out, err := importer.Import(o.Arg(0), m, importer.Options{Space: space, Scenario: s.Name})
 	if err != nil {
 		return err

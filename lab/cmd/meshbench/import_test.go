@@ -76,6 +76,7 @@ func TestImport(t *testing.T) {
 		{"refused", []string{"-mapping", mapping, "-unusable", "refuse", file, out}, `row 2 (line 3): column ms 2 is "x"; accepted:`},
 		{"no such policy", []string{"-mapping", mapping, "-gaps", "drop", file, out}, `gaps is "drop"; accepted: report, refuse`},
 		{"a folder", []string{"-mapping", mapping, dir, out}, "is a folder; accepted: a regular file"},
+		{"the same file", []string{"-mapping", mapping, file, dir + "/./foreign.csv"}, "is the file to read and the one to write"},
 		{"another scenario", []string{"-scenario", "graph", "-mapping", mapping, file, out}, `unknown field "p11"`},
 	} {
 		err := run(context.Background(), append([]string{"import"}, c.args...))

@@ -89,5 +89,13 @@ func check(s scenario.Scenario) error {
 	for _, o := range s.Defaults().Objectives {
 		fmt.Printf("  objective %s\n", o)
 	}
+	if s.Deployed() {
+		for _, name := range s.Mesh.NodeNames() {
+			fmt.Printf("  node      %s at %s\n", name, s.Application.Nodes[name])
+		}
+		for i, mix := range s.Requests {
+			fmt.Printf("  requests  %d kinds for %s\n", len(mix), s.Mesh.Services[i].Name)
+		}
+	}
 	return nil
 }

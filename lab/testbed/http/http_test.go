@@ -3,6 +3,7 @@ package http_test
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math"
@@ -18,6 +19,7 @@ import (
 	"github.com/meshbench/meshbench/lab/forest"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -59,6 +61,11 @@ func newShop(t *testing.T, version string, takes time.Duration) *shop {
 	mux.HandleFunc("/tenth", func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		if n := s.asked.Add(1); n > 3 && n%10 == 0 {
 			nethttp.Error(w, "no", nethttp.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("/limit", func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		if n := s.asked.Add(1); n > 3 && n%10 == 0 {
+			w.WriteHeader(nethttp.StatusTooManyRequests)
 		}
 	})
 	mux.HandleFunc("/moved", func(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -158,16 +165,17 @@ func TestMeasure(t *testing.T) {
 
 // What an application does wrong is counted as what it is, and disturbs no step.
 func TestFaultsOfTheApplication(t *testing.T) {
-	one, two := newShop(t, "one", time.Millisecond), newShop(t, "two", time.Millisecond)
 	for _, c := range []struct {
-		name, requests, client, failure string
-		share                           float64
+		name, requests, failure string
+		share                   float64
 	}{
-		{"500 for a tenth", "[{path: /tenth}]", "", "status 500", .1},
-		{"redirects", "[{path: /moved, expect: [200, 302]}]", "", "", 0},
+		{"500 for a tenth", "[{path: /tenth}]", "status 500", .1},
+		{"a tenth turned away by the application", "[{path: /limit}]", "limited by the application", .1},
+		{"redirects", "[{path: /moved, expect: [200, 302]}]", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := start(t, http.Config{Scenario: deployed(t, one, two, c.requests, c.client)})
+			one, two := newShop(t, "one", time.Millisecond), newShop(t, "two", time.Millisecond)
+			b := start(t, http.Config{Scenario: deployed(t, one, two, c.requests, "")})
 			failed, all := 0., 0.
 			for range 4 {
 				x, err := b.Measure(context.Background(), mesh.Load{100}, mesh.Action{1, 0, 0})
@@ -176,6 +184,9 @@ func TestFaultsOfTheApplication(t *testing.T) {
 				}
 				if x.Mark != "" && !strings.Contains(x.Mark, "generator late") {
 					t.Errorf("mark %q", x.Mark)
+				}
+				if x.Blocked[0] != 0 {
+					t.Errorf("%v requests were blocked, and none was to be", x.Blocked[0])
 				}
 				failed += x.Failed[0]
 				all += x.Failed[0] + x.Service[0].Count
@@ -196,6 +207,7 @@ func TestFaultsOfTheApplication(t *testing.T) {
 		})
 	}
 	// A version that is gone is another matter.
+	one, two := newShop(t, "one", time.Millisecond), newShop(t, "two", time.Millisecond)
 	b := start(t, http.Config{Scenario: deployed(t, one, two, products, "")})
 	two.Close()
 	x, err := b.Measure(context.Background(), mesh.Load{50}, mesh.Action{0, 1, 0})
@@ -307,5 +319,32 @@ func TestCollectAndLearn(t *testing.T) {
 		if a, b := mean(mesh.Action{1, 0, 0}), mean(mesh.Action{0, 1, 0}); !(a < .6*b) {
 			t.Errorf("%q: the model has %.4f s of the fast version, %.4f s of the slow one", application, a, b)
 		}
+	}
+}
+
+// The application may speak HTTP/2, and TLS by an authority of its own.
+func TestTLS(t *testing.T) {
+	var urls []string
+	var ca []byte
+	var proto atomic.Value
+	for range 2 {
+		s := httptest.NewUnstartedServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) { proto.Store(r.Proto) }))
+		s.EnableHTTP2 = true
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		urls = append(urls, s.URL)
+		ca = append(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})...)
+	}
+	plain := newShop(t, "one", 0)
+	s := deployed(t, plain, plain, "[{path: /}]", "")
+	s.Application.Nodes = map[string]string{"v1": urls[0], "v2": urls[1]}
+	if _, err := http.New(context.Background(), http.Config{Scenario: s}); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an unknown authority: %v", err)
+	}
+	s.Client = request.Client{CA: string(ca), HTTP: "2"}
+	b := start(t, http.Config{Scenario: s})
+	x, err := b.Measure(context.Background(), mesh.Load{50}, mesh.Action{.4, .6, 0})
+	if err != nil || x.Service[0].Count < 5 || x.Failed[0] != 0 || proto.Load() != "HTTP/2.0" {
+		t.Errorf("%+v over %v, %v", x, proto.Load(), err)
 	}
 }
