@@ -39,14 +39,24 @@ func (r Right) String() string { return strings.TrimSpace(r.Verb + " " + r.Resou
 // CheckKnobs reports the first knob of s that none of a testbed's actuators is
 // for, and what they are for.
 func CheckKnobs(s *mesh.Space, actuators []Actuator) error {
-	var kinds []string
+	var kinds []mesh.Kind
 	for _, a := range actuators {
-		kinds = append(kinds, string(a.Kind()))
+		kinds = append(kinds, a.Kind())
 	}
 	slices.Sort(kinds)
+	return CheckKinds(s, kinds...)
+}
+
+// CheckKinds reports the first knob of s that is of none of the kinds that a
+// testbed can set.
+func CheckKinds(s *mesh.Space, kinds ...mesh.Kind) error {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, string(k))
+	}
 	for _, k := range s.Knobs() {
-		if !slices.Contains(kinds, string(k.Kind)) {
-			return fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %s", k.Name, k.Kind, strings.Join(kinds, ", "))
+		if !slices.Contains(kinds, k.Kind) {
+			return fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %s", k.Name, k.Kind, strings.Join(names, ", "))
 		}
 	}
 	return nil

@@ -7,13 +7,9 @@
 package testbed
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/control"
-	"github.com/meshbench/meshbench/lab/mesh"
 )
 
 // Testbed is a mesh that serves requests. All times and rates that it takes
@@ -27,18 +23,4 @@ type Testbed interface {
 	Now() time.Time
 	// Close ends what the testbed started.
 	Close() error
-}
-
-// CheckKnobs reports a knob of a kind that a testbed cannot set.
-func CheckKnobs(space *mesh.Space, kinds ...mesh.Kind) error {
-	var names []string
-	for _, kind := range kinds {
-		names = append(names, string(kind))
-	}
-	for _, k := range space.Knobs() {
-		if !slices.Contains(kinds, k.Kind) {
-			return fmt.Errorf("knob %s is of kind %s, which nothing here can set; accepted: %s", k.Name, k.Kind, strings.Join(names, ", "))
-		}
-	}
-	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -124,7 +125,7 @@ func check(s scenario.Scenario) (*mesh.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	return space, testbed.CheckKnobs(space, mesh.Route, mesh.Block)
+	return space, control.CheckKinds(space, mesh.Route, mesh.Block)
 }
 
 // URL is the address of the front: the application under control.

@@ -261,9 +261,6 @@ func TestScenarios(t *testing.T) {
 	for _, name := range scenario.List() {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, name)
-			if testbed.CheckKnobs(s.MustSpace(), mesh.Route, mesh.Block) != nil {
-				t.Skip("it has knobs that nothing here can set")
-			}
 			s.Timing = control.Timing{Step: 2, Settle: .1}
 			for u := range s.Work {
 				s.Work[u].Items = 50

@@ -112,7 +112,7 @@ func (c *Config) complete() (*mesh.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := testbed.CheckKnobs(space, mesh.Route, mesh.Block, mesh.Replicas, mesh.CPU); err != nil {
+	if err := control.CheckKinds(space, mesh.Route, mesh.Block, mesh.Replicas, mesh.CPU); err != nil {
 		return nil, err
 	}
 	if c.TimeScale == 0 {
