@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"image/color"
 	"math"
-	"slices"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
@@ -15,11 +14,6 @@ import (
 
 	"github.com/meshbench/meshbench/lab/mesh"
 )
-
-func percentile(v []float64, q float64) float64 {
-	slices.Sort(v)
-	return v[int(q*float64(len(v)-1))]
-}
 
 // diagram draws boxes and arrows on a canvas.
 type diagram struct{ c draw.Canvas }

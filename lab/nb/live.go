@@ -32,7 +32,7 @@ const interval = 150 * time.Millisecond
 func NewLive() *Live {
 	l := &Live{}
 	if inNotebook {
-		l.id = "meshbench-" + gonbui.UniqueID()
+		l.id = "meshbench-" + gonbui.UniqueId()
 	}
 	return l
 }

@@ -131,10 +131,10 @@ func (d *Dynamics) explore() error {
 			}
 			p.Set(from.inForce, from.pending)
 			p.Ask(action)
-			inForce, pending := p.InForce()
+			inForce, _ := p.InForce()
 			step := objective.Step{Action: inForce.Clone(), Asked: action.Clone(), Before: before}
 			p.Advance(d.seconds)
-			inForce, pending = p.InForce()
+			inForce, pending := p.InForce()
 			step.Cost = space.Paid(inForce, pending)
 			key := string(loadKey(nil, mesh.Load(step.Action)))
 			if costs {

@@ -275,7 +275,8 @@ func (s Source) LearnHalves(ctx context.Context, seed uint64) (a, b model.Learne
 // model; where that is the source's own, of a model of half of the rows, for on
 // its own model greedy is the optimum.
 func (s Source) Greedy(ctx context.Context, seed uint64) (func(o objective.Objective) (*optimum.Rewards, error), error) {
-	paper, rows := s.Paper(), s.Rows()
+	paper := s.Paper()
+	var rows *trace.Table
 	if s.Structure == model.JointInputs {
 		rows, _ = s.Rows().Split(trace.Split{Train: .5, Seed: seed})
 		seed++

@@ -12,7 +12,6 @@ import (
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/http"
-	"github.com/meshbench/meshbench/lab/testbed/istio"
 	"github.com/meshbench/meshbench/lab/testbed/local"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
@@ -73,11 +72,7 @@ func (b *bed) check(s scenario.Scenario) error {
 func (b *bed) start(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
 	switch b.name {
 	case "istio":
-		cfg := istio.Config{Scenario: s, Kubeconfig: b.kubeconfig, Context: b.cluster, Namespace: b.space, Front: b.front, Generator: b.generator}
-		if b.block == "fault" {
-			cfg.Blocking = istio.FaultBlocking
-		}
-		return istio.New(ctx, cfg)
+		return b.startIstio(ctx, s)
 	case "http":
 		return b.startHTTP(ctx, s)
 	case "virtual":

@@ -48,6 +48,8 @@ type Config struct {
 	// Live are folders of packages that look at what is outside; notebooks that
 	// import one are always run.
 	Live []string
+	// Skipped are folders of packages whose notebooks are not run, and why.
+	Skipped map[string]string
 	// Again runs all of them.
 	Again bool
 	// Log gets a line per notebook. Default os.Stdout.
@@ -114,6 +116,11 @@ func one(ctx context.Context, cfg Config, path string) (state string, err error)
 	}
 	if k := book.executed(); k > 0 {
 		return "", fmt.Errorf("%s: cell %d holds outputs; committed notebooks have none: notebooks/run -strip removes them", filepath.Base(path), k)
+	}
+	for _, p := range book.imports() {
+		if why, ok := cfg.Skipped[p]; ok {
+			return "skipped: " + why, nil
+		}
 	}
 	done, key, err := book.before(cfg, path)
 	if err != nil {

@@ -31,7 +31,6 @@ type assembler struct {
 type interval struct {
 	slot   int // number of the interval: steps between them are those without a row
 	time   time.Time
-	step   int
 	mark   string
 	values []float64 // of the fields, NaN for a missing one
 	have   []bool    // services that a row was about

@@ -137,9 +137,7 @@ labels: [{pairs: {app.kubernetes.io/instance: x}, includeSelectors: true}]
 		}
 		all := render(t, name, overlay)
 		old := append([]string{"front", "generator", "controller", "meshbench", "meshbench-settings", "meshbench-scenario"}, sc.Mesh.Layout().Microservices...)
-		for _, node := range sc.Mesh.NodeNames() {
-			old = append(old, node)
-		}
+		old = append(old, sc.Mesh.NodeNames()...)
 		// Where a name is not an object's: labels, containers, the names of HTTP
 		// entries, subsets, and a node's own name.
 		kept := func(path string) bool {

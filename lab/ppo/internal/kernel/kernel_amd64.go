@@ -133,11 +133,13 @@ func softmaxGradAVX2(e, z *float32, n int, a, f, mean float32)
 
 // The constants of portable.go as the assembly reads them, by offset.
 var (
+	//lint:ignore U1000 the assembly reads it
 	tanhTable = [...]float32{
 		tanhP6, tanhP5, tanhP4, tanhP3, tanhP2, tanhP1, tanhP0, // 0…24
 		tanhQ3, tanhQ2, tanhQ1, tanhQ0, // 28…40
 		-tanhMax, tanhMax, -1, 1, // 44…56
 	}
+	//lint:ignore U1000 the assembly reads it
 	expTable = [...]float32{
 		expP0, expP1, expP2, expP3, expP4, expP5, // 0…20
 		expMin, log2e, ln2Hi, ln2Lo, 1, // 24…40
@@ -145,5 +147,6 @@ var (
 	}
 	// Eight lanes to take and eight to leave: from -4·n bytes before the middle,
 	// the first n are taken.
+	//lint:ignore U1000 the assembly reads it
 	tailTable = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 )
