@@ -51,8 +51,8 @@ type KnobAt struct {
 	Default int         // the point that leaves the mesh as it is without it
 	// Up and Down are the s until a higher and a lower value are in force.
 	Up, Down float64
-	points  map[string]int
-	given   bool // points were listed
+	points   map[string]int
+	given    bool // points were listed
 }
 
 // Width is the number of values of the knob.
