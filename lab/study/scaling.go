@@ -127,15 +127,22 @@ const (
 	allBut   = "all but "
 )
 
-// loadSets are all patterns, all but each, and each.
-func loadSets(patterns []load.Pattern, seeds int) []loadSet {
+// loadSets are all patterns, all but each, and each alone; without those alone
+// where there are several knobs, whose trainings take ten times as long.
+func loadSets(sc scenario.Scenario, patterns []load.Pattern, seeds int) []loadSet {
 	sets := []loadSet{{allLoads, patterns, seeds}}
 	if len(patterns) == 1 {
 		return sets
 	}
+	several := len(sc.MustSpace().Knobs()) > 1
 	for k, p := range patterns {
-		rest := slices.Delete(slices.Clone(patterns), k, k+1)
-		sets = append(sets, loadSet{allBut + p.Name(), rest, seeds}, loadSet{p.Name(), []load.Pattern{p}, min(seeds, fewSeeds)})
+		rest := loadSet{allBut + p.Name(), slices.Delete(slices.Clone(patterns), k, k+1), seeds}
+		if several {
+			rest.seeds = min(seeds, fewSeeds)
+			sets = append(sets, rest)
+			continue
+		}
+		sets = append(sets, rest, loadSet{p.Name(), []load.Pattern{p}, min(seeds, fewSeeds)})
 	}
 	return sets
 }
@@ -152,7 +159,7 @@ func TrainedOnAll(ctx context.Context, cfg Config) (*Result, error) {
 				if err != nil {
 					return nil, err
 				}
-				if err := s.train(loadSets(s.patterns, r.Config.Seeds)[:1], map[string][]Trained{}, func(t Training) { r.Trainings = append(r.Trainings, t) }); err != nil {
+				if err := s.train(loadSets(f.Scenario, s.patterns, r.Config.Seeds)[:1], map[string][]Trained{}, func(t Training) { r.Trainings = append(r.Trainings, t) }); err != nil {
 					return nil, err
 				}
 			}
@@ -185,7 +192,7 @@ func (r *Result) scaling(ctx context.Context, f *fitted) error {
 			}
 			trained := map[string][]Trained{}
 			err = r.Timed("training, "+o.Name, func() error {
-				return s.train(loadSets(s.patterns, r.Config.Seeds), trained, func(t Training) { r.Trainings = append(r.Trainings, t) })
+				return s.train(loadSets(f.Scenario, s.patterns, r.Config.Seeds), trained, func(t Training) { r.Trainings = append(r.Trainings, t) })
 			})
 			if err != nil {
 				return err
@@ -318,7 +325,7 @@ func (s *scaler) evaluate(trained map[string][]Trained) ([]RewardCell, error) {
 		return nil, err
 	}
 	for _, p := range s.patterns {
-		for _, set := range loadSets(s.patterns, s.cfg.Seeds) {
+		for _, set := range loadSets(s.f.Scenario, s.patterns, s.cfg.Seeds) {
 			if strings.HasPrefix(set.name, allBut) && set.name != allBut+p.Name() {
 				continue
 			}

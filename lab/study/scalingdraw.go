@@ -119,7 +119,7 @@ func (r *Result) matrix(s Source) (Output, error) {
 		t.Header = append(t.Header, p.Name())
 	}
 	rows := func(name string) error {
-		for _, set := range loadSets(patterns, 1) {
+		for _, set := range loadSets(s.Scenario, patterns, 1) {
 			if strings.HasPrefix(set.name, allBut) {
 				continue
 			}

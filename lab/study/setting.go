@@ -68,6 +68,10 @@ func Best(s scenario.Scenario) Setting {
 		Load: load.Mixed{load.Random{Ranges: s.Loads}, load.Uniform{Ranges: s.Loads}}}
 }
 
+// maxOneHead is the number of actions up to which a policy that looks ahead has one
+// head for all.
+const maxOneHead = 64
+
 // Foresighted is setting best where knobs take their time: rewards to come count,
 // the last loads and what is on its way are seen, and random draws are held for
 // longer than a knob takes, without which no training sees what it is good for.
@@ -96,9 +100,12 @@ func Foresighted(s scenario.Scenario) Setting {
 		Environments: 8,
 		Hold:         2*steps + 1,
 	}
-	if len(space.Knobs()) > 1 {
+	switch {
+	case len(space.Knobs()) > 1 && space.Len() <= maxOneHead:
+		l.Heads = learner.WholeAction
+	case len(space.Knobs()) > 1:
 		l.Config.Autoregressive, l.Config.Hidden = true, []int{128, 128}
-		l.Config.LearningRate, l.Config.TotalSteps = 3e-3, 400*1024
+		l.Config.TotalSteps = 300 * 1024
 	}
 	return Setting{Name: BestSetting, Learner: l, Load: load.Switching{Patterns: patterns}}
 }
