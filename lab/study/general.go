@@ -70,6 +70,9 @@ func (r *Result) Curves(s Source, setting string) (figure.Figure, error) {
 	for _, o := range r.Config.Objectives {
 		series = append(series, r.Curve(s.Name, o.Name, setting))
 	}
+	if slow(s.Scenario) {
+		return figure.Lines(figure.Axes{X: "environment steps (thousands)", Y: "mean reward of a step"}, series...)
+	}
 	return figure.LearningCurve(series...)
 }
 
