@@ -17,6 +17,9 @@ import (
 // The table has every policy, no share is far above 1 or missing, and there is a
 // figure.
 func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	var out bytes.Buffer
 	dir := t.TempDir()
 	cfg := Config{Steps: 400, Training: .02, Loads: []mesh.Load{{10, 10}}, Truth: study.TruthConfig{Screen: 2, Refine: 20, Score: 20, Keep: 4}, Dir: dir, Out: &out}

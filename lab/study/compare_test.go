@@ -14,6 +14,9 @@ import (
 // The stored scores are those that the published trace is known to give: NMAE
 // .1029 .1022 .0805 .0805 over five splits by row, sd about .001.
 func TestScikitLearn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	r, err := ScikitLearn()
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +40,9 @@ func TestScikitLearn(t *testing.T) {
 // Models are compared on the same rows, by names that need no other row of the
 // table, and the same twice. A joint model has the fewest candidates.
 func TestCompare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	source, err := Virtual(ctx, paper, 200, 3)
 	if err != nil {
@@ -72,6 +78,9 @@ func TestCompare(t *testing.T) {
 // The best model of the published trace has an absolute error that scikit-learn's
 // forest does not reach by far, and no worse R2: here on the first split.
 func TestCompareKTH(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	if testing.Short() {
 		t.Skip("fits four forests to 31,740 rows: not with -short")
 	}
@@ -109,6 +118,9 @@ func TestCompareKTH(t *testing.T) {
 
 // Names of models are distinct, and say all of what they name.
 func TestCandidates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	published := Source{Name: "published", Forest: authors(), Kind: model.AsPublished}
 	for _, s := range []Source{published, Source{Scenario: paper, Name: "own"}.measured(), Source{Scenario: paper, Name: "own"}.Paper()} {
 		names := map[string]bool{}

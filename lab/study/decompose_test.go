@@ -13,6 +13,9 @@ import (
 // The true optimum is not beaten, by another search or by the best action of a
 // model, and scores 1 itself; it is far from what random actions get.
 func TestTruth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	space := paper.MustSpace()
 	loads := []mesh.Load{{5, 20}, {20, 5}, {20, 20}}
@@ -50,6 +53,9 @@ func TestTruth(t *testing.T) {
 
 // A small decomposition: its parts hang together, and it draws.
 func TestDecompose(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	cfg := Config{Sources: []Source{{Scenario: paper}}, Objectives: paper.Objectives[:1]}.Small()
 	for k := range cfg.Settings {
 		cfg.Settings[k] = steps(cfg.Settings[k], 4096)
@@ -85,6 +91,9 @@ func TestDecompose(t *testing.T) {
 // Each variant differs from setting best in one option, and all are scored by
 // the same rewards.
 func TestAblation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	source, err := Virtual(ctx, paper, 600, 3)
 	if err != nil {
@@ -131,6 +140,9 @@ func TestAblation(t *testing.T) {
 // On a model of the other half of the rows the enumerated optimum has less than
 // on its own.
 func TestBenchmark(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	source, err := Virtual(ctx, paper, 1500, 3)
 	if err != nil {

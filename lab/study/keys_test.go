@@ -138,6 +138,9 @@ func TestProportionalTimes(t *testing.T) {
 
 // "greedy" is one policy in the simulator and on a testbed.
 func TestGreedyIsOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	source, err := Virtual(ctx, paper, 600, 3)
 	if err != nil {
@@ -259,6 +262,9 @@ func TestCacheDamage(t *testing.T) {
 
 // A trace of another mesh is refused, and so is a study of two scenarios.
 func TestOtherScenario(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	graph, err := scenario.Open("graph")
 	if err != nil {

@@ -56,6 +56,9 @@ func meshes() []scenario.Scenario {
 // The whole loop on eight meshes: collect, audit, learn, optimum, train,
 // evaluate, draw.
 func TestMeshes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	for _, s := range meshes() {
 		t.Run(s.Name, func(t *testing.T) {
 			ctx := context.Background()

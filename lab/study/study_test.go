@@ -71,6 +71,9 @@ func TestCache(t *testing.T) {
 // The whole study on a short virtual trace: same seed, same results; everything
 // is drawn and written.
 func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	source, err := Virtual(ctx, paper, 800, 3)
 	if err != nil {
@@ -160,6 +163,9 @@ func TestRun(t *testing.T) {
 // A policy trained on a small problem beats the best constant action, and a
 // saved one acts the same.
 func TestTrain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	ctx := context.Background()
 	source, err := Virtual(ctx, paper, 3000, 5)
 	if err != nil {

@@ -30,6 +30,9 @@ func book(t *testing.T, name string, sources ...string) string {
 }
 
 func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many seconds")
+	}
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
