@@ -53,11 +53,7 @@ func (p *Progress) Ask(a mesh.Action) {
 			copy(k.Values(p.asked), k.Values(a))
 			continue
 		}
-		from, to := k.Nearest(k.Values(p.asked)), k.Nearest(k.Values(a))
-		if k.Step > 0 {
-			to = min(max(to, from-k.Step), from+k.Step)
-		}
-		p.ask(h, k, to)
+		p.ask(h, k, k.Toward(k.Values(p.asked), k.Values(a)))
 	}
 	p.due()
 }

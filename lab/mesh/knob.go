@@ -65,6 +65,16 @@ func (k *KnobAt) Slow() bool { return k.Up > 0 || k.Down > 0 || k.Step > 0 }
 // Values are the knob's values in action a, shared with it.
 func (k *KnobAt) Values(a Action) []float64 { return a[k.First : k.First+len(k.Columns)] }
 
+// Toward is the number of the point that is reached from some values towards
+// others in one control step.
+func (k *KnobAt) Toward(from, to []float64) int {
+	at, want := k.Nearest(from), k.Nearest(to)
+	if k.Step > 0 {
+		want = min(max(want, at-k.Step), at+k.Step)
+	}
+	return want
+}
+
 // expand lists the knobs that k stands for in mesh l.
 func (k Knob) expand(l *Layout) ([]KnobAt, error) {
 	info, err := KindOf(k.Kind)

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// WorkedPath is where the pod of a node says, outside of the mesh, for how many s
+// it has worked.
+const WorkedPath = "/worked"
+
 // Line is the queue of a processing node: calls wait, first come, first served,
 // for whichever of its workers is free next. The replicas of a node in one
 // process share a line.

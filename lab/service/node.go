@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,7 @@ type Node struct {
 	stop   context.CancelFunc
 	worker sync.WaitGroup
 
+	leaving atomic.Bool
 	retired chan struct{} // closed when the worker is to leave
 	retire  sync.Once
 
@@ -157,7 +159,15 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n.mux.ServeHTTP(w, r)
 }
 
+// Leave has the node say that it is not ready any more, so that no new requests
+// are sent to it; it goes on serving.
+func (n *Node) Leave() { n.leaving.Store(true) }
+
 func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
+	if n.leaving.Load() {
+		http.Error(w, "the node is leaving", http.StatusServiceUnavailable)
+		return
+	}
 	if err := n.cfg.Database.Ping(r.Context()); err != nil {
 		http.Error(w, "the database does not answer: "+err.Error(), http.StatusServiceUnavailable)
 		return

@@ -80,8 +80,9 @@ type Config struct {
 	Token     string // of the control endpoints; default that of Secret
 	Secret    string // default meshbench-control
 	Blocking  Blocking
-	// Actuators are for kinds of knobs that this testbed does not know, in the
-	// order in which they are applied, after routing and blocking.
+	// Actuators are for kinds of knobs that this testbed does not know, or in place
+	// of its own for replicas and CPU. They are applied in this order, after
+	// routing and blocking.
 	Actuators []control.Actuator
 	// Faults lets fault rules of others in the VirtualServices be, which count as
 	// the mesh's own delays and failures. Default they are reported, and mark
@@ -95,7 +96,10 @@ type Config struct {
 	Patience float64
 	// Follow is for how long the mesh is waited for to follow, in real s;
 	// default 5.
-	Follow  float64
+	Follow float64
+	// Start is for how long replicas may take to be ready, in real s, before steps
+	// are marked; default 30.
+	Start   float64
 	MaxLag  float64 // as in testbed.LoopConfig
 	Repeats int     // as in testbed.LoopConfig
 	// Clients of the API; default those of the kubeconfig.
@@ -132,16 +136,27 @@ func (c Config) defaults() (Config, error) {
 	if c.Follow == 0 {
 		c.Follow = 5
 	}
+	if c.Start == 0 {
+		c.Start = 30
+	}
 	switch {
 	case !(c.TimeScale >= 0) || math.IsInf(c.TimeScale, 1):
 		return c, fmt.Errorf("time scale %v; accepted: above 0, 1 is real time", c.TimeScale)
-	case !(c.Patience > 0) || !(c.Follow > 0):
-		return c, fmt.Errorf("patience of %v s and %v s to follow; accepted: above 0", c.Patience, c.Follow)
+	case !(c.Patience > 0) || !(c.Follow > 0) || !(c.Start > 0):
+		return c, fmt.Errorf("patience of %v s, %v s to follow, %v s to start; accepted: above 0", c.Patience, c.Follow, c.Start)
 	case c.Blocking != FrontBlocking && c.Blocking != FaultBlocking:
 		return c, fmt.Errorf("unknown blocking %d", c.Blocking)
 	}
 	if err := control.CheckKnobs(c.space, newPlane(c).actuators); err != nil {
 		return c, err
+	}
+	for _, k := range c.space.Knobs() {
+		switch {
+		case (k.Kind == mesh.Route || k.Kind == mesh.Block) && (k.Up > 0 || k.Down > 0):
+			return c, fmt.Errorf("knob %s takes %g s up and %g s down; accepted: 0, for the mesh follows at once", k.Name, k.Up, k.Down)
+		case k.Kind == mesh.CPU && slices.ContainsFunc(k.Points, func(p []float64) bool { return p[0] < leastCores }):
+			return c, fmt.Errorf("knob %s has points below %g; accepted: limits that Kubernetes takes", k.Name, leastCores)
+		}
 	}
 	if c.Blocking == FaultBlocking {
 		l := c.space.Layout()
@@ -289,6 +304,10 @@ func localLoad(cfg Config) (*httpload.Generator, error) {
 // s from when it was sent to the API server to the first reply through the mesh
 // that was routed by it.
 func (t *Testbed) Followed() []float64 { return append([]float64(nil), t.plane.followed...) }
+
+// Scaled lists, for each time that a node was to have more replicas and got them,
+// the real time in s from when it was scaled to when all of them were ready.
+func (t *Testbed) Scaled() []float64 { return append([]float64(nil), t.plane.scale.took...) }
 
 // Close puts the safe action into force where there is one, and sees to it that
 // no action is half in force. The mesh itself goes on.

@@ -896,13 +896,21 @@ func TestPreflightOfFew(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
+	mesh.RegisterKind(mesh.KindInfo{Kind: "window", Scope: mesh.PerNode, Prefix: "w"})
 	w := newWorld(t)
 	for want, edit := range map[string]func(*Config){
 		"step of -1 s": func(c *Config) { c.Scenario.Timing.Step = -1 },
 		"no service":   func(c *Config) { c.Scenario = scenario.Scenario{} },
-		"knob r1 is of kind replicas, which nothing here can set; accepted: block, route": func(c *Config) {
-			c.Scenario.Knobs = append(slices.Clone(c.Scenario.Knobs), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 3})
+		"knob w1 is of kind window, which nothing here can set; accepted: block, cpu, replicas, route": func(c *Config) {
+			c.Scenario.Knobs = append(slices.Clone(c.Scenario.Knobs), mesh.Knob{Kind: "window", Max: 3})
 		},
+		"knob p1 takes 30 s up and 0 s down; accepted: 0, for the mesh follows at once": func(c *Config) {
+			c.Scenario.Knobs = []mesh.Knob{{Kind: mesh.Route, Up: 30}}
+		},
+		"knob cpu1 has points below 0.01; accepted: limits that Kubernetes takes": func(c *Config) {
+			c.Scenario.Knobs = append(slices.Clone(c.Scenario.Knobs), mesh.Knob{Kind: mesh.CPU, Max: 2})
+		},
+		"-1 s to start":                    func(c *Config) { c.Start = -1 },
 		"time scale -3; accepted: above 0": func(c *Config) { c.TimeScale = -3 },
 		"unknown blocking 7":               func(c *Config) { c.Blocking = 7 },
 		"safe action: mesh: action":        func(c *Config) { c.Safe = mesh.Action{} },

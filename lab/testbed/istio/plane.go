@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +23,10 @@ import (
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
-var _ testbed.Plane = (*plane)(nil)
+var (
+	_ testbed.Plane = (*plane)(nil)
+	_ testbed.Meter = (*plane)(nil)
+)
 
 // plane puts actions into force, by an actuator for each kind of knob.
 type plane struct {
@@ -31,6 +38,11 @@ type plane struct {
 	addresses
 
 	actuators []control.Actuator
+	scale     *scale
+	cores     *cores
+	relax     func() // ends the looks at pods that are starting
+	deaf      int    // looks at the nodes' work in a row that had no answer
+	now       mesh.Action
 	good      mesh.Action // the last action that is wholly in force; nil before the first
 	half      bool        // an action may be in force in part
 	seed      *uint64     // of the front's draws, while they begin again
@@ -63,7 +75,20 @@ func newPlane(cfg Config) *plane {
 	} else {
 		p.actuators = []control.Actuator{routes, &block{p}}
 	}
+	p.scale, p.cores = newScale(p), newCores(p)
+	for _, own := range []control.Actuator{p.scale, p.cores} {
+		if !slices.ContainsFunc(cfg.Actuators, func(a control.Actuator) bool { return a.Kind() == own.Kind() }) {
+			p.actuators = append(p.actuators, own)
+		} else if own == p.scale {
+			p.scale.all = nil
+		} else {
+			p.cores.all = nil
+		}
+	}
 	p.actuators = append(p.actuators, cfg.Actuators...)
+	for _, d := range p.scale.all {
+		p.pods.scaled = append(p.pods.scaled, d.node)
+	}
 	return p
 }
 
@@ -74,18 +99,35 @@ func (p *plane) newClient() *http.Client {
 
 func (p *plane) note(mark string) { p.marks = append(p.marks, mark) }
 
-// Reset spreads the requests evenly, blocks nothing, and begins the front's
-// draws again.
+// Reset spreads the requests evenly, blocks nothing, puts the other knobs back
+// and begins the front's draws again. It waits for replicas.
 func (p *plane) Reset(ctx context.Context, seed uint64) error {
-	p.marks, p.seed = nil, &seed
+	p.attendNot()
+	p.marks, p.seed, p.deaf = nil, &seed, 0
 	defer func() { p.seed = nil }()
-	if err := p.set(ctx, p.cfg.space.Default()); err != nil {
+	space := p.cfg.space
+	start := space.Default()
+	for h := range space.Knobs() {
+		if k := &space.Knobs()[h]; k.Kind == mesh.Replicas || k.Kind == mesh.CPU {
+			copy(k.Values(start), k.Points[k.Default])
+		}
+	}
+	if err := p.set(ctx, start); err != nil {
 		return err
 	}
 	if err := p.follow(ctx); err != nil {
 		return err
 	}
+	for _, d := range p.scale.all {
+		patient, cancel := context.WithTimeout(ctx, time.Duration(p.cfg.Start*1e9))
+		err := p.scale.wait(patient, d)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
 	p.pods.begin(ctx)
+	p.scale.missing()
 	p.marks = nil // of what was put right before the run
 	return ctx.Err()
 }
@@ -93,7 +135,9 @@ func (p *plane) Reset(ctx context.Context, seed uint64) error {
 // Apply puts an action into force and waits until the mesh follows. What fails
 // for a while is marked, and the action before stays.
 func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
+	p.attendNot()
 	p.marks = nil
+	a = p.toward(a)
 	if err := p.set(ctx, a); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -113,7 +157,55 @@ func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
 		}
 		p.note(short(err))
 	}
+	if len(p.scale.all) > 0 && p.pods.count(ctx) == nil && p.scale.rising() {
+		p.attend(ctx)
+	}
 	return ctx.Err()
+}
+
+// toward is action a, but for knobs that move by increments: those go as far as
+// one step allows.
+func (p *plane) toward(a mesh.Action) mesh.Action {
+	space := p.cfg.space
+	a = a.Clone()
+	for h := range space.Knobs() {
+		if k := &space.Knobs()[h]; k.Step > 0 && p.good != nil {
+			copy(k.Values(a), k.Points[k.Toward(k.Values(p.good), k.Values(a))])
+		}
+	}
+	return a
+}
+
+// attend looks at the pods while a step is made, to see when those that start are
+// ready.
+func (p *plane) attend(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	looks.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(podPoll):
+			}
+			if p.pods.count(ctx) == nil {
+				p.scale.note()
+				p.cores.fit(ctx) // those that are new; what fails is seen in what is in force
+			}
+		}
+	})
+	p.relax = func() {
+		cancel()
+		looks.Wait()
+	}
+}
+
+// attendNot ends that.
+func (p *plane) attendNot() {
+	if p.relax != nil {
+		p.relax()
+		p.relax = nil
+	}
 }
 
 // set writes an action wholly or, on an error, puts back what it had written.
@@ -193,8 +285,28 @@ func (e lastingError) Unwrap() error { return e.error }
 // moment.
 func lasting(err error) bool {
 	var l lastingError
-	return errors.As(err, &l) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) ||
+	return errors.As(err, &l) || !refused(err) && apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) ||
 		apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err)
+}
+
+// refusedError is what the API server does not want, such as more than a quota
+// allows: trying again does not help, but another action may be welcome.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }
+
+func refused(err error) bool {
+	var r refusedError
+	return errors.As(err, &r)
+}
+
+// refusal tells an admission that is refused from what this user may not do at
+// all, of which the authorizer says so by name.
+func refusal(err error) error {
+	if apierrors.IsForbidden(err) && !strings.Contains(err.Error(), `User "`) {
+		return refusedError{err}
+	}
+	return err
 }
 
 // Pauses between tries, growing.
@@ -208,7 +320,7 @@ const (
 func retry(ctx context.Context, try func() error) error {
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
 		err := try()
-		if err == nil || lasting(err) || ctx.Err() != nil {
+		if err == nil || lasting(err) || refused(err) || ctx.Err() != nil {
 			return err
 		}
 		select {
@@ -251,6 +363,7 @@ func answer(resp *http.Response) string {
 // Faults lists what disturbed the step: what Apply could not do, other writers,
 // pods, requests of others.
 func (p *plane) Faults(ctx context.Context) []string {
+	p.attendNot()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.cfg.Patience*1e9))
 	defer cancel()
 	if err := p.check(ctx); err != nil {
@@ -272,17 +385,81 @@ func (p *plane) check(ctx context.Context) error {
 	}
 	faults, err := p.pods.check(ctx)
 	p.marks = append(p.marks, faults...)
+	p.marks = append(p.marks, p.scale.missing()...)
 	if err != nil {
 		return fmt.Errorf("the pods could not be checked: %w", err)
 	}
 	return nil
 }
 
-// InForce is the last action that is wholly in force.
-func (p *plane) InForce() (mesh.Action, []mesh.Pending) { return p.good, nil }
+// InForce is the last action that is wholly in force, with the replicas that are
+// ready and the cores that they work on, as they were when the pods were last
+// seen, and the replicas that are on their way.
+func (p *plane) InForce() (mesh.Action, []mesh.Pending) {
+	p.now = append(p.now[:0], p.good...)
+	if p.good == nil {
+		return nil, nil
+	}
+	p.cores.inForce(p.now)
+	return p.now, p.scale.inForce(p.now)
+}
+
+// hearing bounds the look at the work of one pod.
+const hearing = 300 * time.Millisecond
+
+// Worked asks the pods of each node. Where they cannot be reached it soon gives
+// up until the next run.
+func (p *plane) Worked(ctx context.Context) []float64 {
+	all := make([]float64, p.cfg.Scenario.Mesh.N())
+	const enough = 3
+	var asked sync.WaitGroup
+	for j, node := range p.cfg.Scenario.Mesh.NodeNames() {
+		all[j] = math.NaN()
+		if p.deaf >= enough {
+			continue
+		}
+		asked.Go(func() {
+			sum := 0.0
+			for _, address := range p.pods.of(node).live {
+				s, err := p.worked(ctx, address)
+				if err != nil {
+					return
+				}
+				sum += s
+			}
+			all[j] = sum
+		})
+	}
+	asked.Wait()
+	if p.deaf++; slices.ContainsFunc(all, func(s float64) bool { return s == s }) {
+		p.deaf = 0
+	}
+	return all
+}
+
+// worked asks one pod for how long it has worked.
+func (p *plane) worked(ctx context.Context, address string) (s float64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, hearing)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(address, controlPort)+service.WorkedPath, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return 0, errors.New(resp.Status)
+	}
+	_, err = fmt.Fscan(resp.Body, &s)
+	return s, err
+}
 
 // close leaves a whole action in force.
 func (p *plane) close() error {
+	p.attendNot()
 	defer p.client.CloseIdleConnections()
 	ctx := context.Background()
 	switch {

@@ -24,6 +24,68 @@ type pods struct {
 	cfg      Config
 	restarts map[types.UID]int32  // of all containers, as of the last step
 	known    map[string]types.UID // pod of each workload, as of the last step
+	scaled   []string             // workloads whose number of pods is a knob's
+
+	mu   sync.Mutex
+	seen map[string]readiness // of nodes, when the pods were last listed
+}
+
+// readiness is how the pods of a node are.
+type readiness struct {
+	pods     int                  // that are ready
+	live     map[types.UID]string // their addresses
+	why      string               // others are not
+	broken   bool                 // one of those will not become ready by waiting
+	least    float64              // cores that they work on
+	most     float64
+	resize   string // what keeps one from the cores that it was given
+	hopeless bool   // it will never get them
+}
+
+// observe notes how the pods of nodes are.
+func (p *pods) observe(by map[string][]*corev1.Pod) {
+	seen := map[string]readiness{}
+	for _, name := range p.cfg.Scenario.Mesh.NodeNames() {
+		r := readiness{live: map[types.UID]string{}}
+		for _, pod := range by[name] {
+			if why := unready(pod); why != "" {
+				r.why, r.broken = pod.Name+" is not ready: "+why, r.broken || broken(pod)
+				continue
+			}
+			cores, why := limit(pod)
+			if why != "" {
+				r.resize, r.hopeless = why, r.hopeless || strings.HasPrefix(why, corev1.PodReasonInfeasible)
+			}
+			if r.pods++; r.pods == 1 {
+				r.least, r.most = cores, cores
+			}
+			r.least, r.most = min(r.least, cores), max(r.most, cores)
+			r.live[pod.UID] = pod.Status.PodIP
+		}
+		seen[name] = r
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = seen
+}
+
+// of is how the pods of a node were when they were last listed.
+func (p *pods) of(node string) readiness {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[node]
+}
+
+// broken tells a pod that waiting does not help from one that starts.
+func broken(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.ContainerStatuses {
+		if w := c.State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	})
 }
 
 // workload is what the pods of one deployment are called in marks: "front",
@@ -42,6 +104,15 @@ func (p *pods) wanted() []string {
 		w = append(w, generatorApp)
 	}
 	return append(w, p.cfg.Scenario.Mesh.NodeNames()...)
+}
+
+// count lists the pods and notes how they are.
+func (p *pods) count(ctx context.Context) error {
+	by, err := p.list(ctx)
+	if err == nil {
+		p.observe(by)
+	}
+	return err
 }
 
 // list returns the pods of each workload that are not on their way out.
@@ -69,8 +140,11 @@ func unready(pod *corev1.Pod) string {
 		}
 	}
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+		switch {
+		case c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue:
 			return ""
+		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Message != "":
+			return c.Message
 		}
 	}
 	return strings.ToLower(string(pod.Status.Phase)) + ", not ready"
@@ -96,20 +170,22 @@ func (p *pods) check(ctx context.Context) (faults []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	p.observe(by)
 	count, known := map[types.UID]int32{}, map[string]types.UID{}
 	for _, name := range p.wanted() {
-		if len(by[name]) == 0 {
+		scaled := slices.Contains(p.scaled, name) // whose pods come and go
+		if len(by[name]) == 0 && !scaled {
 			faults = append(faults, name+" has no pod")
 		}
 		for _, pod := range by[name] {
-			if why := unready(pod); why != "" {
+			if why := unready(pod); why != "" && !scaled {
 				faults = append(faults, name+" is not ready: "+why)
 			}
 			count[pod.UID], known[name] = restarts(pod), pod.UID
 			if was, ok := p.restarts[pod.UID]; ok && was != count[pod.UID] {
 				faults = append(faults, name+" restarted")
 			}
-			if was, ok := p.known[name]; ok && was != pod.UID && len(by[name]) == 1 {
+			if was, ok := p.known[name]; ok && was != pod.UID && len(by[name]) == 1 && !scaled {
 				faults = append(faults, name+" has a new pod")
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	authv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -52,6 +53,12 @@ type world struct {
 	frozen    map[string]*unstructured.Unstructured // the mesh's view, where it does not follow
 	denied    func(*authv1.ResourceAttributes) bool // permissions that are missing
 	pods      func(verb string) error               // failure of requests for pods
+	refuse    func(verb, name string) error         // of requests for Deployments and to resize; nil for none
+	slow      bool                                  // new pods do not get ready
+	quota     int                                   // replicas of which no more are made; 0 for no limit
+	small     float64                               // cores of the machine: more are infeasible; 0 for no limit
+	made      int                                   // pods so far
+	scales    int                                   // writings of scales
 	kube      *fakekubernetes.Clientset
 	dynamic   *fakedynamic.FakeDynamicClient
 	front     *httptest.Server
@@ -99,9 +106,10 @@ func destinationRule(name string, nodes ...string) *unstructured.Unstructured {
 }
 
 func pod(name string, labels map[string]string) *corev1.Pod {
+	one := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}}
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "meshbench", Labels: labels, UID: types.UID("uid of " + name)},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}, InitContainers: []corev1.Container{{Name: sidecar}}},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.0.0.1",
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Resources: one}}, InitContainers: []corev1.Container{{Name: sidecar}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.0.0.1", ContainerStatuses: []corev1.ContainerStatus{{Name: "app", Resources: &one}},
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
 }
 
@@ -116,7 +124,7 @@ func newWorldOf(t *testing.T, s scenario.Scenario) *world {
 		rules = append(rules, destinationRule(o.name, o.subsets()...))
 	}
 	w.dynamic = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
-		map[schema.GroupVersionResource]string{virtualServices: "VirtualServiceList", destinationRules: "DestinationRuleList"}, rules...)
+		map[schema.GroupVersionResource]string{virtualServices: "VirtualServiceList", destinationRules: "DestinationRuleList", scaledObjects: "ScaledObjectList"}, rules...)
 	w.dynamic.PrependReactor("*", "virtualservices", w.serve)
 	objects := []runtime.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "meshbench"}},
@@ -125,7 +133,7 @@ func newWorldOf(t *testing.T, s scenario.Scenario) *world {
 		pod("front-a", map[string]string{"app": "front"}), pod("generator-a", map[string]string{"app": "generator"}),
 	}
 	for _, node := range s.Mesh.NodeNames() {
-		objects = append(objects, pod(node+"-a", map[string]string{"app": "node", "node": node}))
+		objects = append(objects, pod(node+"-a", map[string]string{"app": "node", "node": node}), deployment(node))
 	}
 	w.kube = fakekubernetes.NewSimpleClientset(objects...)
 	w.kube.PrependReactor("create", "selfsubjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -144,6 +152,7 @@ func newWorldOf(t *testing.T, s scenario.Scenario) *world {
 		}
 		return false, nil, nil
 	})
+	w.startDeployments()
 	w.kube.Discovery().(*fakediscovery.FakeDiscovery).Resources = []*metav1.APIResourceList{{GroupVersion: "networking.istio.io/v1",
 		APIResources: []metav1.APIResource{{Name: "virtualservices"}, {Name: "destinationrules"}}}}
 	w.startFront(t)

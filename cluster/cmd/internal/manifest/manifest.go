@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
 )
@@ -110,9 +111,16 @@ func checkNames(sc scenario.Scenario) error {
 type description struct {
 	Scenario      string
 	Microservices []string
-	Nodes         []string
+	Nodes         []node
 	Objects       []object
 	Rules         []rule
+}
+
+// node is a Deployment, as it is without control.
+type node struct {
+	Name     string
+	Replicas float64
+	Cores    float64
 }
 
 // object is a microservice's DestinationRule and VirtualService.
@@ -141,7 +149,16 @@ type rule struct {
 
 func describe(sc scenario.Scenario) (description, error) {
 	l := sc.Mesh.Layout()
-	d := description{Scenario: sc.Name, Microservices: l.Microservices, Nodes: sc.Mesh.NodeNames()}
+	d := description{Scenario: sc.Name, Microservices: l.Microservices}
+	space, err := sc.Space()
+	if err != nil {
+		return d, err
+	}
+	start := space.Action(nil, space.Nearest(space.Default()))
+	names := sc.Mesh.NodeNames()
+	for j, name := range names {
+		d.Nodes = append(d.Nodes, node{name, space.Value(start, mesh.Replicas, j, 1), space.Value(start, mesh.CPU, j, 1)})
+	}
 	for _, name := range l.Microservices {
 		d.Objects = append(d.Objects, object{Name: name})
 	}
@@ -153,10 +170,10 @@ func describe(sc scenario.Scenario) (description, error) {
 		}
 		c := call{Service: sc.Mesh.Services[at.Service].Name}
 		for k, percent := range istio.Percent(even) {
-			node := d.Nodes[at.Nodes[k]]
-			c.Routes = append(c.Routes, route{node, percent})
-			if !slices.Contains(o.Nodes, node) {
-				o.Nodes = append(o.Nodes, node)
+			name := names[at.Nodes[k]]
+			c.Routes = append(c.Routes, route{name, percent})
+			if !slices.Contains(o.Nodes, name) {
+				o.Nodes = append(o.Nodes, name)
 			}
 		}
 		o.Calls = append(o.Calls, c)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -208,12 +209,19 @@ func granted(all []*unstructured.Unstructured, group, resource, verb, name strin
 	return false
 }
 
-// found checks that a testbed misses nothing in VirtualServices and
-// DestinationRules.
+// found checks that a testbed misses nothing in VirtualServices, DestinationRules
+// and Deployments.
 func found(t *testing.T, cfg istio.Config, all []*unstructured.Unstructured) {
 	t.Helper()
-	var objects []runtime.Object
+	var objects, deployments []runtime.Object
 	for _, o := range all {
+		if o.GetKind() == "Deployment" {
+			var d appsv1.Deployment
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
+				t.Fatal(err)
+			}
+			deployments = append(deployments, &d)
+		}
 		if o.GetKind() == "VirtualService" || o.GetKind() == "DestinationRule" {
 			objects = append(objects, o)
 		}
@@ -222,14 +230,15 @@ func found(t *testing.T, cfg istio.Config, all []*unstructured.Unstructured) {
 		return schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: name}
 	}
 	cfg.Dynamic = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		resource("virtualservices"): "VirtualServiceList", resource("destinationrules"): "DestinationRuleList"}, objects...)
-	cfg.Kubernetes = fakekubernetes.NewSimpleClientset()
+		resource("virtualservices"): "VirtualServiceList", resource("destinationrules"): "DestinationRuleList",
+		{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"}: "ScaledObjectList"}, objects...)
+	cfg.Kubernetes = fakekubernetes.NewSimpleClientset(deployments...)
 	findings, err := istio.Preflight(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range findings {
-		if strings.HasPrefix(f.What, "VirtualService ") || strings.HasPrefix(f.What, "DestinationRule ") {
+		if strings.HasPrefix(f.What, "VirtualService ") || strings.HasPrefix(f.What, "DestinationRule ") || strings.HasPrefix(f.What, "Deployment ") {
 			t.Errorf("%s: %s", cfg.Scenario.Name, f.What)
 		}
 	}

@@ -129,6 +129,18 @@ func Main(name string, run func(context.Context) error) {
 	}
 }
 
+// Linger returns a context that ends a while after ctx does, when leave is
+// called: a pod that is told to end serves on until nobody sends it requests any
+// more.
+func Linger(ctx context.Context, while time.Duration, leave func()) context.Context {
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		leave()
+		time.AfterFunc(while, end)
+	})
+	return longer
+}
+
 // grace is how long requests under way may take after a signal.
 const grace = 5 * time.Second
 
