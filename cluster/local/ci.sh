@@ -6,7 +6,7 @@
 # stays for the next time.
 . "$(dirname "$0")/env.sh"
 end=$((SECONDS + ${1:-55} * 60))
-tests=$((16 * 60)) ending=60 # seconds that starting and testing want at least, and `down`
+tests=$((18 * 60)) ending=60 # seconds that starting and testing want at least, and `down`
 
 skip() { echo "SKIPPED: cluster tests: $(tr '\n' ' ' <<<"$1" | sed 's/cluster: //g; s/ *$//')"; exit 0; }
 left() { echo $((end - ending - SECONDS)); }

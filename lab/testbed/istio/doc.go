@@ -11,6 +11,10 @@
 //     testbed knows its own abort, and touches no other.
 //   - Blocking is done by the front's control endpoint, or by Istio's fault
 //     abort (FaultBlocking).
+//   - Replicas are set by the scale subresource of the nodes' Deployments. They
+//     are in force when their pods are ready.
+//   - Cores are set by the resize subresource of the nodes' pods, which go on.
+//     They are in force when the kubelet says so.
 //
 // The mesh follows a change after a while. Each writing of a VirtualService has
 // a revision, which the mesh adds to its replies (RouteHeader); probes through
@@ -23,5 +27,5 @@
 // an action that it did not have. What cannot be put into force at all, such as
 // when a permission was withdrawn, ends the run. There is one moment that
 // nothing can be done about: a process that is killed between the writing of
-// two VirtualServices leaves one of them for the next run to put right.
+// two objects leaves one of them for the next run to put right.
 package istio
