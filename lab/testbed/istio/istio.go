@@ -307,7 +307,10 @@ func (t *Testbed) Followed() []float64 { return append([]float64(nil), t.plane.f
 
 // Scaled lists, for each time that a node was to have more replicas and got them,
 // the real time in s from when it was scaled to when all of them were ready.
-func (t *Testbed) Scaled() []float64 { return append([]float64(nil), t.plane.scale.took...) }
+func (t *Testbed) Scaled() []float64 {
+	t.plane.attendNot()
+	return append([]float64(nil), t.plane.scale.took...)
+}
 
 // Close puts the safe action into force where there is one, and sees to it that
 // no action is half in force. The mesh itself goes on.

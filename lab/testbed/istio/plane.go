@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,8 +41,8 @@ type plane struct {
 	actuators []control.Actuator
 	scale     *scale
 	cores     *cores
-	relax     func() // ends the looks at pods that are starting
-	deaf      int    // looks at the nodes' work in a row that had no answer
+	relax     func()       // ends the looks at pods that are starting
+	deaf      atomic.Int32 // looks at the nodes' work in a row that had no answer
 	now       mesh.Action
 	good      mesh.Action // the last action that is wholly in force; nil before the first
 	half      bool        // an action may be in force in part
@@ -103,7 +104,8 @@ func (p *plane) note(mark string) { p.marks = append(p.marks, mark) }
 // and begins the front's draws again. It waits for replicas.
 func (p *plane) Reset(ctx context.Context, seed uint64) error {
 	p.attendNot()
-	p.marks, p.seed, p.deaf = nil, &seed, 0
+	p.marks, p.seed = nil, &seed
+	p.deaf.Store(0)
 	defer func() { p.seed = nil }()
 	space := p.cfg.space
 	start := space.Default()
@@ -415,7 +417,7 @@ func (p *plane) Worked(ctx context.Context) []float64 {
 	var asked sync.WaitGroup
 	for j, node := range p.cfg.Scenario.Mesh.NodeNames() {
 		all[j] = math.NaN()
-		if p.deaf >= enough {
+		if p.deaf.Load() >= enough {
 			continue
 		}
 		asked.Go(func() {
@@ -431,8 +433,10 @@ func (p *plane) Worked(ctx context.Context) []float64 {
 		})
 	}
 	asked.Wait()
-	if p.deaf++; slices.ContainsFunc(all, func(s float64) bool { return s == s }) {
-		p.deaf = 0
+	if slices.ContainsFunc(all, func(s float64) bool { return !math.IsNaN(s) }) {
+		p.deaf.Store(0)
+	} else {
+		p.deaf.Add(1)
 	}
 	return all
 }
