@@ -1,0 +1,320 @@
+// Package rollout improves on a policy while it runs: before each step it plays
+// the policy forward in a model, from each of the actions that could be taken
+// now, and takes the one from which it does best (Bertsekas; Samani, Hammar and
+// Stadler, NOMS 2024). A new model, of a system that has changed, changes what it
+// does at once: nothing is learned.
+package rollout
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/load"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
+	"github.com/meshbench/meshbench/lab/optimum"
+	"github.com/meshbench/meshbench/lab/policy"
+)
+
+// Loads foresees offered load: the loads of the steps after state s, in sample k
+// of those that seed begins. It writes as many as dst has.
+type Loads interface {
+	Ahead(dst []mesh.Load, s mesh.State, seed uint64, k int)
+}
+
+// Persistent foresees that the load stays as it is.
+type Persistent struct{}
+
+// Ahead repeats the load.
+func (Persistent) Ahead(dst []mesh.Load, s mesh.State, _ uint64, _ int) {
+	for t := range dst {
+		dst[t] = append(dst[t][:0], s.Load...)
+	}
+}
+
+// Trend foresees that the load goes on as it did in the last steps, a straight
+// line within the ranges.
+type Trend struct{ Ranges load.Ranges }
+
+// Ahead prolongs the line.
+func (f Trend) Ahead(dst []mesh.Load, s mesh.State, _ uint64, _ int) {
+	for t := range dst {
+		dst[t] = append(dst[t][:0], s.Load...)
+		if n := len(s.Past); n > 0 {
+			for i := range dst[t] {
+				slope := (s.Load[i] - s.Past[n-1][i]) / float64(n)
+				dst[t][i] = min(max(s.Load[i]+slope*float64(t+1), f.Ranges[i].Min), f.Ranges[i].Max)
+			}
+		}
+	}
+}
+
+// Chain draws loads from a Markov chain.
+type Chain struct{ *optimum.Chain }
+
+// Ahead draws a path.
+func (f Chain) Ahead(dst []mesh.Load, s mesh.State, seed uint64, k int) {
+	r := rand.New(rand.NewPCG(seed, uint64(k)))
+	cell := f.Of(s.Load)
+	for t := range dst {
+		u := r.Float64()
+		next := f.Next[cell]
+		cell = next[len(next)-1].Cell
+		for _, n := range next {
+			if u -= n.Probability; u < 0 {
+				cell = n.Cell
+				break
+			}
+		}
+		dst[t] = append(dst[t][:0], f.Loads[cell]...)
+	}
+}
+
+// Policy is rollout over a base policy. It is for one goroutine.
+type Policy struct {
+	// Rewards value the model that is rolled out.
+	Rewards *optimum.Rewards
+	// Base is the policy that is improved on.
+	Base policy.Policy
+	// Loads foresee the load. Default Persistent.
+	Loads Loads
+	// Horizon is how many steps Base is played after the first. Default 12.
+	Horizon int
+	// Samples of the load are played, the same ones from every action: common random
+	// numbers. Default 1; a chain wants more.
+	Samples int
+	// Value is what a state is worth where the horizon ends, in the present model.
+	// Default 0.
+	Value func(mesh.State) float64
+	// Gamma is the discount. Default 0.95.
+	Gamma float64
+	// Joint tries all actions; otherwise one knob after the other, those before it
+	// as was just chosen and those after it as Base has them, which takes the sum
+	// of the knobs' points rather than their product.
+	Joint bool
+	// Budget is the time of a decision, after which the best so far is taken. Base's
+	// own action is tried first. Default 0, none.
+	Budget time.Duration
+	Label  string // its name; default "rollout"
+
+	seed     uint64
+	t        int
+	progress *control.Progress
+	state    mesh.State
+	ahead    [][]mesh.Load
+	tried    map[string]float64
+	// Evaluated is the number of actions that the last decision tried.
+	Evaluated int
+}
+
+// Name is the label.
+func (p *Policy) Name() string {
+	if p.Label == "" {
+		return "rollout"
+	}
+	return p.Label
+}
+
+// SeesDelays reports whether the base looks at response times, which a model's
+// steps do not have here.
+func (p *Policy) SeesDelays() bool { return policy.SeesDelays(p.Base) }
+
+// Reset begins a run.
+func (p *Policy) Reset(seed uint64) {
+	p.seed, p.t = seed, 0
+	p.Base.Reset(seed)
+}
+
+// Act tries actions and returns the one that pays most.
+func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
+	begin := time.Now()
+	space := p.Rewards.Space()
+	if p.progress == nil {
+		p.progress = control.NewProgress(space)
+	}
+	base, err := p.Base.Act(s)
+	if err != nil {
+		return nil, fmt.Errorf("rollout: base: %w", err)
+	}
+	p.foresee(s)
+	p.t++
+	p.tried, p.Evaluated = map[string]float64{}, 0
+	best := base.Clone()
+	top, err := p.play(s, best)
+	if err != nil {
+		return nil, err
+	}
+	late := func() bool { return p.Budget > 0 && time.Since(begin) >= p.Budget }
+	try := func(a mesh.Action) error {
+		v, err := p.play(s, a)
+		if err == nil && v > top+1e-12 {
+			best, top = a.Clone(), v
+		}
+		return err
+	}
+	allowed := p.allowed(s)
+	if p.Joint {
+		if space.Len() == math.MaxInt || space.Len() > 1<<20 {
+			return nil, fmt.Errorf("rollout: all %s actions of %s; accepted with Joint: at most %d", space.Size(), space, 1<<20)
+		}
+		var choice []int
+		for k := range space.Len() {
+			choice = space.Choice(choice, k)
+			if late() {
+				break
+			}
+			if !within(allowed, choice) {
+				continue
+			}
+			if err := try(space.At(k)); err != nil {
+				return nil, err
+			}
+		}
+		return best, nil
+	}
+	for h := range space.Knobs() {
+		k := &space.Knobs()[h]
+		a := best.Clone() // knobs before h as chosen, those after it as the base has them
+		for u := range k.Points {
+			if !allowed[h][u] || late() {
+				continue
+			}
+			copy(k.Values(a), k.Points[u])
+			if err := try(a); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return best, nil
+}
+
+func within(allowed [][]bool, choice []int) bool {
+	for h, u := range choice {
+		if !allowed[h][u] {
+			return false
+		}
+	}
+	return true
+}
+
+// allowed are the points that each knob may go to.
+func (p *Policy) allowed(s mesh.State) [][]bool {
+	space := p.Rewards.Space()
+	var asked mesh.Action
+	if s.InForce != nil {
+		asked = space.Asked(nil, s.InForce, s.Pending)
+	}
+	out := make([][]bool, len(space.Knobs()))
+	for h, n := range space.Choices() {
+		out[h] = make([]bool, n)
+		space.Allowed(out[h], h, asked)
+	}
+	return out
+}
+
+// foresee draws the loads of all samples.
+func (p *Policy) foresee(s mesh.State) {
+	loads := p.Loads
+	if loads == nil {
+		loads = Persistent{}
+	}
+	p.ahead = slices.Grow(p.ahead[:0], max(p.Samples, 1))[:max(p.Samples, 1)]
+	for k := range p.ahead {
+		if len(p.ahead[k]) != p.horizon() {
+			p.ahead[k] = make([]mesh.Load, p.horizon())
+		}
+		loads.Ahead(p.ahead[k], s, p.seed+uint64(p.t)<<20, k)
+	}
+}
+
+func (p *Policy) horizon() int {
+	if p.Horizon == 0 {
+		return 12
+	}
+	return p.Horizon
+}
+
+// play is what action a and then the base pay, the mean over the samples.
+func (p *Policy) play(s mesh.State, a mesh.Action) (float64, error) {
+	key := fmt.Sprint(a)
+	if v, ok := p.tried[key]; ok {
+		return v, nil
+	}
+	p.Evaluated++
+	sum := 0.0
+	for k := range p.ahead {
+		v, err := p.path(s, a, p.ahead[k])
+		if err != nil {
+			return 0, err
+		}
+		sum += v / float64(len(p.ahead))
+	}
+	p.tried[key] = sum
+	return sum, nil
+}
+
+// path is what a and then the base pay under loads to come.
+func (p *Policy) path(s mesh.State, a mesh.Action, loads []mesh.Load) (float64, error) {
+	gamma := p.Gamma
+	if gamma == 0 {
+		gamma = .95
+	}
+	space := p.Rewards.Space()
+	x := &p.state
+	x.Delay = append(x.Delay[:0], s.Delay...)
+	x.Load = append(x.Load[:0], s.Load...)
+	for len(x.Past) < len(s.Past) {
+		x.Past = append(x.Past, nil)
+	}
+	for k := range s.Past {
+		x.Past[k] = append(x.Past[k][:0], s.Past[k]...)
+	}
+	x.Time, x.Last = s.Time, s.Last
+	if s.InForce == nil {
+		p.progress.Reset()
+	} else {
+		p.progress.Set(s.InForce, s.Pending)
+	}
+	seconds := p.Rewards.Timing().Seconds()
+	sum, weight := 0.0, 1.0
+	for t := 0; ; t++ {
+		now, pending := p.progress.InForce()
+		step := objective.Step{Load: x.Load, Before: space.Asked(nil, now, pending)}
+		p.progress.Ask(a)
+		now, pending = p.progress.InForce()
+		step.Action = now.Clone()
+		step.Asked = space.Asked(nil, now, pending)
+		p.progress.Advance(seconds)
+		now, pending = p.progress.InForce()
+		step.Cost = space.Paid(now, pending)
+		r, err := p.Rewards.Step(step)
+		if err != nil {
+			return 0, fmt.Errorf("rollout: %w", err)
+		}
+		sum += weight * r
+		weight *= gamma
+		if t == len(loads) {
+			if p.Value != nil {
+				x.InForce, x.Pending = now, pending
+				sum += weight * p.Value(*x)
+			}
+			return sum, nil
+		}
+		for k := len(x.Past) - 1; k > 0; k-- {
+			x.Past[k] = append(x.Past[k][:0], x.Past[k-1]...)
+		}
+		if len(x.Past) > 0 {
+			x.Past[0] = append(x.Past[0][:0], x.Load...)
+		}
+		x.Load = append(x.Load[:0], loads[t]...)
+		x.InForce, x.Pending = append(x.InForce[:0], now...), append(x.Pending[:0], pending...)
+		x.Time += seconds
+		if a, err = p.Base.Act(*x); err != nil {
+			return 0, fmt.Errorf("rollout: base, %d steps ahead: %w", t+1, err)
+		}
+	}
+}
