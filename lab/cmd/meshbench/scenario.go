@@ -78,12 +78,29 @@ func check(s scenario.Scenario) error {
 	set := study.Best(s)
 	l := set.Learner.(learner.PPO)
 	step := s.Timing.Seconds()
+	state, row := "", step
+	if space.Slow() {
+		heads = "one head for each knob"
+		if l.Heads == learner.WholeAction {
+			heads = "one head for all actions"
+		}
+		optimum = "none of a step: what is paid depends on what was asked for before"
+		longest := 0.0
+		for _, k := range space.Knobs() {
+			if k.Slow() {
+				state += ", " + k.Name
+				longest = max(longest, k.Up, k.Down)
+			}
+		}
+		state = fmt.Sprintf("; of%s what is in force and on its way, up to %g s", state[1:], longest)
+		row = 2*step + longest/2 // a step more, and the wait of half of the rows
+	}
 	fmt.Printf("%s: %s\n", s.Name, s.Title)
 	fmt.Printf("  mesh      %s\n", s.Mesh)
 	fmt.Printf("  actions   %s: %v points of %d knobs\n", space.Size(), space.Choices(), len(space.Knobs()))
-	fmt.Printf("  state     the loads of %d services: %.3g of random load, and any in their ranges\n", s.Mesh.M(), math.Pow(10, values))
+	fmt.Printf("  state     the loads of %d services: %.3g of random load, and any in their ranges%s\n", s.Mesh.M(), math.Pow(10, values), state)
 	fmt.Printf("  optimum   %s\n", optimum)
-	fmt.Printf("  trace     %d steps of %g s: %.1f h on a testbed in real time\n", s.Collect.Steps, step, float64(s.Collect.Steps)*step/3600)
+	fmt.Printf("  trace     %d steps of %g s: %.1f h on a testbed in real time\n", s.Collect.Steps, step, float64(s.Collect.Steps)*row/3600)
 	fmt.Printf("  training  %d steps of PPO, %s, for each objective and seed: %.1f h on a testbed in real time\n",
 		l.Config.TotalSteps, heads, float64(l.Config.TotalSteps)*step/3600)
 	for _, o := range s.Defaults().Objectives {

@@ -3,6 +3,7 @@ package virtual_test
 import (
 	"context"
 	"flag"
+	"math"
 	"testing"
 
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -73,5 +74,30 @@ func TestLongControlMatters(t *testing.T) {
 		if random > .59 {
 			t.Errorf("%s: a random policy has ANR %.3f", mo.Name, random)
 		}
+	}
+}
+
+// At light load three cores in all are best, and pay what the published formula
+// gives: 2 - 1/8 (Samani and Stadler, TNSM 2024, scenario 4).
+func TestVertical(t *testing.T) {
+	s := open(t, "vertical").Defaults()
+	space := s.MustSpace()
+	actions := make([]mesh.Action, space.Len())
+	for k := range actions {
+		actions[k] = space.At(k)
+	}
+	all, err := virtual.Rewards(context.Background(), virtual.TruthConfig{Virtual: virtual.Config{Scenario: s}, Steps: 8}, []mesh.Load{{1, 5}}, actions, s.Objectives[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := 0
+	for k, r := range all[0][0] {
+		if r > all[0][0][best] {
+			best = k
+		}
+	}
+	cores := space.Value(actions[best], mesh.CPU, 0, 0) + space.Value(actions[best], mesh.CPU, 1, 0)
+	if math.Abs(all[0][0][best]-1.875) > .005 || cores != 3 {
+		t.Errorf("%s pays %v, want 3 cores and 1.875", space.Format(actions[best]), all[0][0][best])
 	}
 }
