@@ -10,6 +10,16 @@ FUZZ   ?= 5s
 RACE   ?= ./lab/control ./lab/load/... ./lab/optimum ./lab/service/... ./lab/testbed/local ./lab/nb/...
 LIMIT  ?= 20m
 
+# Where Go's caches cannot be written, as with a home that is read-only, they are
+# in this folder.
+ifneq ($(shell d=$$($(GO) env GOCACHE) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
+export GOCACHE := $(CURDIR)/.cache/go-build
+endif
+ifneq ($(shell d=$$($(GO) env GOMODCACHE) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
+export GOMODCACHE := $(CURDIR)/.cache/go-mod
+export GOFLAGS := -modcacherw $(GOFLAGS)
+endif
+
 GONB   := .bin/gonb
 VENV   := .venv/installed
 KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json

@@ -149,7 +149,8 @@ func execute(ctx context.Context, cfg Config, path string) error {
 	if cfg.Small {
 		size = "small"
 	}
-	run.Env = append(os.Environ(), nb.SizeVariable+"="+size, "MESHBENCH_HEADLESS=1")
+	// Jupyter's files of a run are not in the home folder, which may be read-only.
+	run.Env = append(os.Environ(), nb.SizeVariable+"="+size, "MESHBENCH_HEADLESS=1", "JUPYTER_RUNTIME_DIR="+filepath.Join(cfg.Root, ".gonb", "jupyter"))
 	// The kernel and the cells' programs have a process group of their own, which
 	// Jupyter ends when it is interrupted but not when it is terminated.
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
