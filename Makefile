@@ -12,10 +12,10 @@ LIMIT  ?= 20m
 
 # Where Go's caches cannot be written, as with a home that is read-only, they are
 # in this folder.
-ifneq ($(shell d=$$($(GO) env GOCACHE) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
+ifneq ($(shell d=$$($(GO) env GOCACHE 2>/dev/null) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
 export GOCACHE := $(CURDIR)/.cache/go-build
 endif
-ifneq ($(shell d=$$($(GO) env GOMODCACHE) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
+ifneq ($(shell d=$$($(GO) env GOMODCACHE 2>/dev/null) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
 export GOMODCACHE := $(CURDIR)/.cache/go-mod
 export GOFLAGS := -modcacherw $(GOFLAGS)
 endif
@@ -84,7 +84,7 @@ notebooks: $(GONB) .bin/goimports $(KERNEL) build ## run all notebooks headless;
 test: setup ## vet, unit tests, and all notebooks headless at the small size
 	@lab/internal/pgtest/server.sh
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 	.bin/notebooks -size small
 
 lint: .bin/staticcheck ## gofmt, vet and staticcheck
