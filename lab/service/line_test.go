@@ -60,7 +60,7 @@ func TestLine(t *testing.T) {
 	}
 	near("8 calls by two", took[7], 4*work)
 	near("their work", line.Worked(), 8*work)
-	if took, codes = send(b, 20); codes[http.StatusOK] != 8 || codes[http.StatusServiceUnavailable] != 12 {
+	if _, codes = send(b, 20); codes[http.StatusOK] != 8 || codes[http.StatusServiceUnavailable] != 12 {
 		t.Errorf("20 calls at a queue of 6 and two servers: replies %v", codes)
 	}
 	line.SetSpeed(2)

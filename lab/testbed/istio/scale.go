@@ -321,7 +321,7 @@ func owners(d *appsv1.Deployment) (names []string) {
 		var fields struct {
 			Spec map[string]json.RawMessage `json:"f:spec"`
 		}
-		if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.Raw, &fields) != nil || fields.Spec["f:replicas"] == nil {
+		if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) != nil || fields.Spec["f:replicas"] == nil {
 			continue
 		}
 		if _, made := fields.Spec["f:selector"]; !made && m.Manager != manager {

@@ -33,7 +33,7 @@ func deployment(name string) *appsv1.Deployment {
 }
 
 func fields(manager, part, text string) metav1.ManagedFieldsEntry {
-	return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, Subresource: part, FieldsV1: &metav1.FieldsV1{Raw: []byte(text)}}
+	return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, Subresource: part, FieldsV1: metav1.NewFieldsV1(text)}
 }
 
 // startDeployments adds the API server's part for scales and resizes, and that of
