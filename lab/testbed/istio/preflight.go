@@ -248,8 +248,10 @@ func (p *pods) ready(ctx context.Context) (f Findings) {
 			f.add(fmt.Sprintf("%d pods of the front, each blocking for itself", len(by[name])),
 				"kubectl -n "+p.cfg.Namespace+" scale deployment "+p.cfg.object(frontApp)+" --replicas=1; where they are of several installations, set Config.Selector")
 		}
+		// Replicas that a run before has asked for may still be on their way.
+		enough := slices.Contains(p.scaled, name) && slices.ContainsFunc(by[name], func(pod *corev1.Pod) bool { return unready(pod) == "" })
 		for _, pod := range by[name] {
-			if why := unready(pod); why != "" {
+			if why := unready(pod); why != "" && !enough {
 				f.add("pod "+pod.Name+" is not ready: "+why, "kubectl -n "+p.cfg.Namespace+" describe pod "+pod.Name)
 			}
 			if !hasSidecar(pod) {

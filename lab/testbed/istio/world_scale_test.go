@@ -144,18 +144,24 @@ func (w *world) scaleTo(name string, replicas int32, by string) {
 	}
 }
 
-// podsOf are the names of a node's pods, the oldest first.
+// podsOf are the names of a node's pods, those that are ready first: the others
+// are the first to go.
 func (w *world) podsOf(node string) (names []string) {
 	obj, err := w.kube.Tracker().List(corev1.SchemeGroupVersion.WithResource("pods"), corev1.SchemeGroupVersion.WithKind("Pod"), "meshbench")
 	if err != nil {
 		panic(err)
 	}
+	var rest []string
 	for _, p := range obj.(*corev1.PodList).Items {
-		if p.Labels["node"] == node {
+		switch {
+		case p.Labels["node"] != node:
+		case unready(&p) == "":
 			names = append(names, p.Name)
+		default:
+			rest = append(rest, p.Name)
 		}
 	}
-	return names
+	return append(names, rest...)
 }
 
 // wantReplicas checks those of the Deployments.
@@ -244,6 +250,26 @@ func TestScale(t *testing.T) {
 	}
 	w.wantReplicas(t, 1, 1)
 	wantInForce(t, bed, act(.5, .5, 1, 1, 1, 1), 0)
+}
+
+// A run begins also where the one before has left replicas on their way, but not
+// where none is ready.
+func TestScaleLeft(t *testing.T) {
+	w, cfg := scaling(t, 30)
+	w.set(func() {
+		w.slow = true
+		w.scaleTo("node1", 3, manager)
+	})
+	bed := w.testbed(t, cfg)
+	w.wantReplicas(t, 1, 1)
+	wantInForce(t, bed, act(.5, .5, 1, 1, 1, 1), 0)
+	w.set(func() {
+		w.scaleTo("node1", 0, manager)
+		w.scaleTo("node1", 1, manager)
+	})
+	if f, err := Preflight(context.Background(), cfg); err != nil || len(f) != 1 || !strings.Contains(f[0].What, "is not ready: ContainerCreating") {
+		t.Errorf("%v, %v", f, err)
+	}
 }
 
 // A replica that does not get ready is not in force, and the row says why: at
