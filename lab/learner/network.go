@@ -82,21 +82,29 @@ func (n *Network) Act(s mesh.State) (mesh.Action, error) {
 // Clone returns a policy of the same network for another goroutine.
 func (n *Network) Clone() (*Network, error) { return newNetwork(n.net, n.space, n.coder, n.heads) }
 
-// card is what a policy file says besides the network.
-type card struct {
+// Description is what a policy file says besides the network.
+type Description struct {
 	Space       *mesh.Space `json:"space"`
 	Observation Observation `json:"observation"`
-	Loads       load.Ranges `json:"loads"`
-	Goals       []float64   `json:"goals,omitempty"`
+	Loads       load.Ranges `json:"loads"`           // that it was trained for
+	Goals       []float64   `json:"goals,omitempty"` // of the response times, s
 	Heads       Heads       `json:"heads"`
 }
+
+// Description says what the policy decides, and by what.
+func (n *Network) Description() Description {
+	return Description{n.space, n.coder.Observation, n.coder.Loads, n.coder.Goals, n.heads}
+}
+
+// Trained is the network itself. Its Metadata are saved with the policy.
+func (n *Network) Trained() *ppo.Policy { return n.net }
 
 const cardKey = "meshbench"
 
 // Save writes the policy to a file that Load reads: a zip with the network's
 // weights and a readable description. It is written whole or not at all.
 func (n *Network) Save(path string) error {
-	c, err := json.Marshal(card{n.space, n.coder.Observation, n.coder.Loads, n.coder.Goals, n.heads})
+	c, err := json.Marshal(n.Description())
 	if err != nil {
 		return fmt.Errorf("learner: describe %s: %w", path, err)
 	}
@@ -106,6 +114,27 @@ func (n *Network) Save(path string) error {
 // Load reads a policy for the actions of space. It is an error when the file
 // is damaged, of a newer version, or made for another mesh or other actions.
 func Load(path string, space *mesh.Space) (*Network, error) {
+	return read(path, func(of *mesh.Space) (*mesh.Space, error) {
+		if of == nil || !of.Same(space) || !slices.Equal(of.Choices(), space.Choices()) {
+			return nil, fmt.Errorf("learner: %s is for %s, not for %s", path, describe(of), describe(space))
+		}
+		return space, nil
+	})
+}
+
+// Open reads a policy for whatever actions it was made for.
+func Open(path string) (*Network, error) {
+	return read(path, func(of *mesh.Space) (*mesh.Space, error) {
+		if of == nil {
+			return nil, fmt.Errorf("learner: %s is for %s", path, describe(of))
+		}
+		return of, nil
+	})
+}
+
+// read reads a policy; accept returns the space that it is used for, given that
+// of the file.
+func read(path string, accept func(of *mesh.Space) (*mesh.Space, error)) (*Network, error) {
 	net, err := ppo.Load(path)
 	if err != nil {
 		return nil, err
@@ -114,12 +143,13 @@ func Load(path string, space *mesh.Space) (*Network, error) {
 	if !ok {
 		return nil, fmt.Errorf("learner: %s does not say which mesh it is for; use ppo.Load and NewNetwork", path)
 	}
-	var c card
+	var c Description
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return nil, fmt.Errorf("learner: %s: description: %w", path, err)
 	}
-	if c.Space == nil || !c.Space.Same(space) || !slices.Equal(c.Space.Choices(), space.Choices()) {
-		return nil, fmt.Errorf("learner: %s is for %s, not for %s", path, describe(c.Space), describe(space))
+	space, err := accept(c.Space)
+	if err != nil {
+		return nil, err
 	}
 	if len(c.Loads) != space.Mesh().M() || c.Observation.Delays && len(c.Goals) != space.Mesh().M() {
 		return nil, fmt.Errorf("learner: %s: description: loads of %d services, goals of %d; the mesh has %d", path, len(c.Loads), len(c.Goals), space.Mesh().M())

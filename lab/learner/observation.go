@@ -61,6 +61,13 @@ func newCoder(o Observation, loads load.Ranges, goals []float64, space *mesh.Spa
 	return c
 }
 
+// InForce says how an observation shows the action in force: divided by top, and
+// for each of the knobs slow, which take their time, what it will be after each of
+// so many equal parts of that time.
+func (n *Network) InForce() (top []float64, slow []int, parts int) {
+	return n.coder.top, n.coder.slow, thirds
+}
+
 // len is the number of values of an observation.
 func (c *coder) len() int {
 	m := len(c.Loads)

@@ -120,6 +120,11 @@ func Load(path string, space *mesh.Space) (Learned, error) {
 	return m, nil
 }
 
+// Open reads a model of whatever mesh and knobs it is for. See Load for the
+// errors.
+func Open(path string) (Learned, error) { return Load(path, nil) }
+
+// unpack reads a model for space, or for the file's own where that is nil.
 func unpack(b []byte, space *mesh.Space) (Learned, error) {
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -155,6 +160,9 @@ func unpack(b []byte, space *mesh.Space) (Learned, error) {
 	var of mesh.Space
 	if err := json.Unmarshal(c.Space, &of); err != nil {
 		return nil, fmt.Errorf("model.json: %w", err)
+	}
+	if space == nil {
+		space = &of
 	}
 	switch {
 	case !of.Same(space):

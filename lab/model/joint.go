@@ -112,6 +112,9 @@ func (m *Joint) Structure() Structure { return JointInputs }
 // Space is what the model knows the effect of.
 func (m *Joint) Space() *mesh.Space { return m.space }
 
+// Median is the weight of the leaves' median in a prediction (see Config).
+func (m *Joint) Median() float64 { return m.median }
+
 // Forests returns the forests, in the order of Targets; one for all of them
 // when as published and not separate.
 func (m *Joint) Forests() []*forest.Forest { return m.forests }

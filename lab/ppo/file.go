@@ -101,6 +101,31 @@ func (s shape) tensors() []tensor {
 	return list
 }
 
+// Array is one array of a policy's file, row-major. A layer computes observation ·
+// weight + bias.
+type Array struct {
+	Name   string // for instance "policy.0.weight"
+	Shape  []int
+	Values []float32
+}
+
+// Arrays returns the weights of both networks, in the order of the file.
+func (p *Policy) Arrays() []Array {
+	var out []Array
+	rest := p.weights.pack()
+	for _, t := range p.shape.tensors() {
+		n := 1
+		for _, d := range t.Shape {
+			n *= d
+		}
+		a := Array{t.Name, t.Shape, make([]float32, n)}
+		readFloats(a.Values, rest)
+		rest = rest[4*n:]
+		out = append(out, a)
+	}
+	return out
+}
+
 // rows calls f with every row of every array of w, without padding.
 func (w *weights) rows(f func(row []float32)) {
 	for _, l := range w.all() {

@@ -37,6 +37,10 @@ func commands() []command {
 		{"import", "FILE OUT", "make a trace of a CSV file that another program wrote, by a preset, a mapping or options; -suggest proposes a mapping", importCommand},
 		{"front", "", "run the front of an application that is deployed: it routes and blocks", frontCommand},
 		{"audit", "FILE", "audit a trace", auditCommand},
+		{"learn", "-o FILE", "learn the system model of a trace, and write it with its card", learnCommand},
+		{"train", "-o FILE", "train a policy on a model, and write it with its card and the course of the training", trainCommand},
+		{"show", "FILE", "say what a policy or a model is, and what it decides; -figure draws it", showCommand},
+		{"compare", "A B", "say how two policies or two models differ", compareCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
 		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},
 	}
