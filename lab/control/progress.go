@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // Progress is the course of knobs that take their time and of those that move
@@ -130,6 +131,17 @@ func (p *Progress) Advance(seconds float64) {
 		p.pending[n].Left -= seconds
 	}
 	p.due()
+}
+
+// Step makes a step of so many seconds in which action a is asked for, and returns
+// what an objective sees of the knobs in it.
+func (p *Progress) Step(a mesh.Action, seconds float64) objective.Step {
+	s := objective.Step{Before: p.asked.Clone()}
+	p.Ask(a)
+	s.Action, s.Asked = p.now.Clone(), p.asked.Clone()
+	p.Advance(seconds)
+	s.Cost = p.space.Paid(p.now, p.pending)
+	return s
 }
 
 // InForce is the action in force and what is on its way to be, by knob and then

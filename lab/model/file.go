@@ -203,6 +203,9 @@ func unpack(b []byte, space *mesh.Space) (Learned, error) {
 // unpackPerNode puts a model of structure "per node" together; get reads an
 // entry of its file.
 func unpackPerNode(space *mesh.Space, c card, forests []*forest.Forest, get func(string) ([]byte, error)) (*PerNode, error) {
+	if err := checkConfigs(space); err != nil {
+		return nil, err
+	}
 	p := newPerNode(space, c.Seconds)
 	m := space.Mesh().M()
 	if len(c.Mix) != len(p.hosts) {

@@ -22,6 +22,8 @@ import (
 // are: a regression of log d on the carried loads, over the leaves' rows, moves
 // each of them to the loads that are asked for (local linear forest; Friedberg
 // et al., "Local Linear Forests", JCGS 30, 2020). Counts are moved likewise.
+// A node whose own knobs are set otherwise, to other replicas or cores, is another
+// node: it has delays of its own in each setting.
 //
 // Of a service's path the delays of the stages add up; of calls in parallel the
 // slowest counts, times a factor for the requests of which another one is, which
@@ -32,8 +34,8 @@ type PerNode struct {
 	seconds float64          // measured length of a step, s
 	carried []*forest.Forest // per service, C_i / (l_i(1-b_i)) from l_i and b_i
 	hosts   []host           // per node
-	delays  []*nodeDelay     // of each microservice on each of its nodes, node by node
-	at      []int            // of each endpoint in delays
+	delays  []*nodeDelay     // of each microservice on each of its nodes, in each of the node's configurations
+	at      []int            // of each endpoint in delays, in its node's first configuration
 	slot    []int            // of each endpoint among its node's microservices
 	order   []uint8          // points x endpoints: which sample of each endpoint a step has
 	overlap []*overlap       // per service; nil where it makes no calls in parallel
@@ -47,6 +49,21 @@ var _ Learned = (*PerNode)(nil)
 type host struct {
 	microservices []int       // ascending
 	mix           [][]float64 // inputs x microservices; nil for what is carried itself
+	knobs         []int       // of the node itself, such as its replicas
+	configs       int         // settings of those, each of which has delays of its own
+}
+
+// maxConfigs bounds the settings of a node's own knobs.
+const maxConfigs = 32
+
+// config is the number of the setting of node j's own knobs in action a.
+func (p *PerNode) config(j int, a mesh.Action) int {
+	at := 0
+	for _, h := range p.hosts[j].knobs {
+		k := &p.space.Knobs()[h]
+		at = at*len(k.Points) + k.Nearest(k.Values(a))
+	}
+	return at
 }
 
 // maxInputs bounds the number of values that a node's delays are learned from.
@@ -76,7 +93,8 @@ func (h *host) encode(dst, rates []float64) {
 
 // nodeDelay is the delay of one microservice on one node.
 type nodeDelay struct {
-	microservice, node int
+	microservice, node, config int
+	first                      int // the delay of the same in the node's first configuration
 
 	forest *forest.Forest // log d, d in s, from the host's inputs
 	count  []float64      // answered requests of each training row; with a mix, over those that were sent
@@ -117,6 +135,31 @@ const (
 	cloudBytes  = 2*8*points + 300
 )
 
+// NodeConfigs is the number of settings of node j's own knobs, each of which a
+// model per node learns apart; MaxInt for more.
+func NodeConfigs(space *mesh.Space, j int) int {
+	n := 1
+	for _, k := range space.Knobs() {
+		if k.Info.Scope == mesh.PerNode && k.Of == j {
+			if n > math.MaxInt/len(k.Points) {
+				return math.MaxInt
+			}
+			n *= len(k.Points)
+		}
+	}
+	return n
+}
+
+// checkConfigs reports a node of too many settings.
+func checkConfigs(space *mesh.Space) error {
+	for j, node := range space.Mesh().Nodes {
+		if n := NodeConfigs(space, j); n > maxConfigs {
+			return fmt.Errorf("delays of node %s in each of %d settings of its knobs; accepted: at most %d", node.Name, n, maxConfigs)
+		}
+	}
+	return nil
+}
+
 // newPerNode numbers what a model of space is made of.
 func newPerNode(space *mesh.Space, seconds float64) *PerNode {
 	p := &PerNode{space: space, layout: space.Layout(), seconds: seconds}
@@ -129,12 +172,23 @@ func newPerNode(space *mesh.Space, seconds float64) *PerNode {
 		}
 	}
 	for j := range p.hosts {
-		slices.Sort(p.hosts[j].microservices)
+		h := &p.hosts[j]
+		slices.Sort(h.microservices)
+		h.configs = NodeConfigs(space, j)
+		for n, k := range space.Knobs() {
+			if k.Info.Scope == mesh.PerNode && k.Of == j {
+				h.knobs = append(h.knobs, n)
+			}
+		}
 	}
 	for u := range p.layout.Microservices {
 		for j := range p.hosts {
-			if slices.Contains(p.hosts[j].microservices, u) {
-				p.delays = append(p.delays, &nodeDelay{microservice: u, node: j})
+			if !slices.Contains(p.hosts[j].microservices, u) {
+				continue
+			}
+			first := len(p.delays)
+			for c := range p.hosts[j].configs {
+				p.delays = append(p.delays, &nodeDelay{microservice: u, node: j, config: c, first: first})
 			}
 		}
 	}
@@ -159,6 +213,9 @@ func newPerNode(space *mesh.Space, seconds float64) *PerNode {
 
 // learnPerNode learns from trace t, whose Targets are y.
 func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Config) (*PerNode, error) {
+	if err := checkConfigs(t.Space()); err != nil {
+		return nil, fmt.Errorf("model: learn: %w; for more use structure %q", err, JointInputs)
+	}
 	p := newPerNode(t.Space(), t.Meta().StepSeconds)
 	mm, l := t.Mesh(), p.layout
 	fit := func(name string, features []string, x, y []float64) (*forest.Forest, error) {
@@ -204,9 +261,12 @@ func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Co
 		in := make([]float64, h.inputs())
 		for r := range t.Len() {
 			row := t.Row(r)
+			if p.config(d.node, row.Action) != d.config {
+				continue
+			}
 			for e, at := range p.at {
 				v := y.At(r, e)
-				if p.delays[at] != d || math.IsNaN(v) {
+				if at != d.first || math.IsNaN(v) {
 					continue
 				}
 				h.encode(in, all[r][d.node])
@@ -216,6 +276,9 @@ func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Co
 		}
 		var err error
 		name := fmt.Sprintf("log delay of %s on %s", l.Microservices[d.microservice], mm.Nodes[d.node].Name)
+		if h.configs > 1 {
+			name += fmt.Sprintf(" in setting %d of its knobs", d.config+1)
+		}
 		if d.forest, err = fit(name, p.inputNames(d.node), xs, ys); err != nil {
 			return nil, err
 		}
@@ -230,7 +293,7 @@ func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Co
 func (p *PerNode) requests(d *nodeDelay, row trace.Row, rates []float64) float64 {
 	count := 0.0
 	for e, at := range p.at {
-		if p.delays[at] == d {
+		if at == d.first {
 			count += row.Measurement.Endpoint[e].Count
 		}
 	}
@@ -722,7 +785,7 @@ func (o *outlook) Set(a mesh.Action) error {
 				continue
 			}
 			j := call.Nodes[k]
-			o.parts[e] = o.server(p.at[e], o.in[j])
+			o.parts[e] = o.server(p.at[e]+p.config(j, a), o.in[j])
 			o.parts[e].share = 1
 			if total := o.rates[j][p.slot[e]]; total > 0 {
 				// A microservice of several services: each has its share of the
@@ -871,7 +934,8 @@ func (p *PerNode) PredictMatrix(x mat.Matrix) *mat.Dense {
 		for e := range endpoints {
 			row[e] = got.Endpoint[e].Mean
 			if math.IsNaN(row[e]) { // that of the first request which would reach it
-				q := p.delays[p.at[e]].at(o.in[p.layout.Endpoints[e].Node])
+				j := p.layout.Endpoints[e].Node
+				q := p.delays[p.at[e]+p.config(j, a)].at(o.in[j])
 				row[e] = q.mean()
 			}
 		}

@@ -130,12 +130,8 @@ func (d *Dynamics) explore() error {
 				continue
 			}
 			p.Set(from.inForce, from.pending)
-			p.Ask(action)
-			inForce, _ := p.InForce()
-			step := objective.Step{Action: inForce.Clone(), Asked: action.Clone(), Before: before}
-			p.Advance(d.seconds)
+			step := p.Step(action, d.seconds)
 			inForce, pending := p.InForce()
-			step.Cost = space.Paid(inForce, pending)
 			key := string(loadKey(nil, mesh.Load(step.Action)))
 			if costs {
 				key += string(loadKey(nil, mesh.Load{step.Cost}))

@@ -15,7 +15,6 @@ import (
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
 )
@@ -263,7 +262,6 @@ func (p *Policy) path(s mesh.State, a mesh.Action, loads []mesh.Load) (float64, 
 	if gamma == 0 {
 		gamma = .95
 	}
-	space := p.Rewards.Space()
 	x := &p.state
 	x.Delay = append(x.Delay[:0], s.Delay...)
 	x.Load = append(x.Load[:0], s.Load...)
@@ -282,15 +280,9 @@ func (p *Policy) path(s mesh.State, a mesh.Action, loads []mesh.Load) (float64, 
 	seconds := p.Rewards.Timing().Seconds()
 	sum, weight := 0.0, 1.0
 	for t := 0; ; t++ {
+		step := p.progress.Step(a, seconds)
+		step.Load = x.Load
 		now, pending := p.progress.InForce()
-		step := objective.Step{Load: x.Load, Before: space.Asked(nil, now, pending)}
-		p.progress.Ask(a)
-		now, pending = p.progress.InForce()
-		step.Action = now.Clone()
-		step.Asked = space.Asked(nil, now, pending)
-		p.progress.Advance(seconds)
-		now, pending = p.progress.InForce()
-		step.Cost = space.Paid(now, pending)
 		r, err := p.Rewards.Step(step)
 		if err != nil {
 			return 0, fmt.Errorf("rollout: %w", err)

@@ -127,22 +127,16 @@ const (
 	allBut   = "all but "
 )
 
-// loadSets are all patterns, all but each, and each alone; without those alone
-// where there are several knobs, whose trainings take ten times as long.
+// loadSets are all patterns, all but each, and each alone; all of them only where
+// there are many actions, whose trainings take ten times as long.
 func loadSets(sc scenario.Scenario, patterns []load.Pattern, seeds int) []loadSet {
 	sets := []loadSet{{allLoads, patterns, seeds}}
-	if len(patterns) == 1 {
+	if len(patterns) == 1 || sc.MustSpace().Len() > maxOneHead {
 		return sets
 	}
-	several := len(sc.MustSpace().Knobs()) > 1
 	for k, p := range patterns {
-		rest := loadSet{allBut + p.Name(), slices.Delete(slices.Clone(patterns), k, k+1), seeds}
-		if several {
-			rest.seeds = min(seeds, fewSeeds)
-			sets = append(sets, rest)
-			continue
-		}
-		sets = append(sets, rest, loadSet{p.Name(), []load.Pattern{p}, min(seeds, fewSeeds)})
+		rest := slices.Delete(slices.Clone(patterns), k, k+1)
+		sets = append(sets, loadSet{allBut + p.Name(), rest, seeds}, loadSet{p.Name(), []load.Pattern{p}, min(seeds, fewSeeds)})
 	}
 	return sets
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/meshbench/meshbench/lab/forest"
 	"github.com/meshbench/meshbench/lab/load"
-	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/optimum"
@@ -69,13 +68,21 @@ func (s Source) measured() Source {
 	if s.Trace != nil {
 		s.Forest.MinLeaf = min(max(s.Trace.Len()/75, 20), 80)
 	}
-	for _, k := range s.Scenario.MustSpace().Knobs() {
-		if k.Kind != mesh.Route && k.Kind != mesh.Block {
-			return s.reconfigured()
+	// Percentiles and failures are learned from all loads and knobs together, and
+	// so is a node of many settings.
+	space := s.Scenario.MustSpace()
+	tail := slices.ContainsFunc(s.Scenario.Defaults().Objectives, objective.Objective.Tail)
+	for j := range space.Mesh().N() {
+		if tail || model.NodeConfigs(space, j) > maxNodeConfigs {
+			return s.reconfigured(tail)
 		}
 	}
 	return s
 }
+
+// maxNodeConfigs is the number of settings of a node's own knobs up to which each
+// is learned apart.
+const maxNodeConfigs = 8
 
 // maxExpected is the number of actions up to which a joint model's rewards are
 // expectations.
@@ -84,13 +91,13 @@ const maxExpected = 256
 // reconfigured returns s with the model of nodes that are not always the same: of
 // all loads and knobs, with percentiles and failures where an objective looks at
 // them. Its rows are those of knobs that have been in force for a step.
-func (s Source) reconfigured() Source {
+func (s Source) reconfigured(tail bool) Source {
 	s.Structure, s.Settle = model.JointInputs, 0
 	s.Forest = forest.Config{Trees: 60, MinLeaf: 20}
 	// Of many actions rewards are those of the mean step: an expectation over the
 	// draws of each takes a hundred times as long.
 	s.Expected = s.Scenario.MustSpace().Len() <= maxExpected
-	if slices.ContainsFunc(s.Scenario.Defaults().Objectives, objective.Objective.Tail) {
+	if tail {
 		s.Kind = model.Tails
 	}
 	return s
