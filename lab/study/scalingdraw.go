@@ -61,6 +61,9 @@ func (r *Result) RewardTable(s Source) (figure.Table, error) {
 // UnseenTable lists policies under each load, of what was learned or calibrated
 // that on all loads but this.
 func (r *Result) UnseenTable(s Source) (figure.Table, error) {
+	if len(r.rewardCells(s, func(c RewardCell) bool { return strings.HasPrefix(c.TrainedOn, allBut) })) == 0 {
+		return figure.Table{}, ErrNoData
+	}
 	return r.rewardTable(s, func(c RewardCell) bool { return c.TrainedOn == allBut+c.Load || c.TrainedOn == "" })
 }
 
