@@ -50,9 +50,9 @@ type value struct {
 
 const (
 	// maxStates bounds the configurations of slow knobs.
-	maxStates = 100_000
+	maxStates = 20_000
 	// maxTransitions bounds those times what can be asked for.
-	maxTransitions = 20_000_000
+	maxTransitions = 1_000_000
 	// maxFast bounds the actions of the fast knobs, which are enumerated.
 	maxFast = 1 << 14
 )
