@@ -26,7 +26,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := .bin/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all needed setup build notebooks site test lint race fuzz postgres figures reference scenario $(FIGS) table2 study noms kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all needed setup build notebooks site test lint race fuzz postgres onnx figures reference scenario $(FIGS) table2 study noms kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 # The program is compiled first, while pip waits for the network, so that figures
@@ -102,6 +102,11 @@ fuzz: ## every fuzz test for some seconds
 
 postgres: ## a PostgreSQL server for the tests that need one (Debian and Ubuntu, as root)
 	@lab/internal/pgtest/server.sh install
+
+onnx: needed ## what is exported as ONNX, compared with onnxruntime, which goes into .cache/onnx
+	@test -x .cache/onnx/bin/python || $(PYTHON) -m venv .cache/onnx
+	@.cache/onnx/bin/python -m pip install --quiet --disable-pip-version-check onnxruntime==1.32.0
+	@MESHBENCH_ONNX_PYTHON="$(CURDIR)/.cache/onnx/bin/python" $(GO) test -v ./lab/onnx
 
 figures: build ## all figures and tables, into .out/figures, or OUT
 	@$(LAB) figure -o "$(OUT)" all

@@ -14,6 +14,7 @@ import (
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/model"
+	"github.com/meshbench/meshbench/lab/onnx"
 )
 
 // File is a policy or a model that was read from a file.
@@ -71,6 +72,23 @@ func (f File) Loads() (load.Ranges, error) {
 		return nil, fmt.Errorf("artefact: %s has no card that says for which loads it was learned", f.Path)
 	}
 	return f.Card.Loads, nil
+}
+
+// ONNX returns the policy or model as an ONNX model, with its card, where it has
+// one, under "card" in the metadata. See package onnx for what cannot be one.
+func (f File) ONNX() ([]byte, error) {
+	var metadata [][2]string
+	if f.Card != nil {
+		text, err := f.Card.Text()
+		if err != nil {
+			return nil, err
+		}
+		metadata = append(metadata, [2]string{card.Key, string(text)})
+	}
+	if f.Policy != nil {
+		return onnx.Policy(f.Policy, metadata...)
+	}
+	return onnx.Model(f.Model, metadata...)
 }
 
 // Facts are what the file itself says.

@@ -61,7 +61,7 @@ func small(t *testing.T) (dir string) {
 
 func TestArtefacts(t *testing.T) {
 	dir := small(t)
-	for name, test := range map[string]func(*testing.T, string){"shown": shown, "again": again, "without a card": withoutCard, "refused": refused} {
+	for name, test := range map[string]func(*testing.T, string){"shown": shown, "again": again, "without a card": withoutCard, "refused": refused, "exported": exported} {
 		t.Run(name, func(t *testing.T) { test(t, dir) })
 	}
 }
@@ -185,6 +185,25 @@ func withoutCard(t *testing.T, dir string) {
 	must(t, "compare", at("old model"), at("model"))
 	if _, err := printed(t, "compare", at("old model"), at("old model")); err == nil || !strings.Contains(err.Error(), "no card that says for which loads") {
 		t.Errorf("two models without cards: %v", err)
+	}
+}
+
+// A policy and a joint model are written as ONNX, whose metadata have the card.
+func exported(t *testing.T, dir string) {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	must(t, "learn", "-trace", at("trace.csv"), "-joint", "-splits", "0", "-o", at("trees"))
+	for name, want := range map[string]string{"policy": "ANR of MO2", "trees": "TreeEnsembleRegressor"} {
+		must(t, "export", at(name), "-o", at(name+".onnx"))
+		b, err := os.ReadFile(at(name + ".onnx"))
+		if err != nil || !bytes.Contains(b, []byte(want)) || !bytes.Contains(b, []byte(`"limits"`)) {
+			t.Errorf("%s.onnx: %d bytes, %v", name, len(b), err)
+		}
+	}
+	if _, err := printed(t, "export", "-o", at("x.onnx"), at("model")); err == nil || !strings.Contains(err.Error(), `accepted: structure "joint"`) {
+		t.Errorf("export of a model per node: %v", err)
+	}
+	if _, err := printed(t, "export", at("model")); err == nil || !strings.Contains(err.Error(), "with -o which file to write") {
+		t.Errorf("export without -o: %v", err)
 	}
 }
 

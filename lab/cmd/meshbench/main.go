@@ -41,6 +41,7 @@ func commands() []command {
 		{"train", "-o FILE", "train a policy on a model, and write it with its card and the course of the training", trainCommand},
 		{"show", "FILE", "say what a policy or a model is, and what it decides; -figure draws it", showCommand},
 		{"compare", "A B", "say how two policies or two models differ", compareCommand},
+		{"export", "FILE -o FILE.onnx", "write a policy or a joint model as ONNX", exportCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
 		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},
 	}
@@ -153,10 +154,31 @@ func (o options) folder(root string) *string {
 	return o.String("o", filepath.Join(root, study.DrawnDir), "`FOLDER` of the figures; the committed ones are in "+study.ReferenceDir)
 }
 
+// anywhere reads options that stand before, between and after a command's other
+// arguments, which are Args then.
+func (o options) anywhere(args []string) error {
+	var others []string
+	for len(args) > 0 {
+		if err := o.Parse(args); err != nil {
+			return err
+		}
+		rest := o.Args()
+		if read := len(args) - len(rest); read > 0 && args[read-1] == "--" { // no option follows
+			others = append(others, rest...)
+			break
+		}
+		if len(rest) > 0 {
+			others, rest = append(others, rest[0]), rest[1:]
+		}
+		args = rest
+	}
+	return o.Parse(append([]string{"--"}, others...))
+}
+
 // parse reads the options of a command and opens its scenario. help says that
 // the usage was asked for, and printed.
 func (o options) parse(args []string, text string) (s scenario.Scenario, help bool, err error) {
-	if err := o.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := o.anywhere(args); errors.Is(err, flag.ErrHelp) {
 		o.SetOutput(os.Stderr)
 		fmt.Fprintf(os.Stderr, "usage: meshbench %s\n", text)
 		o.PrintDefaults()
