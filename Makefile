@@ -105,7 +105,7 @@ postgres: ## a PostgreSQL server for the tests that need one (Debian and Ubuntu,
 
 onnx: needed ## what is exported as ONNX, compared with onnxruntime, which goes into .cache/onnx
 	@test -x .cache/onnx/bin/python || $(PYTHON) -m venv .cache/onnx
-	@.cache/onnx/bin/python -m pip install --quiet --disable-pip-version-check onnxruntime==1.32.0
+	@.cache/onnx/bin/python -m pip install --quiet --disable-pip-version-check "onnxruntime>=1.17,<2"
 	@MESHBENCH_ONNX_PYTHON="$(CURDIR)/.cache/onnx/bin/python" $(GO) test -v ./lab/onnx
 
 figures: build ## all figures and tables, into .out/figures, or OUT

@@ -255,12 +255,16 @@ func TestPolicies(t *testing.T) {
 		"paper, setting paper":      {paper, plain},
 		"normalised, with delays":   {paper, delays},
 		"as they are, with history": {paper, raw},
-		"autoregressive":            {builtin(t, "chain"), undecided(best(builtin(t, "chain")))},
+		"one head, of a chain":      {builtin(t, "chain"), undecided(best(builtin(t, "chain")))},
+		"autoregressive":            {builtin(t, "three-by-three"), undecided(best(builtin(t, "three-by-three")))},
 		"slow knobs":                {builtin(t, "autoscale"), undecided(best(builtin(t, "autoscale")))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := trained(t, c.scenario, c.learner, 512)
 			d := n.Description()
+			if name == "autoregressive" != n.Trained().Autoregressive() {
+				t.Fatalf("the heads are not those of the case: autoregressive is %v", n.Trained().Autoregressive())
+			}
 			list, inputs := states(n)
 			var actions []float64
 			kinds := map[string]bool{}
