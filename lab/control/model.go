@@ -40,8 +40,8 @@ type Numbered interface {
 }
 
 // Simulator is the System that a model makes: a step is its expected
-// measurement, with the knobs that take their time where they are when the step
-// begins. It is for one goroutine, unlike its model.
+// measurement, with the knobs that take their time where they are in its middle.
+// It is for one goroutine, unlike its model.
 type Simulator struct {
 	model    Model
 	seconds  float64 // of a step
@@ -112,10 +112,7 @@ func (s *Simulator) apply(a mesh.Action) mesh.Action {
 		s.progress.Set(a, nil)
 		return a
 	}
-	s.progress.Ask(a)
-	now, _ := s.progress.InForce()
-	s.applied = append(s.applied[:0], now...)
-	s.progress.Advance(s.seconds)
+	s.applied = s.progress.Step(a, s.seconds).Action
 	return s.applied
 }
 

@@ -134,12 +134,15 @@ func (p *Progress) Advance(seconds float64) {
 }
 
 // Step makes a step of so many seconds in which action a is asked for, and returns
-// what an objective sees of the knobs in it.
+// what an objective sees of the knobs in it. In force is what is in its middle, so
+// that what comes or goes a moment after its beginning counts.
 func (p *Progress) Step(a mesh.Action, seconds float64) objective.Step {
 	s := objective.Step{Before: p.asked.Clone()}
 	p.Ask(a)
-	s.Action, s.Asked = p.now.Clone(), p.asked.Clone()
-	p.Advance(seconds)
+	s.Asked = p.asked.Clone()
+	p.Advance(seconds / 2)
+	s.Action = p.now.Clone()
+	p.Advance(seconds / 2)
 	s.Cost = p.space.Paid(p.now, p.pending)
 	return s
 }

@@ -79,6 +79,23 @@ func (f *flatForecast) Mean(x *mesh.Measurement) {
 	x.Carried[0], x.Service[0].Mean = f.load[0], 1/f.a[0]
 }
 
+// What comes or goes in the first half of a step is in force in it.
+func TestProgressStep(t *testing.T) {
+	space, err := mesh.NewSpace(mesh.New(1, 1), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 5, Up: 7, Down: 1, Cost: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := control.NewProgress(space)
+	var got []string
+	for _, v := range []float64{3, 3, 3, 1} {
+		s := p.Step(mesh.Action{v}, 5)
+		got = append(got, fmt.Sprint(s.Action[0], s.Asked[0], s.Before[0], s.Cost))
+	}
+	if text := strings.Join(got, " | "); text != "1 3 1 3 | 3 3 3 3 | 3 3 3 3 | 1 1 3 1" {
+		t.Errorf("in force, asked, before, paid: %s", text)
+	}
+}
+
 // A replica is paid from when it is asked for and serves when it is there; the
 // state says how far it is.
 func TestSimulatorOfSlowKnobs(t *testing.T) {

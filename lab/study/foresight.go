@@ -44,9 +44,12 @@ var foresightVariants = []struct {
 	{"not what is under way", nil, func(l *learner.PPO) { l.Observation.InForce = false }},
 	{"independent draws", nil, func(l *learner.PPO) { l.Hold = 1 }},
 	{"by increments", func(s *scenario.Scenario) { eachReplicas(s, func(k *mesh.Knob) { k.Step = 1 }) }, nil},
-	{"start-up 0 s", func(s *scenario.Scenario) { eachReplicas(s, func(k *mesh.Knob) { k.Up, k.Down = -1, 1e-3 }) }, nil},
+	{"start-up 0 s", func(s *scenario.Scenario) { eachReplicas(s, func(k *mesh.Knob) { k.Up, k.Step = -1, anyStep }) }, nil},
 	{"start-up 60 s", func(s *scenario.Scenario) { eachReplicas(s, func(k *mesh.Knob) { k.Up = 60 }) }, nil},
 }
+
+// anyStep lets a knob move to any point at once and still be one of time.
+const anyStep = 1000
 
 // eachReplicas changes the knobs that set replicas, of a copy.
 func eachReplicas(s *scenario.Scenario, change func(*mesh.Knob)) {
