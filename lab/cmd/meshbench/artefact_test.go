@@ -116,6 +116,11 @@ func shown(t *testing.T, dir string) {
 		}
 	}
 
+	events, err := os.ReadFile(at("policy.training/events.out.tfevents.meshbench"))
+	if err != nil || !bytes.Contains(events, []byte("train/approx_kl")) || !bytes.Contains(events, []byte("eval/score")) {
+		t.Errorf("what TensorBoard reads: %d bytes, %v", len(events), err)
+	}
+
 	for _, name := range []string{"policy.svg", "policy.pdf", "policy.png"} {
 		must(t, "show", "-figure", at(name), at("policy"))
 		if info, err := os.Stat(at(name)); err != nil || info.Size() < 1000 {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/meshbench/meshbench/lab/artefact"
 	"github.com/meshbench/meshbench/lab/card"
@@ -22,13 +21,15 @@ import (
 	"github.com/meshbench/meshbench/lab/ppo"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
+	"github.com/meshbench/meshbench/lab/tensorboard"
 )
 
 const trainText = `train [options] -o FILE
 
 Trains a policy on a model, and writes it with its card: what it is, learned
 from what, how good, where it must not be used. Beside it, FILE.training.csv has
-a row for each update: steps, score, losses, KL, entropy, clip fraction, seconds.`
+a row for each update: steps, score, losses, KL, entropy, clip fraction, seconds;
+TensorBoard shows the same from the folder FILE.training.`
 
 func trainCommand(ctx context.Context, args []string) error {
 	o := newOptions("train")
@@ -67,7 +68,7 @@ func trainCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	history := training{path: card.Beside(l.out, ".training.csv")}
+	history := training{path: l.out}
 	history.watch(&set)
 	live := nb.NewLive()
 	trained, err := study.Train(ctx, r, sc, set, *seed, func(curve []learner.Point) {
@@ -105,7 +106,7 @@ func trainCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Printf("%s: policy for %s, setting %s, %s %.4f; its card is %s, its training %s\n",
-		l.out, obj.Name, set.Name, c.Scores[0].Name, c.Scores[0].Value, card.Beside(l.out, ".md"), history.path)
+		l.out, obj.Name, set.Name, c.Scores[0].Name, c.Scores[0].Value, card.Beside(l.out, ".md"), history.csv())
 	return nil
 }
 
@@ -203,7 +204,7 @@ const constantLoads = 64
 
 // training is the course of a training, a row for each update.
 type training struct {
-	path    string
+	path    string // of the policy
 	updates []ppo.Metrics
 	scores  map[int]float64 // by steps
 }
@@ -219,31 +220,63 @@ func (t *training) watch(set *study.Setting) {
 
 func (t *training) scored(p learner.Point) { t.scores[p.Steps] = p.Score }
 
-// write writes the course as CSV, names as in ppo.Metrics; the score is empty where
-// the policy was not evaluated.
+// csv is the file of the course.
+func (t *training) csv() string { return card.Beside(t.path, ".training.csv") }
+
+// measured are what is written of an update, by the names of ppo.Metrics.
+var measured = []struct {
+	name string
+	of   func(ppo.Metrics) float64
+}{
+	{"mean_reward", func(m ppo.Metrics) float64 { return m.MeanReward }},
+	{"loss", func(m ppo.Metrics) float64 { return m.Loss }},
+	{"policy_gradient_loss", func(m ppo.Metrics) float64 { return m.PolicyGradientLoss }},
+	{"value_loss", func(m ppo.Metrics) float64 { return m.ValueLoss }},
+	{"entropy", func(m ppo.Metrics) float64 { return -m.EntropyLoss }},
+	{"approx_kl", func(m ppo.Metrics) float64 { return m.ApproxKL }},
+	{"clip_fraction", func(m ppo.Metrics) float64 { return m.ClipFraction }},
+	{"explained_variance", func(m ppo.Metrics) float64 { return m.ExplainedVariance }},
+	{"grad_norm", func(m ppo.Metrics) float64 { return m.GradNorm }},
+	{"learning_rate", func(m ppo.Metrics) float64 { return m.LearningRate }},
+	{"entropy_coef", func(m ppo.Metrics) float64 { return m.EntropyCoef }},
+}
+
+// write writes the course, as CSV and for TensorBoard; the score is empty where the
+// policy was not evaluated.
 func (t *training) write() error {
-	out := figure.Table{Header: strings.Split("steps,score,mean_reward,loss,policy_gradient_loss,value_loss,entropy,approx_kl,clip_fraction,explained_variance,grad_norm,learning_rate,entropy_coef,seconds", ",")}
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-	score := func(steps int) string {
-		if s, ok := t.scores[steps]; ok {
-			return number(s)
-		}
-		return ""
+	table := figure.Table{Header: []string{"steps", "score"}}
+	for _, c := range measured {
+		table.Header = append(table.Header, c.name)
 	}
-	first := make([]string, len(out.Header)) // the policy that training begins with
-	first[0], first[1], first[len(first)-1] = "0", score(0), "0"
-	out.Rows = append(out.Rows, first)
+	table.Header = append(table.Header, "seconds")
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+	var events tensorboard.Events
 	seconds := 0.0
+	score := func(steps int) string {
+		s, ok := t.scores[steps]
+		if !ok {
+			return ""
+		}
+		events.Add(steps, seconds, "eval/score", s)
+		return number(s)
+	}
+	first := make([]string, len(table.Header)) // the policy that training begins with
+	first[0], first[1], first[len(first)-1] = "0", score(0), "0"
+	table.Rows = append(table.Rows, first)
 	for _, m := range t.updates {
 		seconds += m.StepSeconds + m.OptimiseSeconds
 		row := []string{strconv.Itoa(m.Steps), score(m.Steps)}
-		for _, v := range []float64{m.MeanReward, m.Loss, m.PolicyGradientLoss, m.ValueLoss, -m.EntropyLoss, m.ApproxKL, m.ClipFraction,
-			m.ExplainedVariance, m.GradNorm, m.LearningRate, m.EntropyCoef, seconds} {
+		for _, c := range measured {
+			v := c.of(m)
+			events.Add(m.Steps, seconds, "train/"+c.name, v)
 			row = append(row, number(v))
 		}
-		out.Rows = append(out.Rows, row)
+		table.Rows = append(table.Rows, append(row, number(seconds)))
 	}
-	if err := atomicfile.Write(t.path, out.CSV()); err != nil {
+	if err := atomicfile.Write(t.csv(), table.CSV()); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := events.Write(card.Beside(t.path, ".training")); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
