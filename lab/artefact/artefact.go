@@ -24,6 +24,8 @@ type File struct {
 	// One of these is not nil.
 	Policy *learner.Network
 	Model  model.Learned
+	// Assumed are the loads of a model whose card does not say them. Default none.
+	Assumed load.Ranges
 }
 
 // Open reads a policy or a model of space, or of whatever it is for where space is
@@ -63,15 +65,19 @@ func (f File) Space() *mesh.Space {
 }
 
 // Loads are those that the artefact was learned for: as a policy says it, or as the
-// card of a model does. A model without one is an error.
+// card of a model does, else Assumed. A model without either is an error.
 func (f File) Loads() (load.Ranges, error) {
 	if f.Policy != nil {
 		return f.Policy.Description().Loads, nil
 	}
-	if f.Card == nil || len(f.Card.Loads) != f.Space().Mesh().M() {
-		return nil, fmt.Errorf("artefact: %s has no card that says for which loads it was learned", f.Path)
+	loads := f.Assumed
+	if f.Card != nil {
+		loads = f.Card.Loads
 	}
-	return f.Card.Loads, nil
+	if len(loads) != f.Space().Mesh().M() {
+		return nil, fmt.Errorf("artefact: %s has no card that says for which loads it was learned; name its scenario", f.Path)
+	}
+	return loads, nil
 }
 
 // ONNX returns the policy or model as an ONNX model, with its card, where it has

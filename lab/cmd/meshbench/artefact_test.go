@@ -188,6 +188,8 @@ func withoutCard(t *testing.T, dir string) {
 	must(t, "train", "-model", at("old model"), "-setting", "paper", "-steps", "1024", "-o", at("new"))
 	must(t, "compare", at("old policy"), at("policy"))
 	must(t, "compare", at("old model"), at("model"))
+	must(t, "compare", "-scenario", "paper", at("old model"), at("old model"))
+	must(t, "show", "-scenario", "paper", "-figure", at("old.svg"), at("old model"))
 	if _, err := printed(t, "compare", at("old model"), at("old model")); err == nil || !strings.Contains(err.Error(), "no card that says for which loads") {
 		t.Errorf("two models without cards: %v", err)
 	}

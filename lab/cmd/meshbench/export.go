@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/meshbench/meshbench/lab/artefact"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
@@ -25,7 +24,7 @@ func exportCommand(_ context.Context, args []string) error {
 	if o.NArg() != 1 || *out == "" {
 		return errors.New("export: name the file of a policy or a model, and with -o which file to write")
 	}
-	f, err := artefact.Open(o.Arg(0), o.named(sc))
+	f, err := o.open(o.Arg(0), sc)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type learning struct {
 func (l *learning) register(o options, what string) {
 	o.StringVar(&l.trace, "trace", "", "`FILE` of the trace that is learned from (default the project's own, of a scenario other than paper one of its virtual testbed)")
 	o.StringVar(&l.licence, "licence", "", "`TEXT` of the licence of the trace, for the card (default that of the project for its own traces, else what the trace says)")
-	o.BoolVar(&l.joint, "joint", false, "learn the paper's model, forests of all loads and knobs, rather than what suits the trace best; only such a model can be exported")
+	o.BoolVar(&l.joint, "joint", false, "learn the paper's model, forests of all loads and knobs, rather than what suits the trace best; export takes no other")
 	o.StringVar(&l.out, "o", "", "`FILE` of the "+what)
 }
 

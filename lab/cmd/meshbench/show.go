@@ -24,15 +24,20 @@ what it decides. With -scenario it must be one of that scenario.`
 // shownLoads is the number of loads at which decisions are listed.
 const shownLoads = 16
 
-// named is the space of the scenario where the option was given, else nil: a file
-// says itself what it is for.
-func (o options) named(s scenario.Scenario) (space *mesh.Space) {
+// open reads a policy or a model. It must be of the scenario where that was named,
+// else a file says itself what it is for.
+func (o options) open(path string, s scenario.Scenario) (artefact.File, error) {
+	var space *mesh.Space
 	o.Visit(func(f *flag.Flag) {
 		if f.Name == "scenario" {
 			space = s.MustSpace()
 		}
 	})
-	return space
+	f, err := artefact.Open(path, space)
+	if space != nil {
+		f.Assumed = s.Loads
+	}
+	return f, err
 }
 
 func showCommand(_ context.Context, args []string) error {
@@ -45,7 +50,7 @@ func showCommand(_ context.Context, args []string) error {
 	if o.NArg() != 1 {
 		return errors.New("show: name the file of a policy or a model")
 	}
-	f, err := artefact.Open(o.Arg(0), o.named(sc))
+	f, err := o.open(o.Arg(0), sc)
 	if err != nil {
 		return err
 	}
@@ -118,11 +123,11 @@ func compareCommand(_ context.Context, args []string) error {
 	if o.NArg() != 2 || *n < 1 {
 		return fmt.Errorf("compare: %d files, -n %d; accepted: the files of two policies or two models, and 1 or more", o.NArg(), *n)
 	}
-	a, err := artefact.Open(o.Arg(0), o.named(sc))
+	a, err := o.open(o.Arg(0), sc)
 	if err != nil {
 		return err
 	}
-	b, err := artefact.Open(o.Arg(1), o.named(sc))
+	b, err := o.open(o.Arg(1), sc)
 	if err != nil {
 		return err
 	}
