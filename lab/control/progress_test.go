@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/internal/modeltest"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
@@ -57,28 +58,6 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// flat is a model whose delay is the reciprocal of the replicas.
-type flat struct{ space *mesh.Space }
-
-func (flat) Name() string         { return "flat" }
-func (m flat) Space() *mesh.Space { return m.space }
-func (m flat) At(s mesh.State) (control.Forecast, error) {
-	return &flatForecast{flat: m, load: s.Load}, nil
-}
-
-type flatForecast struct {
-	flat
-	load mesh.Load
-	a    mesh.Action
-}
-
-func (f *flatForecast) Set(a mesh.Action) error         { f.a = a; return nil }
-func (f *flatForecast) Draws() int                      { return 1 }
-func (f *flatForecast) Draw(_ int, x *mesh.Measurement) { f.Mean(x) }
-func (f *flatForecast) Mean(x *mesh.Measurement) {
-	x.Carried[0], x.Service[0].Mean = f.load[0], 1/f.a[0]
-}
-
 // What comes or goes in the first half of a step is in force in it.
 func TestProgressStep(t *testing.T) {
 	space, err := mesh.NewSpace(mesh.New(1, 1), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 5, Up: 7, Down: 1, Cost: 1})
@@ -108,7 +87,7 @@ func TestSimulatorOfSlowKnobs(t *testing.T) {
 		{Weight: -.1, Product: []objective.Factor{{Of: objective.Cost}}},
 		{Weight: -.01, Product: []objective.Factor{{Of: objective.Changed}}},
 	}}
-	s := control.NewSimulator(flat{space}, control.Timing{Step: 5, Settle: -1})
+	s := control.NewSimulator(modeltest.Pool{Of: space}, control.Timing{Step: 5, Settle: -1})
 	e, err := control.NewEnv(s, load.Constant{Load: mesh.Load{1}}, o, control.Config{Seconds: 5})
 	if err != nil {
 		t.Fatal(err)

@@ -105,15 +105,7 @@ func (g maskedGym) Mask(dst []bool) { g.heads.mask(dst, g.env.Space(), g.state) 
 // mask writes which choices may be made from what was asked for last: those of the
 // first head, then those of the second, and so on.
 func (h Heads) mask(dst []bool, space *mesh.Space, s mesh.State) {
-	var asked mesh.Action
-	if s.InForce != nil {
-		asked = space.Asked(nil, s.InForce, s.Pending)
-	}
-	allowed := make([][]bool, len(space.Choices()))
-	for k, n := range space.Choices() {
-		allowed[k] = make([]bool, n)
-		space.Allowed(allowed[k], k, asked)
-	}
+	allowed := space.AllowedIn(s)
 	if h != WholeAction {
 		at := 0
 		for _, part := range allowed {
@@ -124,10 +116,7 @@ func (h Heads) mask(dst []bool, space *mesh.Space, s mesh.State) {
 	var choice []int
 	for k := range dst {
 		choice = space.Choice(choice, k)
-		dst[k] = true
-		for part, c := range choice {
-			dst[k] = dst[k] && allowed[part][c]
-		}
+		dst[k] = allowed.Has(choice)
 	}
 }
 

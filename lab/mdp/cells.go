@@ -24,22 +24,12 @@ func NewConfigurations(space *mesh.Space, reward []float64) (*Configurations, er
 		return nil, fmt.Errorf("mdp: %d rewards for the %s actions of %s; accepted: one for each of at most %d", len(reward), space.Size(), space, most)
 	}
 	c := &Configurations{make(Table, space.Len()), space}
-	allowed := make([][]bool, len(space.Knobs()))
-	for h, n := range space.Choices() {
-		allowed[h] = make([]bool, n)
-	}
 	var choice []int
 	for s := range c.Table {
-		for h := range allowed {
-			space.Allowed(allowed[h], h, space.At(s))
-		}
+		allowed := space.AllowedIn(mesh.State{InForce: space.At(s)})
 		for to := range c.Table {
 			choice = space.Choice(choice, to)
-			ok := true
-			for h, u := range choice {
-				ok = ok && allowed[h][u]
-			}
-			if ok {
+			if allowed.Has(choice) {
 				c.Table[s] = append(c.Table[s], Choice{reward[to], []Next{{to, 1}}})
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -30,6 +29,7 @@ type Space struct {
 	log     float64
 	actions []Action // all of them, where there are at most maxEnumerated
 
+	slow         bool        // whether any knob is
 	route, block []int       // knob of each call and service, -1 for none
 	even         [][]float64 // shares of each call's nodes without a knob
 }
@@ -74,7 +74,9 @@ func NewSpace(m Mesh, knobs ...Knob) (*Space, error) {
 	for range m.Services {
 		s.block = append(s.block, -1)
 	}
-	for h, k := range s.knobs {
+	for h := range s.knobs {
+		k := &s.knobs[h]
+		s.slow = s.slow || k.Slow()
 		switch k.Kind {
 		case Route:
 			s.route[k.Of] = h
@@ -368,7 +370,7 @@ func (s *Space) Cost(a Action) float64 {
 
 // Slow reports whether any knob takes its time or moves by increments.
 func (s *Space) Slow() bool {
-	return slices.ContainsFunc(s.knobs, func(k KnobAt) bool { return k.Slow() })
+	return s.slow
 }
 
 // Asked writes what was asked for to dst, which is allocated when nil: the
@@ -417,6 +419,34 @@ func (s *Space) Allowed(dst []bool, h int, asked Action) {
 	for u := range dst {
 		dst[u] = from < 0 || u-from <= k.Step && from-u <= k.Step
 	}
+}
+
+// Allowed are the points that each knob may go to.
+type Allowed [][]bool
+
+// AllowedIn returns which points the knobs may go to in a state: from what was
+// asked for last, all of them where nothing was.
+func (s *Space) AllowedIn(st State) Allowed {
+	var asked Action
+	if st.InForce != nil {
+		asked = s.Asked(nil, st.InForce, st.Pending)
+	}
+	allowed := make(Allowed, len(s.knobs))
+	for h, n := range s.choices {
+		allowed[h] = make([]bool, n)
+		s.Allowed(allowed[h], h, asked)
+	}
+	return allowed
+}
+
+// Has reports whether the points of a choice are all allowed.
+func (a Allowed) Has(choice []int) bool {
+	for h, u := range choice {
+		if !a[h][u] {
+			return false
+		}
+	}
+	return true
 }
 
 // FeatureNames lists the inputs of a system model (paper, Eq. 5): l_1..l_m, then

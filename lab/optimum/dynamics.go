@@ -79,7 +79,7 @@ func NewDynamics(r *Rewards) (*Dynamics, error) {
 	if d.slow == nil {
 		return nil, errors.New("optimum: dynamic programming in a space without a knob that takes its time: Best of each load is the optimum")
 	}
-	if r.objective.Changes() && fast > 1 {
+	if r.changes && fast > 1 {
 		return nil, fmt.Errorf("optimum: dynamic programming of objective %q: it values changes of knobs that take no time; accepted: of those that do", r.objective.Name)
 	}
 	base := space.Nearest(space.Default())
@@ -115,30 +115,23 @@ func (d *Dynamics) explore() error {
 	inForce, pending := p.InForce()
 	d.add(inForce, pending)
 	paid := map[string]int32{}
-	costs, changes := d.rewards.objective.Costs(), d.rewards.objective.Changes()
 	var action mesh.Action
 	for s := 0; s < len(d.states); s++ {
 		if len(d.states) > maxStates || len(d.states)*len(d.asks) > maxTransitions {
 			return fmt.Errorf("optimum: dynamic programming in %s: more than %d configurations of slow knobs; accepted: at most %d, and %d with what can be asked for in each", space, len(d.states), maxStates, maxTransitions)
 		}
 		from := d.states[s]
-		before := space.Asked(nil, from.inForce, from.pending)
+		allowed := space.AllowedIn(mesh.State{InForce: from.inForce, Pending: from.pending})
 		for _, choice := range d.asks {
 			action = space.Action(action, choice)
-			if !d.allowed(before, choice) {
+			if !allowed.Has(choice) {
 				d.to, d.pays = append(d.to, -1), append(d.pays, -1)
 				continue
 			}
 			p.Set(from.inForce, from.pending)
 			step := p.Step(action, d.seconds)
 			inForce, pending := p.InForce()
-			key := string(loadKey(nil, mesh.Load(step.Action)))
-			if costs {
-				key += string(loadKey(nil, mesh.Load{step.Cost}))
-			}
-			if changes {
-				key += string(loadKey(loadKey(nil, mesh.Load(step.Asked)), mesh.Load(step.Before)))
-			}
+			key := string(d.rewards.knobsKey(nil, step))
 			at, ok := paid[key]
 			if !ok {
 				at = int32(len(d.paid))
@@ -150,16 +143,6 @@ func (d *Dynamics) explore() error {
 	}
 	d.best.Size = 16 * len(d.paid)
 	return nil
-}
-
-func (d *Dynamics) allowed(asked mesh.Action, choice []int) bool {
-	for _, h := range d.slow {
-		k := &d.rewards.Space().Knobs()[h]
-		if from := k.Nearest(k.Values(asked)); k.Step > 0 && (choice[h] > from+k.Step || choice[h] < from-k.Step) {
-			return false
-		}
-	}
-	return true
 }
 
 func (d *Dynamics) add(inForce mesh.Action, pending []mesh.Pending) int32 {
@@ -229,7 +212,7 @@ func (d *Dynamics) values(load mesh.Load) ([]value, error) {
 		byAction := map[string][]int{}
 		var order []string
 		for n, s := range d.paid {
-			key := string(loadKey(nil, mesh.Load(s.Action)))
+			key := string(loadKey(nil, s.Action))
 			if byAction[key] == nil {
 				order = append(order, key)
 			}

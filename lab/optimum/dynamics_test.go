@@ -9,35 +9,13 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/episode"
+	"github.com/meshbench/meshbench/lab/internal/modeltest"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/optimum"
 	"github.com/meshbench/meshbench/lab/policy"
 )
-
-// pool is a model of one node: as many requests/s as it has replicas are in time.
-type pool struct{ space *mesh.Space }
-
-func (pool) Name() string         { return "pool" }
-func (m pool) Space() *mesh.Space { return m.space }
-func (m pool) At(s mesh.State) (control.Forecast, error) {
-	return &poolForecast{pool: m, load: s.Load}, nil
-}
-
-type poolForecast struct {
-	pool
-	load mesh.Load
-	a    mesh.Action
-}
-
-func (f *poolForecast) Set(a mesh.Action) error         { f.a = a; return nil }
-func (f *poolForecast) Draws() int                      { return 1 }
-func (f *poolForecast) Draw(_ int, x *mesh.Measurement) { f.Mean(x) }
-func (f *poolForecast) Mean(x *mesh.Measurement) {
-	carried := f.load[0] * (1 - f.space.BlockOf(f.a, 0))
-	x.Carried[0], x.Service[0].Mean = carried, carried/f.space.Value(f.a, mesh.Replicas, 0, 1)
-}
 
 // rewards are 1 for a step in time, less a tenth of each replica.
 func poolRewards(t *testing.T, extra []objective.Term, knobs ...mesh.Knob) *optimum.Rewards {
@@ -49,7 +27,7 @@ func poolRewards(t *testing.T, extra []objective.Term, knobs ...mesh.Knob) *opti
 	o := objective.Objective{Name: "o", Targets: []objective.Target{{Goal: 1}}, Terms: append([]objective.Term{
 		{Product: []objective.Factor{{Of: objective.Met, Service: "service1"}}},
 		{Weight: -.1, Product: []objective.Factor{{Of: objective.Cost}}}}, extra...)}
-	r, err := optimum.NewRewards(pool{space}, o, optimum.Config{Timing: control.Timing{Step: 5, Settle: -1}})
+	r, err := optimum.NewRewards(modeltest.Pool{Of: space}, o, optimum.Config{Timing: control.Timing{Step: 5, Settle: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}

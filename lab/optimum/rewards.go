@@ -57,6 +57,8 @@ type Rewards struct {
 	model     control.Model
 	objective objective.Objective
 	cfg       Config
+	// What a step pays depends on, besides its load and the action in force.
+	costs, changes bool
 
 	tables  memo.Memo[*Table]
 	steps   memo.Memo[float64]
@@ -89,7 +91,7 @@ func NewRewards(m control.Model, o objective.Objective, cfg Config) (*Rewards, e
 		cfg.Memory = 512 << 20
 	}
 	cfg.Search = cfg.Search.defaults(len(m.Space().Knobs()))
-	r := &Rewards{model: m, objective: o, cfg: cfg}
+	r := &Rewards{model: m, objective: o, cfg: cfg, costs: o.Costs(), changes: o.Changes()}
 	r.tables.Bound, r.tables.Size = cfg.Memory, min(m.Space().Len(), cfg.MaxEnumerated)*8
 	r.steps.Bound, r.steps.Size = cfg.Memory/4, 8
 	r.found.Bound, r.found.Size = cfg.Memory/8, 8*m.Space().Width()+64
@@ -146,14 +148,8 @@ func (r *Rewards) Step(s objective.Step) (float64, error) {
 	}
 	s.Load = r.rounded(s.Load)
 	var buf [256]byte
-	key := loadKey(buf[:0], s.Load)
-	key = loadKey(key, mesh.Load(s.Action))
-	if r.objective.Costs() {
-		key = loadKey(key, mesh.Load{s.Cost})
-	}
-	if r.objective.Changes() {
-		key = loadKey(loadKey(key, mesh.Load(s.Asked)), mesh.Load(s.Before))
-	} else {
+	key := r.knobsKey(loadKey(buf[:0], s.Load), s)
+	if !r.changes {
 		s.Asked, s.Before = nil, nil
 	}
 	return r.steps.Get(key, func() (float64, error) {
@@ -168,8 +164,20 @@ func (r *Rewards) Step(s objective.Step) (float64, error) {
 	})
 }
 
+// knobsKey appends what of a step's knobs decides what it pays.
+func (r *Rewards) knobsKey(dst []byte, s objective.Step) []byte {
+	dst = loadKey(dst, s.Action)
+	if r.costs {
+		dst = loadKey(dst, []float64{s.Cost})
+	}
+	if r.changes {
+		dst = loadKey(loadKey(dst, s.Asked), s.Before)
+	}
+	return dst
+}
+
 // static reports whether a load and the action asked for decide what a step pays.
-func (r *Rewards) static() bool { return !r.Space().Slow() && !r.objective.Changes() }
+func (r *Rewards) static() bool { return !r.Space().Slow() && !r.changes }
 
 // known is what an action pays of the table of all actions, where that is there,
 // or was asked for so often that it pays to make it: as often as it has actions.
@@ -385,8 +393,8 @@ func (b *blind) Measure(_ context.Context, load mesh.Load, a mesh.Action) (mesh.
 	return b.x, b.Skip(load, a)
 }
 
-func loadKey(dst []byte, load mesh.Load) []byte {
-	for _, l := range load {
+func loadKey(dst []byte, values []float64) []byte {
+	for _, l := range values {
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(l))
 	}
 	return dst

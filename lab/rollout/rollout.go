@@ -155,7 +155,7 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 		}
 		return err
 	}
-	allowed := p.allowed(s)
+	allowed := space.AllowedIn(s)
 	if p.Joint {
 		if space.Len() == math.MaxInt || space.Len() > 1<<20 {
 			return nil, fmt.Errorf("rollout: all %s actions of %s; accepted with Joint: at most %d", space.Size(), space, 1<<20)
@@ -166,7 +166,7 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 			if late() {
 				break
 			}
-			if !within(allowed, choice) {
+			if !allowed.Has(choice) {
 				continue
 			}
 			if err := try(space.At(k)); err != nil {
@@ -189,30 +189,6 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 		}
 	}
 	return best, nil
-}
-
-func within(allowed [][]bool, choice []int) bool {
-	for h, u := range choice {
-		if !allowed[h][u] {
-			return false
-		}
-	}
-	return true
-}
-
-// allowed are the points that each knob may go to.
-func (p *Policy) allowed(s mesh.State) [][]bool {
-	space := p.Rewards.Space()
-	var asked mesh.Action
-	if s.InForce != nil {
-		asked = space.Asked(nil, s.InForce, s.Pending)
-	}
-	out := make([][]bool, len(space.Knobs()))
-	for h, n := range space.Choices() {
-		out[h] = make([]bool, n)
-		space.Allowed(out[h], h, asked)
-	}
-	return out
 }
 
 // foresee draws the loads of all samples.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/episode"
+	"github.com/meshbench/meshbench/lab/internal/modeltest"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/objective"
@@ -16,36 +17,6 @@ import (
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/rollout"
 )
-
-// queue is a model in which a node's share of the load is in time as far as its
-// replicas go.
-type queue struct{ space *mesh.Space }
-
-func (queue) Name() string         { return "queue" }
-func (m queue) Space() *mesh.Space { return m.space }
-func (m queue) At(s mesh.State) (control.Forecast, error) {
-	return &forecast{queue: m, load: s.Load}, nil
-}
-
-type forecast struct {
-	queue
-	load mesh.Load
-	a    mesh.Action
-}
-
-func (f *forecast) Set(a mesh.Action) error         { f.a = a; return nil }
-func (f *forecast) Draws() int                      { return 1 }
-func (f *forecast) Draw(_ int, x *mesh.Measurement) { f.Mean(x) }
-func (f *forecast) Mean(x *mesh.Measurement) {
-	l := f.space.Layout()
-	worst := 0.0
-	for c := range l.Calls {
-		for k, j := range l.Calls[c].Nodes {
-			worst = max(worst, f.space.RouteOf(f.a, c)[k]*f.load[0]*(1-f.space.BlockOf(f.a, 0))/f.space.Value(f.a, mesh.Replicas, j, 1))
-		}
-	}
-	x.Carried[0], x.Service[0].Mean = f.load[0]*(1-f.space.BlockOf(f.a, 0)), worst
-}
 
 func rewards(t *testing.T, nodes int, knobs ...mesh.Knob) *optimum.Rewards {
 	t.Helper()
@@ -56,7 +27,7 @@ func rewards(t *testing.T, nodes int, knobs ...mesh.Knob) *optimum.Rewards {
 	o := objective.Objective{Name: "o", Targets: []objective.Target{{Goal: 1}}, Terms: []objective.Term{
 		{Product: []objective.Factor{{Of: objective.Met, Service: "service1"}}},
 		{Weight: -.1, Product: []objective.Factor{{Of: objective.Cost}}}}}
-	r, err := optimum.NewRewards(queue{space}, o, optimum.Config{Timing: control.Timing{Step: 5, Settle: -1}})
+	r, err := optimum.NewRewards(modeltest.Pool{Of: space}, o, optimum.Config{Timing: control.Timing{Step: 5, Settle: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func (r *Result) variant(ctx context.Context, s Source, sc scenario.Scenario, se
 		}
 	}
 	f := s.fitted(ctx, r.Config)
-	x, err := newScaler(ctx, r.Config, f, r.Config.Objectives[0], set)
+	x, err := newScaler(r.Config, f, r.Config.Objectives[0], set)
 	if err != nil {
 		return v, err
 	}
@@ -118,7 +118,7 @@ func (r *Result) variant(ctx context.Context, s Source, sc scenario.Scenario, se
 		}}
 	}
 	learned := make([]maker, fewSeeds)
-	err = parallel(ctx, r.Config, "training a variant", fewSeeds, func(ctx context.Context, k int) error {
+	err = r.Config.parallel(ctx, "training a variant", fewSeeds, func(ctx context.Context, k int) error {
 		t, err := f.train(ctx, r.Config, x.objective, set, r.Config.Seed+uint64(k), nil)
 		learned[k] = func(load.Pattern) (policy.Policy, error) { return t.Policy(x.rewards.Space()) }
 		return err
@@ -129,7 +129,7 @@ func (r *Result) variant(ctx context.Context, s Source, sc scenario.Scenario, se
 	makers["learned"] = learned
 	for name, list := range makers {
 		paid := make([]float64, len(list)*heldOut)
-		err := parallel(ctx, r.Config, "evaluating a variant", len(paid), func(ctx context.Context, n int) error {
+		err := r.Config.parallel(ctx, "evaluating a variant", len(paid), func(ctx context.Context, n int) error {
 			for _, p := range x.patterns {
 				q, err := list[n/heldOut](p)
 				if err != nil {

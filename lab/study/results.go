@@ -12,40 +12,39 @@ import (
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 )
 
-// anrRow is a row of results.json (see README).
-type anrRow struct {
-	Scenario    string     `json:"scenario"`
-	Trace       string     `json:"trace"`
-	Objective   string     `json:"objective"`
-	Environment string     `json:"environment"`
-	Load        string     `json:"load"`
-	Policy      string     `json:"policy"`
-	Setting     string     `json:"setting,omitempty"`
-	Seeds       int        `json:"seeds"`
-	Steps       int        `json:"steps"`
-	ANR         float64    `json:"anr"`
-	CI          [2]float64 `json:"ci"`
-	Exact       bool       `json:"exact"` // against the reference model's optimum, not the best found
+// row is what rows of results.json say of a policy (see README).
+type row struct {
+	Scenario    string `json:"scenario"`
+	Trace       string `json:"trace"`
+	Objective   string `json:"objective"`
+	Environment string `json:"environment"`
+	Load        string `json:"load"`
+	Policy      string `json:"policy"`
+	Setting     string `json:"setting,omitempty"`
 }
 
-// rewardRow is a row of results.json where rewards are no ratios.
+// anrRow is a row of ANR.
+type anrRow struct {
+	row
+	Seeds int        `json:"seeds"`
+	Steps int        `json:"steps"`
+	ANR   float64    `json:"anr"`
+	CI    [2]float64 `json:"ci"`
+	Exact bool       `json:"exact"` // against the reference model's optimum, not the best found
+}
+
+// rewardRow is one where rewards are no ratios.
 type rewardRow struct {
-	Scenario    string     `json:"scenario"`
-	Trace       string     `json:"trace"`
-	Objective   string     `json:"objective"`
-	Environment string     `json:"environment"`
-	Load        string     `json:"load"`
-	Policy      string     `json:"policy"`
-	Setting     string     `json:"setting,omitempty"`
-	TrainedOn   string     `json:"trained_on,omitempty"`
-	Seeds       int        `json:"seeds"`
-	Runs        int        `json:"runs"`
-	Steps       int        `json:"steps"`
-	Reward      float64    `json:"reward"`
-	CI          [2]float64 `json:"ci"`
-	Cost        float64    `json:"cost"`
-	Violations  float64    `json:"violations"` // share of the steps in which a goal was missed
-	Failed      *float64   `json:"failed,omitempty"`
+	row
+	TrainedOn  string     `json:"trained_on,omitempty"`
+	Seeds      int        `json:"seeds"`
+	Runs       int        `json:"runs"`
+	Steps      int        `json:"steps"`
+	Reward     float64    `json:"reward"`
+	CI         [2]float64 `json:"ci"`
+	Cost       float64    `json:"cost"`
+	Violations float64    `json:"violations"` // share of the steps in which a goal was missed
+	Failed     *float64   `json:"failed,omitempty"`
 }
 
 type results struct {
@@ -71,7 +70,7 @@ func (r *Result) WriteResults(dir string) error {
 		if math.IsNaN(i.Value) {
 			continue
 		}
-		out.ANR = append(out.ANR, anrRow{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting,
+		out.ANR = append(out.ANR, anrRow{row{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting},
 			len(c.Runs), len(c.Runs[0].Steps), i.Value, [2]float64{i.Lo, i.Hi}, c.Exact()})
 	}
 	for _, c := range r.Rewards {
@@ -79,12 +78,12 @@ func (r *Result) WriteResults(dir string) error {
 		if math.IsNaN(i.Value) {
 			continue
 		}
-		row := rewardRow{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting, c.TrainedOn,
+		paid := rewardRow{row{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting}, c.TrainedOn,
 			c.Seeds, len(c.Runs), c.Runs[0].Steps, i.Value, [2]float64{i.Lo, i.Hi}, c.Cost().Value, c.Missed().Value, nil}
 		if f := c.Failed().Value; !math.IsNaN(f) {
-			row.Failed = &f
+			paid.Failed = &f
 		}
-		out.Reward = append(out.Reward, row)
+		out.Reward = append(out.Reward, paid)
 	}
 	for _, s := range r.Config.Sources {
 		out.Run.Data[s.Name] = s.SHA256

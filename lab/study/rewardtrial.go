@@ -60,7 +60,7 @@ type RewardRun struct {
 func (r *Result) RewardTrial(ctx context.Context, s Source, t RewardTrial) error {
 	wrap := func(err error) error { return fmt.Errorf("study: trial: %w", err) }
 	o := r.Config.Objectives[0]
-	x, err := newScaler(ctx, r.Config, s.fitted(ctx, r.Config), o, r.Config.Settings[0])
+	x, err := newScaler(r.Config, s.fitted(ctx, r.Config), o, r.Config.Settings[0])
 	if err != nil {
 		return wrap(err)
 	}
@@ -68,7 +68,7 @@ func (r *Result) RewardTrial(ctx context.Context, s Source, t RewardTrial) error
 		t.Load = load.Switching{Patterns: x.patterns}
 	}
 	t.Runs, t.Steps, t.Beds = max(t.Runs, 1), max(t.Steps, 1), max(t.Beds, 1)
-	contestants, err := r.contestants(x, s)
+	contestants, err := r.contestants(ctx, x, s)
 	if err != nil {
 		return wrap(err)
 	}
@@ -175,7 +175,7 @@ type contestant struct {
 }
 
 // contestants are the learned policies, rules and the greedy policy.
-func (r *Result) contestants(x *scaler, s Source) ([]contestant, error) {
+func (r *Result) contestants(ctx context.Context, x *scaler, s Source) ([]contestant, error) {
 	learned := contestant{name: x.setting.Learner.Name(), setting: x.setting.Name, on: allLoads}
 	for _, t := range r.Trainings {
 		if t.Objective == x.objective.Name && t.Setting == x.setting.Name {
@@ -186,7 +186,7 @@ func (r *Result) contestants(x *scaler, s Source) ([]contestant, error) {
 		return nil, errors.New("nothing was trained")
 	}
 	list := []contestant{learned}
-	best, err := r.calibrated(x, s)
+	best, err := r.calibrated(ctx, x, s)
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +205,9 @@ func (r *Result) contestants(x *scaler, s Source) ([]contestant, error) {
 
 // calibrated are the numbers of the candidates of each rule that score best on all
 // loads, and of the constants.
-func (r *Result) calibrated(x *scaler, s Source) ([]int, error) {
+func (r *Result) calibrated(ctx context.Context, x *scaler, s Source) ([]int, error) {
 	return Do(r.Config.Cache, "calibrated", append(s.key(), objectiveKey(x.objective)), func() ([]int, error) {
-		rules, err := x.rules()
+		rules, err := x.rules(ctx)
 		var best []int
 		for _, rule := range rules {
 			best = append(best, rule.best(loadSet{allLoads, x.patterns, 1}))

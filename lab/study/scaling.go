@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/autoscaler"
 	"github.com/meshbench/meshbench/lab/control"
@@ -149,11 +147,11 @@ func TrainedOnAll(ctx context.Context, cfg Config) (*Result, error) {
 		f := src.fitted(ctx, r.Config)
 		for _, o := range r.Config.Objectives {
 			for _, set := range r.Config.Settings {
-				s, err := newScaler(ctx, r.Config, f, o, set)
+				s, err := newScaler(r.Config, f, o, set)
 				if err != nil {
 					return nil, err
 				}
-				if err := s.train(loadSets(f.Scenario, s.patterns, r.Config.Seeds)[:1], map[string][]Trained{}, func(t Training) { r.Trainings = append(r.Trainings, t) }); err != nil {
+				if err := s.train(ctx, loadSets(f.Scenario, s.patterns, r.Config.Seeds)[:1], map[string][]Trained{}, func(t Training) { r.Trainings = append(r.Trainings, t) }); err != nil {
 					return nil, err
 				}
 			}
@@ -164,7 +162,6 @@ func TrainedOnAll(ctx context.Context, cfg Config) (*Result, error) {
 
 // scaler compares policies on one objective of a source.
 type scaler struct {
-	ctx       context.Context
 	cfg       Config
 	f         *fitted
 	objective objective.Objective
@@ -180,19 +177,19 @@ type scaler struct {
 func (r *Result) scaling(ctx context.Context, f *fitted) error {
 	for _, o := range r.Config.Objectives {
 		for _, set := range r.Config.Settings {
-			s, err := newScaler(ctx, r.Config, f, o, set)
+			s, err := newScaler(r.Config, f, o, set)
 			if err != nil {
 				return err
 			}
 			trained := map[string][]Trained{}
 			err = r.Timed("training, "+o.Name, func() error {
-				return s.train(loadSets(f.Scenario, s.patterns, r.Config.Seeds), trained, func(t Training) { r.Trainings = append(r.Trainings, t) })
+				return s.train(ctx, loadSets(f.Scenario, s.patterns, r.Config.Seeds), trained, func(t Training) { r.Trainings = append(r.Trainings, t) })
 			})
 			if err != nil {
 				return err
 			}
 			err = r.Timed("evaluation, "+o.Name, func() error {
-				cells, err := Do(r.Config.Cache, "scaling", append(r.key(f.Source, o), set.Name), func() ([]RewardCell, error) { return s.evaluate(trained) })
+				cells, err := Do(r.Config.Cache, "scaling", append(r.key(f.Source, o), set.Name), func() ([]RewardCell, error) { return s.evaluate(ctx, trained) })
 				r.Rewards = append(r.Rewards, cells...)
 				return err
 			})
@@ -204,12 +201,12 @@ func (r *Result) scaling(ctx context.Context, f *fitted) error {
 	return nil
 }
 
-func newScaler(ctx context.Context, cfg Config, f *fitted, o objective.Objective, set Setting) (*scaler, error) {
+func newScaler(cfg Config, f *fitted, o objective.Objective, set Setting) (*scaler, error) {
 	patterns, err := f.Scenario.LoadPatterns()
 	if err != nil {
 		return nil, err
 	}
-	s := &scaler{ctx: ctx, cfg: cfg, f: f, objective: o, setting: set, patterns: patterns, steps: f.Scenario.Defaults().Episode}
+	s := &scaler{cfg: cfg, f: f, objective: o, setting: set, patterns: patterns, steps: f.Scenario.Defaults().Episode}
 	if s.rewards, err = f.rewards[o.Name](); err != nil {
 		return nil, err
 	}
@@ -220,7 +217,7 @@ func newScaler(ctx context.Context, cfg Config, f *fitted, o objective.Objective
 }
 
 // train trains on load sets, all seeds of each.
-func (s *scaler) train(sets []loadSet, trained map[string][]Trained, done func(Training)) error {
+func (s *scaler) train(ctx context.Context, sets []loadSet, trained map[string][]Trained, done func(Training)) error {
 	type job struct {
 		set  loadSet
 		seed int
@@ -233,7 +230,7 @@ func (s *scaler) train(sets []loadSet, trained map[string][]Trained, done func(T
 		}
 	}
 	out := make([]Trained, len(jobs))
-	err := parallel(s.ctx, s.cfg, "training", len(jobs), func(ctx context.Context, n int) (err error) {
+	err := s.cfg.parallel(ctx, "training", len(jobs), func(ctx context.Context, n int) (err error) {
 		set := s.setting
 		set.Load = jobs[n].set.one()
 		out[n], err = s.f.train(ctx, s.cfg, s.objective, set, s.cfg.Seed+uint64(jobs[n].seed), nil)
@@ -251,32 +248,6 @@ func (s *scaler) train(sets []loadSet, trained map[string][]Trained, done func(T
 	return nil
 }
 
-// parallel does n jobs, as many at a time as cfg has workers.
-func parallel(ctx context.Context, cfg Config, stage string, n int, do func(ctx context.Context, k int) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cfg.Workers)
-	finished := make(chan struct{}, n)
-	go func() {
-		for k := range n {
-			if _, ok := <-finished; !ok {
-				return
-			}
-			cfg.Progress(stage, k+1, n)
-		}
-	}()
-	for k := range n {
-		g.Go(func() error {
-			defer func() { finished <- struct{}{} }()
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return do(ctx, k)
-		})
-	}
-	defer close(finished)
-	return g.Wait()
-}
-
 // maker makes a policy for one goroutine, for a run under pattern p.
 type maker func(p load.Pattern) (policy.Policy, error)
 
@@ -289,7 +260,7 @@ type rewardJob struct {
 }
 
 // evaluate runs every policy under every load that it is asked under.
-func (s *scaler) evaluate(trained map[string][]Trained) ([]RewardCell, error) {
+func (s *scaler) evaluate(ctx context.Context, trained map[string][]Trained) ([]RewardCell, error) {
 	var cells []RewardCell
 	var jobs []rewardJob
 	add := func(p load.Pattern, name, setting, on string, policies ...maker) {
@@ -302,19 +273,19 @@ func (s *scaler) evaluate(trained map[string][]Trained) ([]RewardCell, error) {
 			}
 		}
 	}
-	rules, err := s.rules()
+	rules, err := s.rules(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var bandits []maker
 	for k := range s.cfg.Seeds {
-		b, err := s.bandit(s.cfg.Seed + uint64(k))
+		b, err := s.bandit(ctx, s.cfg.Seed+uint64(k))
 		if err != nil {
 			return nil, err
 		}
 		bandits = append(bandits, b)
 	}
-	bounds, err := s.bounds()
+	bounds, err := s.bounds(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -340,7 +311,7 @@ func (s *scaler) evaluate(trained map[string][]Trained) ([]RewardCell, error) {
 			add(p, b.name, "", b.on(p), b.policy)
 		}
 	}
-	return cells, parallel(s.ctx, s.cfg, "evaluating", len(jobs), func(ctx context.Context, n int) (err error) {
+	return cells, s.cfg.parallel(ctx, "evaluating", len(jobs), func(ctx context.Context, n int) (err error) {
 		j := jobs[n]
 		q, err := j.policy(j.pattern)
 		if err != nil {
@@ -397,7 +368,7 @@ func (r rule) of(set loadSet) maker {
 
 // rules are those of operators, every candidate scored under every pattern on the
 // virtual testbed.
-func (s *scaler) rules() ([]rule, error) {
+func (s *scaler) rules(ctx context.Context) ([]rule, error) {
 	list := ruleGrids(s.f.Scenario)
 	constants, err := s.constants()
 	if err != nil {
@@ -415,7 +386,7 @@ func (s *scaler) rules() ([]rule, error) {
 			}
 		}
 	}
-	err = parallel(s.ctx, s.cfg, "calibrating rules", len(jobs), func(ctx context.Context, k int) error {
+	err = s.cfg.parallel(ctx, "calibrating rules", len(jobs), func(ctx context.Context, k int) error {
 		j := jobs[k]
 		for seed := range uint64(calibrations) {
 			x, err := s.run(ctx, list[j.rule].candidates()[j.candidate], s.patterns[j.pattern], calibration+seed, s.steps)
@@ -513,11 +484,11 @@ func (s *scaler) constants() ([]policy.Policy, error) {
 }
 
 // bandit learns a contextual bandit on all loads.
-func (s *scaler) bandit(seed uint64) (maker, error) {
+func (s *scaler) bandit(ctx context.Context, seed uint64) (maker, error) {
 	set := s.setting
 	set.Load = loadSet{patterns: s.patterns}.one()
 	set.Learner = learner.Bandit{}
-	p, err := set.Learner.Learn(s.ctx, Problem(s.rewards, s.f.Scenario, set), seed, nil)
+	p, err := set.Learner.Learn(ctx, Problem(s.rewards, s.f.Scenario, set), seed, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -538,7 +509,7 @@ type bound struct {
 // bounds are dynamic programming, which knows the chain that is nearest to the
 // load's law, and an oracle, which knows the load to come; none where the
 // configurations are too many.
-func (s *scaler) bounds() ([]bound, error) {
+func (s *scaler) bounds(ctx context.Context) ([]bound, error) {
 	d, err := optimum.NewDynamics(s.rewards)
 	if err != nil {
 		s.cfg.Progress("no bounds: "+err.Error(), 1, 1)
@@ -550,7 +521,7 @@ func (s *scaler) bounds() ([]bound, error) {
 	programs := map[string]*optimum.Program{}
 	for _, p := range s.patterns {
 		c := optimum.NewChain(p, s.f.Scenario.Loads, 0, []uint64{calibration, calibration + 1, calibration + 2, calibration + 3}, 10_000)
-		if programs[p.Name()], err = d.Iterate(s.ctx, c, s.f.Scenario.Gamma()); err != nil {
+		if programs[p.Name()], err = d.Iterate(ctx, c, s.f.Scenario.Gamma()); err != nil {
 			return list, nil // too many states for it
 		}
 	}

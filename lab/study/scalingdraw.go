@@ -179,7 +179,7 @@ func (r *Result) episode(ctx context.Context, s Source) (figure.Figure, error) {
 	if err != nil {
 		return figure.Figure{}, err
 	}
-	sc, err := newScaler(ctx, r.Config, s.fitted(ctx, r.Config), o, r.Config.Settings[0])
+	sc, err := newScaler(r.Config, s.fitted(ctx, r.Config), o, r.Config.Settings[0])
 	if err != nil {
 		return figure.Figure{}, err
 	}
@@ -187,7 +187,7 @@ func (r *Result) episode(ctx context.Context, s Source) (figure.Figure, error) {
 		if p.Name() != at {
 			continue
 		}
-		rules, err := r.calibrated(sc, s)
+		rules, err := r.calibrated(ctx, sc, s)
 		if err != nil {
 			return figure.Figure{}, err
 		}

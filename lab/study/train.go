@@ -152,27 +152,37 @@ func (r *Result) train(ctx context.Context, f *fitted, sets []Setting) ([]Traini
 			}
 		}
 	}
-	cfg.Progress("training on "+f.Name, 0, len(trainings))
+	return trainings, cfg.parallel(ctx, "training on "+f.Name, len(jobs), func(ctx context.Context, k int) (err error) {
+		t := &trainings[k]
+		t.Trained, err = f.train(ctx, cfg, jobs[k].objective, jobs[k].setting, t.Seed, nil)
+		return err
+	})
+}
+
+// parallel does n jobs, as many at a time as c has workers, and says how many are
+// done.
+func (c Config) parallel(ctx context.Context, stage string, n int, do func(ctx context.Context, k int) error) error {
+	c.Progress(stage, 0, n)
 	var mu sync.Mutex
 	done := 0
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cfg.Workers)
-	for k, j := range jobs {
-		t := &trainings[k]
+	g.SetLimit(c.Workers)
+	for k := range n {
 		g.Go(func() error {
-			var err error
-			if t.Trained, err = f.train(ctx, cfg, j.objective, j.setting, t.Seed, nil); err != nil {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := do(ctx, k); err != nil {
 				return err
 			}
 			mu.Lock()
+			defer mu.Unlock()
 			done++
-			n := done
-			mu.Unlock()
-			cfg.Progress("training on "+f.Name, n, len(trainings))
+			c.Progress(stage, done, n)
 			return nil
 		})
 	}
-	return trainings, g.Wait()
+	return g.Wait()
 }
 
 // train trains a policy unless the cache has it. What it depends on is its own:
