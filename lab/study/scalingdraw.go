@@ -115,6 +115,10 @@ func (r *Result) matrix(s Source) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
+	sets := loadSets(s.Scenario, patterns, 1)
+	if len(sets) == 1 {
+		return Output{}, ErrNoData // nothing was trained on one load alone
+	}
 	m := figure.Matrix{Title: "mean reward", RowLabel: "trained on", ColumnLabel: "met", Decimals: 2}
 	t := figure.Table{Header: []string{"policy", "trained on"}}
 	for _, p := range patterns {
@@ -122,7 +126,7 @@ func (r *Result) matrix(s Source) (Output, error) {
 		t.Header = append(t.Header, p.Name())
 	}
 	rows := func(name string) error {
-		for _, set := range loadSets(s.Scenario, patterns, 1) {
+		for _, set := range sets {
 			if strings.HasPrefix(set.name, allBut) {
 				continue
 			}
