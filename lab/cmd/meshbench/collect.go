@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/nb"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/trace"
 )
@@ -44,16 +45,20 @@ func collect(ctx context.Context, args []string) error {
 	if err := b.check(sc); err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}
-	path := flags.Arg(0)
+	c := testbed.Collection{Scenario: sc, Steps: *steps, Actions: *actions, Seed: *seed, Reference: *reference}
+	if c.Load, err = load.Parse(*pattern, sc.Loads); err != nil {
+		return err
+	}
+	return b.hold(ctx, sc, "collect", func(ctx context.Context) error { return collectInto(ctx, &b, sc, flags.Arg(0), c) })
+}
+
+// collectInto collects a trace into a file.
+func collectInto(ctx context.Context, b *bed, sc scenario.Scenario, path string, c testbed.Collection) error {
 	bed, err := b.start(ctx, sc)
 	if err != nil {
 		return err
 	}
 	defer bed.Close()
-	c := testbed.Collection{Scenario: sc, Steps: *steps, Actions: *actions, Seed: *seed, Reference: *reference}
-	if c.Load, err = load.Parse(*pattern, sc.Loads); err != nil {
-		return err
-	}
 	live := nb.NewLive()
 	defer live.Close()
 	begin, first := time.Now(), -1
@@ -61,12 +66,12 @@ func collect(ctx context.Context, args []string) error {
 		if first < 0 {
 			first = row.Step
 		}
-		left := time.Duration(float64(time.Since(begin)) / float64(row.Step-first+1) * float64(*steps-row.Step-1))
-		live.Text("%s (%s left of %d steps)", testbed.Describe(sc.Mesh, row), left.Round(time.Second), *steps)
+		left := time.Duration(float64(time.Since(begin)) / float64(row.Step-first+1) * float64(c.Steps-row.Step-1))
+		live.Text("%s (%s left of %d steps)", testbed.Describe(sc.Mesh, row), left.Round(time.Second), c.Steps)
 	}
 	rows, err := testbed.CollectFile(ctx, bed, path, c)
 	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("interrupted: %s has %d of %d steps; the same command goes on", path, rows, *steps)
+		return fmt.Errorf("interrupted: %s has %d of %d steps; the same command goes on", path, rows, c.Steps)
 	}
 	if err != nil {
 		return err

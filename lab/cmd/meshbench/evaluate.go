@@ -69,7 +69,7 @@ func evaluate(ctx context.Context, args []string) error {
 		if *policies != "" {
 			t.Policies = strings.Split(*policies, ",")
 		}
-		return evaluateRewards(ctx, root, sc, *learn, t)
+		return evaluateRewards(ctx, &b, root, sc, *learn, t)
 	}
 	if *offered != "" || *policies != "" {
 		return errors.New("evaluate: -load and -policies are for scenarios whose knobs take their time")
@@ -100,7 +100,10 @@ func evaluate(ctx context.Context, args []string) error {
 	t.Progress = func(run anr.Run, done, total int) {
 		live.Text("run %d of %d: %s, %s, %s load: ANR %.3f", done, total, run.Policy, run.Objective, run.Pattern, run.ANR())
 	}
-	_, err = r.Trial(ctx, own, trialSetting, t)
+	err = b.hold(ctx, sc, "evaluate", func(ctx context.Context) error {
+		_, err := r.Trial(ctx, own, trialSetting, t)
+		return err
+	})
 	live.Close()
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted: whole runs are in %s; the same command goes on", t.File)
@@ -130,7 +133,7 @@ func evaluate(ctx context.Context, args []string) error {
 }
 
 // evaluateRewards makes a trial of a scenario whose knobs take their time.
-func evaluateRewards(ctx context.Context, root string, sc scenario.Scenario, learn string, t study.RewardTrial) error {
+func evaluateRewards(ctx context.Context, b *bed, root string, sc scenario.Scenario, learn string, t study.RewardTrial) error {
 	own, err := source(ctx, root, learn, sc)
 	if err != nil {
 		return err
@@ -148,7 +151,7 @@ func evaluateRewards(ctx context.Context, root string, sc scenario.Scenario, lea
 	t.Progress = func(run study.RewardRun, done, total int) {
 		live.Text("run %d of %d: %s: reward %.3f, cost %.2f, goals missed %.3f", done, total, run.Policy, run.Result.Reward, run.Result.Cost, run.Result.Missed)
 	}
-	err = r.RewardTrial(ctx, own, t)
+	err = b.hold(ctx, sc, "evaluate", func(ctx context.Context) error { return r.RewardTrial(ctx, own, t) })
 	live.Close()
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted: whole runs are in %s; the same command goes on", t.File)

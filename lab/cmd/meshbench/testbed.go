@@ -25,6 +25,8 @@ type bed struct {
 	dir, dsn                              string // local
 	kubeconfig, cluster, space, generator string // istio
 	block                                 string
+	lock                                  string // local, http
+	keep, watch                           bool   // istio: as in its Config
 }
 
 // register adds the options to those of a command.
@@ -40,6 +42,7 @@ func (b *bed) register(flags *flag.FlagSet) {
 	flags.StringVar(&b.cluster, "context", "", "istio: `NAME` of a context in it (default its current one)")
 	flags.StringVar(&b.space, "namespace", "meshbench", "istio: `NAME` of the mesh's namespace")
 	flags.StringVar(&b.generator, "generator", "", "istio: `URL` of the load generator's control port, where it was forwarded")
+	flags.StringVar(&b.lock, "lock", "", "local, http: `FILE` that is locked meanwhile, so that one command at a time drives the testbed (default one below "+os.TempDir()+"); "+noLock+" for no lock, for istio for no Lease")
 	flags.StringVar(&b.block, "blocking", "front", "istio: what turns requests away, front or fault (Istio's fault abort)")
 }
 

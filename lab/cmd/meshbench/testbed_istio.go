@@ -4,17 +4,62 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"os"
 
+	"github.com/meshbench/meshbench/lab/lease"
+	"github.com/meshbench/meshbench/lab/lease/kube"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
 )
 
-// startIstio takes control of a mesh on a cluster.
-func (b *bed) startIstio(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
-	cfg := istio.Config{Scenario: s, Kubeconfig: b.kubeconfig, Context: b.cluster, Namespace: b.space, Front: b.front, Generator: b.generator}
+func (b *bed) istioConfig(s scenario.Scenario) istio.Config {
+	cfg := istio.Config{Scenario: s, Kubeconfig: b.kubeconfig, Context: b.cluster, Namespace: b.space, Front: b.front, Generator: b.generator, Keep: b.keep, Watch: b.watch}
 	if b.block == "fault" {
 		cfg.Blocking = istio.FaultBlocking
 	}
-	return istio.New(ctx, cfg)
+	return cfg
+}
+
+// startIstio takes control of a mesh on a cluster.
+func (b *bed) startIstio(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
+	return istio.New(ctx, b.istioConfig(s))
+}
+
+// checkIstio lists what a mesh on a cluster lacks, and changes nothing.
+func (b *bed) checkIstio(ctx context.Context, s scenario.Scenario) error {
+	f, err := istio.Preflight(ctx, b.istioConfig(s))
+	if err == nil && len(f) > 0 {
+		err = f
+	}
+	return err
+}
+
+// leaseIstio is the Lease in the namespace of the mesh.
+func (b *bed) leaseIstio(s scenario.Scenario, command string, wait bool, waiting func(string)) (lease.Lease, error) {
+	client, err := b.istioConfig(s).Client()
+	if err != nil {
+		return nil, err
+	}
+	return kube.Lease{Client: client, Namespace: b.space, Identity: b.identity(command), Wait: wait, Waiting: waiting}, nil
+}
+
+// identity tells this process from all others: that of a pod by its name.
+func (b *bed) identity(command string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + " meshbench " + command + " " + rand.Text()[:6]
+}
+
+// eventsIstio writes Events about the Lease.
+func (b *bed) eventsIstio(s scenario.Scenario) (note func(warning bool, reason, message string), end func(), err error) {
+	client, err := b.istioConfig(s).Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	note, end = kube.Events(client, b.space, kube.Name, "meshbench-run")
+	return note, end, nil
 }

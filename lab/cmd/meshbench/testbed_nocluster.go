@@ -6,12 +6,25 @@ import (
 	"context"
 	"errors"
 
+	"github.com/meshbench/meshbench/lab/lease"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
-// startIstio fails: this program was compiled without the clients of Kubernetes,
-// which take longer than all else.
+// errNoCluster is of what this program was compiled without: the clients of
+// Kubernetes, which take longer than all else.
+var errNoCluster = errors.New("this program is without testbed istio; go run ./lab/cmd/meshbench has it")
+
 func (b *bed) startIstio(context.Context, scenario.Scenario) (testbed.Testbed, error) {
-	return nil, errors.New("this program is without testbed istio; go run ./lab/cmd/meshbench has it")
+	return nil, errNoCluster
+}
+
+func (b *bed) checkIstio(context.Context, scenario.Scenario) error { return errNoCluster }
+
+func (b *bed) leaseIstio(scenario.Scenario, string, bool, func(string)) (lease.Lease, error) {
+	return nil, errNoCluster
+}
+
+func (b *bed) eventsIstio(scenario.Scenario) (func(bool, string, string), func(), error) {
+	return nil, nil, errNoCluster
 }

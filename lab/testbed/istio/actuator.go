@@ -15,6 +15,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/service"
 )
 
 // What this testbed can set. Another kind of knob is a type like these, and its
@@ -96,6 +97,23 @@ func (r *route) restore(ctx context.Context) error {
 	return nil
 }
 
+// see writes the weights that look read.
+func (r *route) see(_ context.Context, a mesh.Action) error {
+	s := r.p.cfg.space
+	for _, o := range r.all {
+		for k, e := range o.entries {
+			h := s.Find(mesh.Route, e.call)
+			if h < 0 {
+				continue
+			}
+			for j, w := range o.have.routes[k].weights {
+				s.Knobs()[h].Values(a)[j] = float64(w) / 100
+			}
+		}
+	}
+	return nil
+}
+
 func (r *route) get(ctx context.Context, o *routed) (*unstructured.Unstructured, error) {
 	return r.p.cfg.Dynamic.Resource(virtualServices).Namespace(r.p.cfg.Namespace).Get(ctx, o.name, metav1.GetOptions{})
 }
@@ -142,7 +160,7 @@ func (r *route) take(o *routed, vs *unstructured.Unstructured) error {
 		return err
 	}
 	last := o.have
-	if last != nil && !r.p.half && r.p.good != nil && (now.revision != o.mine || now.revision == last.revision) {
+	if last != nil && !r.p.cfg.Watch && !r.p.half && r.p.good != nil && (now.revision != o.mine || now.revision == last.revision) {
 		switch {
 		case !now.same(last.routes) || now.revision != last.revision:
 			r.p.note(fmt.Sprintf("another writer routed %s %s in place of %s", o.title, o.say(now.routes), o.say(last.routes)))
@@ -273,6 +291,22 @@ func (b *block) Apply(ctx context.Context, a mesh.Action) error {
 	return retry(ctx, func() error { return b.p.control.Apply(ctx, a, b.p.seed) })
 }
 
+// see asks the front.
+func (b *block) see(ctx context.Context, a mesh.Action) error {
+	var have service.Setting
+	err := retry(ctx, func() (err error) {
+		have, err = b.p.control.Get(ctx)
+		return err
+	})
+	s := b.p.cfg.space
+	for i, name := range s.Mesh().ServiceNames() {
+		if h := s.Find(mesh.Block, i); h >= 0 {
+			s.Knobs()[h].Values(a)[0] = have.Block[name]
+		}
+	}
+	return err
+}
+
 // Follow has nothing to wait for.
 func (b *block) Follow(context.Context) error { return nil }
 
@@ -302,6 +336,19 @@ func (b *abort) Apply(ctx context.Context, a mesh.Action) error {
 		}
 	}
 	return retry(ctx, func() error { return b.p.control.Apply(ctx, open, b.p.seed) })
+}
+
+// see takes the aborts from what route's look read.
+func (b *abort) see(_ context.Context, a mesh.Action) error {
+	s := b.p.cfg.space
+	for _, o := range b.routes.all {
+		for k, e := range o.entries {
+			if h := s.Find(mesh.Block, s.Layout().Calls[e.call].Service); h >= 0 {
+				s.Knobs()[h].Values(a)[0] = o.have.routes[k].abort / 100
+			}
+		}
+	}
+	return nil
 }
 
 // Follow has nothing to wait for that route does not.

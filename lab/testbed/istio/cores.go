@@ -169,13 +169,27 @@ func (c *cores) check(ctx context.Context) error {
 				continue
 			}
 			now := pod.Spec.Containers[k].Resources.Limits.Cpu().AsApproximateFloat64()
-			if was, ok := z.given[pod.UID]; ok && was != now && c.p.good != nil && !c.p.half {
+			if was, ok := z.given[pod.UID]; ok && was != now && c.p.good != nil && !c.p.half && !c.p.cfg.Watch {
 				c.p.note(fmt.Sprintf("another writer gave %s %g cores in place of %g", z.node, now, was))
 			}
 			there[pod.UID] = now
 		}
 		if z.given = there; z.before == nil {
 			z.before = maps.Clone(there)
+		}
+	}
+	return nil
+}
+
+// see writes the cores that look read: the fewest of a node.
+func (c *cores) see(_ context.Context, a mesh.Action) error {
+	for _, z := range c.all {
+		least := math.Inf(1)
+		for _, cores := range z.given {
+			least = min(least, cores)
+		}
+		if !math.IsInf(least, 1) && least > 0 {
+			z.want, z.knob.Values(a)[0] = least, least
 		}
 	}
 	return nil

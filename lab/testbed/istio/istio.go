@@ -88,6 +88,12 @@ type Config struct {
 	// the mesh's own delays and failures. Default they are reported, and mark
 	// steps.
 	Faults bool
+	// Keep leaves what is in force as it is when a run begins, rather than to
+	// begin without control: for who takes a mesh over that is in service.
+	Keep bool
+	// Watch leaves it as it is for good: steps are measured under what others put
+	// into force, which is read before each, and nothing is written.
+	Watch bool
 	// Safe, if set, is put into force by Close; default the last good action
 	// stays.
 	Safe mesh.Action
@@ -144,6 +150,8 @@ func (c Config) defaults() (Config, error) {
 		return c, fmt.Errorf("time scale %v; accepted: above 0, 1 is real time", c.TimeScale)
 	case !(c.Patience > 0) || !(c.Follow > 0) || !(c.Start > 0):
 		return c, fmt.Errorf("patience of %v s, %v s to follow, %v s to start; accepted: above 0", c.Patience, c.Follow, c.Start)
+	case c.Watch && c.Safe != nil:
+		return c, errors.New("a safe action to leave a mesh with that is only watched; accepted: one of both")
 	case c.Blocking != FrontBlocking && c.Blocking != FaultBlocking:
 		return c, fmt.Errorf("unknown blocking %d", c.Blocking)
 	}
@@ -197,6 +205,9 @@ func (c *Config) rights(p *plane) (rights []control.Right) {
 	for _, a := range p.actuators {
 		rights = append(rights, a.Needs()...)
 	}
+	if c.Watch {
+		rights = slices.DeleteFunc(rights, func(r control.Right) bool { return r.Verb != "get" && r.Verb != "list" })
+	}
 	rights = append(rights, control.Right{Resource: "pods", Verb: "list"})
 	if c.TimeScale == 0 {
 		rights = append(rights, control.Right{Resource: "configmaps", Verb: "get", Name: c.object(settingsName)})
@@ -205,6 +216,16 @@ func (c *Config) rights(p *plane) (rights []control.Right) {
 		rights = append(rights, control.Right{Resource: "secrets", Verb: "get", Name: c.Secret})
 	}
 	return rights
+}
+
+// Client is the client of the API server that a testbed of this configuration
+// uses, for what else is to be done there.
+func (c Config) Client() (kubernetes.Interface, error) {
+	c, err := c.complete()
+	if err != nil {
+		return nil, fmt.Errorf("istio: %w", err)
+	}
+	return c.Kubernetes, nil
 }
 
 // connect makes the clients that are not given.
@@ -250,7 +271,7 @@ type Testbed struct {
 }
 
 // New checks that all is there (see Preflight) and returns the testbed with an
-// even routing that blocks nothing. What is missing is returned as Findings.
+// even routing that blocks nothing, unless what is in force is to be kept. What is missing is returned as Findings.
 func New(ctx context.Context, cfg Config) (*Testbed, error) {
 	cfg, err := cfg.complete()
 	if err != nil {

@@ -63,6 +63,12 @@ type watcher interface {
 	restore(ctx context.Context) error
 }
 
+// seer is an actuator that can tell what is set, whoever set it.
+type seer interface {
+	// see writes it to a, as look read it.
+	see(ctx context.Context, a mesh.Action) error
+}
+
 // newPlane makes no request.
 func newPlane(cfg Config) *plane {
 	p := &plane{cfg: cfg, pods: pods{cfg: cfg}}
@@ -101,11 +107,22 @@ func (p *plane) newClient() *http.Client {
 func (p *plane) note(mark string) { p.marks = append(p.marks, mark) }
 
 // Reset spreads the requests evenly, blocks nothing, puts the other knobs back
-// and begins the front's draws again. It waits for replicas.
+// and begins the front's draws again. It waits for replicas. A mesh that is kept
+// or watched stays as it is.
 func (p *plane) Reset(ctx context.Context, seed uint64) error {
 	p.attendNot()
-	p.marks, p.seed = nil, &seed
+	p.marks = nil
 	p.deaf.Store(0)
+	if p.cfg.Keep || p.cfg.Watch {
+		if err := p.see(ctx); err != nil {
+			return err
+		}
+		p.pods.begin(ctx)
+		p.scale.missing()
+		p.marks = nil
+		return ctx.Err()
+	}
+	p.seed = &seed
 	defer func() { p.seed = nil }()
 	space := p.cfg.space
 	start := space.Default()
@@ -139,6 +156,15 @@ func (p *plane) Reset(ctx context.Context, seed uint64) error {
 func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
 	p.attendNot()
 	p.marks = nil
+	if p.cfg.Watch {
+		if err := p.see(ctx); err != nil {
+			if ctx.Err() != nil || lasting(err) {
+				return err
+			}
+			p.note(short(err))
+		}
+		return nil
+	}
 	a = p.toward(a)
 	if err := p.set(ctx, a); err != nil {
 		if ctx.Err() != nil {
@@ -163,6 +189,33 @@ func (p *plane) Apply(ctx context.Context, a mesh.Action) error {
 		p.attend(ctx)
 	}
 	return ctx.Err()
+}
+
+// see reads what is in force, whoever put it there.
+func (p *plane) see(ctx context.Context) error {
+	patient, cancel := context.WithTimeout(ctx, time.Duration(p.cfg.Patience*1e9))
+	defer cancel()
+	if err := p.watch(func(w watcher) error { return w.look(patient) }); err != nil {
+		return err
+	}
+	a := p.cfg.space.Default()
+	for _, x := range p.actuators {
+		if s, ok := x.(seer); ok {
+			if err := s.see(patient, a); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.cfg.space.Validate(a); err != nil {
+		return lastingError{fmt.Errorf("what is in force cannot be said in the scenario's knobs: %w", err)}
+	}
+	if len(p.scale.all) > 0 {
+		if err := p.pods.count(patient); err != nil {
+			return err
+		}
+	}
+	p.good, p.half = a, false
+	return nil
 }
 
 // toward is action a, but for knobs that move by increments: those go as far as
@@ -371,6 +424,9 @@ func (p *plane) Faults(ctx context.Context) []string {
 	if err := p.check(ctx); err != nil {
 		p.note(short(err))
 	}
+	if p.cfg.Watch { // whose requests there are is for those to say who drive
+		return p.marks
+	}
 	switch strangers, err := p.control.Strangers(ctx); {
 	case err != nil && ctx.Err() == nil:
 		p.note("the front does not answer")
@@ -467,6 +523,7 @@ func (p *plane) close() error {
 	defer p.client.CloseIdleConnections()
 	ctx := context.Background()
 	switch {
+	case p.cfg.Watch:
 	case p.cfg.Safe != nil:
 		return p.set(ctx, p.cfg.Safe)
 	case p.half && p.good != nil:

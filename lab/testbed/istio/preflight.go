@@ -73,7 +73,9 @@ func preflight(ctx context.Context, cfg *Config) (*plane, Findings) {
 	f = append(f, cfg.settings(ctx)...)
 	p := newPlane(*cfg)
 	f = append(f, p.objects(ctx)...)
-	f = append(f, p.scale.owned(ctx)...)
+	if !cfg.Watch {
+		f = append(f, p.scale.owned(ctx)...)
+	}
 	ready := p.pods.ready(ctx)
 	f = append(f, ready...)
 	if cfg.Token != "" && len(ready) == 0 {

@@ -90,6 +90,14 @@ func (s *scale) Apply(ctx context.Context, a mesh.Action) error {
 	return nil
 }
 
+// see writes the replicas that look read.
+func (s *scale) see(_ context.Context, a mesh.Action) error {
+	for _, d := range s.all {
+		d.knob.Values(a)[0] = float64(d.have)
+	}
+	return nil
+}
+
 func (s *scale) restore(ctx context.Context) error {
 	for _, d := range s.all {
 		if d.before < 0 {
@@ -142,7 +150,7 @@ func (s *scale) take(d *scaled, x *appsv1.Deployment) {
 	if x.Spec.Replicas != nil {
 		now = int(*x.Spec.Replicas)
 	}
-	if d.have >= 0 && now != d.have && now != d.mine && !s.p.half && s.p.good != nil {
+	if d.have >= 0 && now != d.have && now != d.mine && !s.p.cfg.Watch && !s.p.half && s.p.good != nil {
 		who := "another writer"
 		if owners := owners(x); len(owners) > 0 {
 			who += " (" + owners[0] + ")"

@@ -258,6 +258,10 @@ func (t *Testbed) StartNode(ctx context.Context, j int) error {
 	return nil
 }
 
+// SlowNode has node j work at a factor of its speed, as where something else runs
+// beside it; 1 is its own again.
+func (t *Testbed) SlowNode(j int, factor float64) { t.nodes[j].slow(factor) }
+
 // StopDatabase closes the databases of node j, which then answers nothing but
 // errors until StopNode and StartNode.
 func (t *Testbed) StopDatabase(j int) error { return t.nodes[j].closeDatabases() }

@@ -28,7 +28,8 @@ type node struct {
 	total    int              // replicas that are to be there
 	admitted int              // the first so many of them may serve
 	sorry    *service.Running // answers while none serves
-	speed    float64          // factor
+	speed    float64          // factor, of its CPU knob
+	slowed   float64          // factor, of SlowNode; 0 for none
 	leaving  sync.WaitGroup
 }
 
@@ -63,7 +64,7 @@ func (n *node) start(ctx context.Context) (err error) {
 		n.addr = addr
 	}
 	n.line = service.NewLine(n.t.cfg.Scenario.Queue)
-	n.line.SetSpeed(n.speed)
+	n.line.SetSpeed(n.works())
 	n.life, n.kill = context.WithCancel(n.t.life)
 	n.settle()
 	for _, r := range n.replicas[:n.admitted] {
@@ -111,8 +112,25 @@ func (n *node) setSpeed(factor float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.speed = factor; n.line != nil {
-		n.line.SetSpeed(factor)
+		n.line.SetSpeed(n.works())
 	}
+}
+
+// slow sets the factor of a disturbance.
+func (n *node) slow(factor float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.slowed = factor; n.line != nil {
+		n.line.SetSpeed(n.works())
+	}
+}
+
+// works is the factor that it works at; the lock is held.
+func (n *node) works() float64 {
+	if n.slowed > 0 {
+		return n.speed * n.slowed
+	}
+	return n.speed
 }
 
 // settle brings about what scale said, as far as it can be at once; the lock is

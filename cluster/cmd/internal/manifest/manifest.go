@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/lease/kube"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
@@ -187,6 +188,10 @@ func describe(sc scenario.Scenario) (description, error) {
 	}
 	rights, err := istio.Config{Scenario: sc}.Rights()
 	d.Rules = rules(append(rights,
+		// One at a time drives the mesh.
+		control.Right{Group: "coordination.k8s.io", Resource: "leases", Verb: "create"},
+		control.Right{Group: "coordination.k8s.io", Resource: "leases", Verb: "get", Name: kube.Name},
+		control.Right{Group: "coordination.k8s.io", Resource: "leases", Verb: "update", Name: kube.Name},
 		// To check what runs, and for those who forward ports.
 		control.Right{Resource: "configmaps", Verb: "get", Name: "meshbench-scenario"},
 		control.Right{Resource: "pods", Verb: "get"}, control.Right{Resource: "pods/portforward", Verb: "create"}))

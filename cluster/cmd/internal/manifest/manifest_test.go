@@ -19,6 +19,7 @@ import (
 	fakedynamic "k8s.io/client-go/dynamic/fake"
 	fakekubernetes "k8s.io/client-go/kubernetes/fake"
 
+	"github.com/meshbench/meshbench/lab/lease/kube"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
@@ -55,6 +56,9 @@ func render(t *testing.T, name, overlay string) []*unstructured.Unstructured {
 	}
 	dir := t.TempDir()
 	if err := Write(name, filepath.Join(dir, "base")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "run"), os.DirFS(filepath.Join(cluster, "run"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "overlay"), 0o755); err != nil {
@@ -240,6 +244,53 @@ func found(t *testing.T, cfg istio.Config, all []*unstructured.Unstructured) {
 	for _, f := range findings {
 		if strings.HasPrefix(f.What, "VirtualService ") || strings.HasPrefix(f.What, "DestinationRule ") || strings.HasPrefix(f.What, "Deployment ") {
 			t.Errorf("%s: %s", cfg.Scenario.Name, f.What)
+		}
+	}
+}
+
+// Two restricted replicas of run, with the account of the controller, which may
+// write Events and hold the Lease.
+func TestRun(t *testing.T) {
+	all := render(t, "paper", "components: [../run]\nnamespace: elsewhere\n")
+	for _, r := range []struct{ group, resource, verb, name string }{
+		{"", "events", "create", ""}, {"", "events", "patch", ""}, {"coordination.k8s.io", "leases", "create", ""},
+		{"coordination.k8s.io", "leases", "get", kube.Name}, {"coordination.k8s.io", "leases", "update", kube.Name},
+	} {
+		if !granted(all, r.group, r.resource, r.verb, r.name) {
+			t.Errorf("no role grants %s %s %s", r.verb, r.resource, r.name)
+		}
+	}
+	if granted(all, "coordination.k8s.io", "leases", "update", "another") || granted(all, "", "events", "delete", "") {
+		t.Error("the roles grant more than is needed")
+	}
+	seen := map[string]bool{}
+	for _, o := range all {
+		what := o.GetKind() + " " + o.GetName()
+		seen[what] = true
+		if o.GetNamespace() != "elsewhere" && o.GetKind() != "Namespace" {
+			t.Errorf("%s is in namespace %q", what, o.GetNamespace())
+		}
+		if what != "Deployment run" {
+			continue
+		}
+		var d appsv1.Deployment
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
+			t.Fatal(err)
+		}
+		pod := d.Spec.Template.Spec
+		c := pod.Containers[0]
+		switch s := c.SecurityContext; {
+		case *d.Spec.Replicas != 2, pod.ServiceAccountName != "controller", d.Spec.Template.Labels["app"] != "controller":
+			t.Errorf("%d replicas of account %s with labels %v", *d.Spec.Replicas, pod.ServiceAccountName, d.Spec.Template.Labels)
+		case !*pod.SecurityContext.RunAsNonRoot, pod.SecurityContext.SeccompProfile.Type != "RuntimeDefault", *s.AllowPrivilegeEscalation, !*s.ReadOnlyRootFilesystem, s.Capabilities.Drop[0] != "ALL":
+			t.Error("it is not restricted")
+		case c.Ports[0].Name != "http", c.Ports[0].ContainerPort != 8090:
+			t.Errorf("ports %v", c.Ports)
+		}
+	}
+	for _, what := range []string{"Deployment run", "Service run", "NetworkPolicy metrics-to-run", "RoleBinding run"} {
+		if !seen[what] {
+			t.Errorf("there is no %s", what)
 		}
 	}
 }
