@@ -161,7 +161,7 @@ func NewEnv(s System, p load.Pattern, o objective.Objective, cfg Config) (*Env, 
 		return nil, err
 	}
 	if cfg.Value == nil {
-		cfg.Value = func(s objective.Step) (float64, error) { return e.Reward(s), nil }
+		cfg.Value = func(s objective.Step) (float64, error) { return e.Reward(&s), nil }
 	}
 	if cfg.Seconds == 0 {
 		cfg.Seconds = Timing{}.Seconds()
@@ -259,7 +259,7 @@ func (e *Env) Step(ctx context.Context, a mesh.Action) (Step, error) {
 	if s.Reward, err = e.value(seen); err != nil {
 		return Step{}, fmt.Errorf("control: value step %d: %w", e.t, err)
 	}
-	s.Missed = e.evaluator.Missed(seen)
+	s.Missed = e.evaluator.Missed(&seen)
 	e.t++
 	for i := range e.state.Delay {
 		e.state.Delay[i] = x.Service[i].Mean

@@ -6,6 +6,7 @@ package learner
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load"
@@ -111,6 +112,22 @@ func (h Heads) hold(space *mesh.Space, n int) []int {
 		if out[k] = 1; h == WholeAction && space.Slow() || h != WholeAction && space.Knobs()[k].Slow() {
 			out[k] = n
 		}
+	}
+	return out
+}
+
+// immediate says of each head whether it sets a knob that goes anywhere in no time; nil where
+// all do or none does.
+func (h Heads) immediate(space *mesh.Space) []bool {
+	if h == WholeAction || !space.Slow() {
+		return nil
+	}
+	var out []bool
+	for _, k := range space.Knobs() {
+		out = append(out, !k.Slow() && k.Step == 0)
+	}
+	if !slices.Contains(out, true) {
+		return nil
 	}
 	return out
 }

@@ -21,6 +21,10 @@ type PPO struct {
 	// Hold keeps the draws of knobs that take their time for so many steps (see
 	// ppo.Config.Hold), which takes the place of Config.Hold. Default 1.
 	Hold int `json:"hold,omitempty"`
+	// Immediate credits knobs that take no time with the next reward alone (see
+	// ppo.Config.Immediate), where there are others and each has a head: right where
+	// what they are set to matters no longer in the step after. Default false.
+	Immediate bool `json:"immediate,omitempty"`
 	// Environments are stepped together. Default 1.
 	Environments int `json:"environments,omitempty"`
 }
@@ -59,6 +63,9 @@ func (l PPO) Learn(ctx context.Context, p Problem, seed uint64, watch func(Point
 	}
 	if l.Hold > 1 {
 		cfg.Hold = heads.hold(space, l.Hold)
+	}
+	if l.Immediate {
+		cfg.Immediate = heads.immediate(space)
 	}
 	var best *Network
 	top := 0.0

@@ -77,33 +77,30 @@ type Step struct {
 }
 
 // Steady is a step of a mesh whose knobs all are at action a and were before.
-func Steady(space *mesh.Space, load mesh.Load, a mesh.Action, x mesh.Measurement) Step {
-	return Step{Load: load, Action: a, Asked: a, Before: a, Cost: space.Cost(a), Measurement: x}
+func Steady(space *mesh.Space, load mesh.Load, a mesh.Action, x mesh.Measurement) *Step {
+	return &Step{Load: load, Action: a, Asked: a, Before: a, Cost: space.Cost(a), Measurement: x}
 }
 
 // Reward is the value of a step. It is NaN when a carried load that counts is
 // missing.
-func (e *Evaluator) Reward(s Step) float64 {
-	x := s.Measurement
+func (e *Evaluator) Reward(s *Step) float64 {
+	x := &s.Measurement
 	for k, i := range e.service {
-		d := e.delay(x, i)
-		e.outcomes[k] = Outcome{
-			Offered: s.Load[i],
-			Carried: e.carried(s.Load, s.Action, x, i),
-			Delay:   d,
-			Utility: e.targets[k].Utility(d),
-			P50:     x.Service[i].P50, P95: x.Service[i].P95, P99: x.Service[i].P99,
-			Failed: failed(x, i),
-		}
+		o, d := &e.outcomes[k], &x.Service[i]
+		o.Offered, o.Carried, o.Delay = s.Load[i], e.carried(s, i), e.delay(x, i)
+		o.Utility = e.targets[k].utility(o.Delay)
+		o.P50, o.P95, o.P99 = d.P50, d.P95, d.P99
+		o.Failed = failed(x, i)
 	}
 	if e.objective.Reward != nil {
-		return e.objective.Reward(e.outcomes, s)
+		return e.objective.Reward(e.outcomes, *s)
 	}
 	sum := 0.0
-	for _, t := range e.terms {
+	for k := range e.terms {
+		t := &e.terms[k]
 		v := t.weight
-		for _, f := range t.factors {
-			v *= f.value(e, s)
+		for _, value := range t.factors {
+			v *= value(e, s)
 		}
 		sum += v
 	}
@@ -112,7 +109,7 @@ func (e *Evaluator) Reward(s Step) float64 {
 
 // Missed reports whether a service of the objective missed its goal: the
 // quantile that the objective's terms look at, the mean where they look at none.
-func (e *Evaluator) Missed(s Step) bool {
+func (e *Evaluator) Missed(s *Step) bool {
 	q := Mean
 	for _, t := range e.objective.Terms {
 		for _, f := range t.Product {
@@ -122,7 +119,7 @@ func (e *Evaluator) Missed(s Step) bool {
 		}
 	}
 	for k, i := range e.service {
-		d := e.delay(s.Measurement, i)
+		d := e.delay(&s.Measurement, i)
 		if x := s.Measurement.Service[i]; q != Mean {
 			d = q.of(x.P50, x.P95, x.P99)
 		}
@@ -135,22 +132,22 @@ func (e *Evaluator) Missed(s Step) bool {
 
 // failed is the share of the requests that were let through which had no good
 // answer; 0 where it is not known.
-func failed(x mesh.Measurement, i int) float64 {
+func failed(x *mesh.Measurement, i int) float64 {
 	if n := x.Failed[i] + x.Service[i].Count; n > 0 {
 		return x.Failed[i] / n
 	}
 	return 0
 }
 
-func (e *Evaluator) carried(load mesh.Load, a mesh.Action, x mesh.Measurement, i int) float64 {
+func (e *Evaluator) carried(s *Step, i int) float64 {
 	if e.objective.Carried == Nominal {
-		return load[i] * (1 - e.space.BlockOf(a, i))
+		return s.Load[i] * (1 - e.space.BlockOf(s.Action, i))
 	}
-	return x.Carried[i]
+	return s.Measurement.Carried[i]
 }
 
 // delay is d_i in s; NaN where nothing was answered.
-func (e *Evaluator) delay(x mesh.Measurement, i int) float64 {
+func (e *Evaluator) delay(x *mesh.Measurement, i int) float64 {
 	if e.objective.Delay == RequestWeighted {
 		return x.Service[i].Mean
 	}

@@ -35,13 +35,18 @@ func (t Target) defaults() Target {
 // for d <= O_i, else 1/(1+exp(s(d-c_i))). A missing response time (NaN) has no
 // utility: 0.
 func (t Target) Utility(d float64) float64 {
+	t = t.defaults()
+	return t.utility(d)
+}
+
+// utility is Utility of a target with its defaults.
+func (t *Target) utility(d float64) float64 {
 	switch {
 	case math.IsNaN(d):
 		return 0
 	case d <= t.Goal:
 		return 1
 	}
-	t = t.defaults()
 	return 1 / (1 + math.Exp(t.Steepness*(d-t.Centre)))
 }
 

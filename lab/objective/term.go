@@ -173,58 +173,67 @@ type factor struct {
 	bound    float64
 }
 
-func (f factor) value(e *Evaluator, s Step) float64 {
+// value returns how the factor is read off a step whose outcomes are known.
+func (f factor) value() func(e *Evaluator, s *Step) float64 {
+	k := f.service
+	ofStep := func(read func(s *Step) float64) func(*Evaluator, *Step) float64 {
+		return func(_ *Evaluator, s *Step) float64 { return read(s) }
+	}
+	of := func(read func(x *Outcome) float64) func(*Evaluator, *Step) float64 {
+		return func(e *Evaluator, _ *Step) float64 { return read(&e.outcomes[k]) }
+	}
+	flag := func(holds func(e *Evaluator) bool) func(*Evaluator, *Step) float64 {
+		return func(e *Evaluator, _ *Step) float64 {
+			if holds(e) {
+				return 1
+			}
+			return 0
+		}
+	}
 	switch f.of {
 	case Cost:
-		return s.Cost
+		return ofStep(func(s *Step) float64 { return s.Cost })
 	case Changed:
-		return changed(e.space, s)
+		return func(e *Evaluator, s *Step) float64 { return changed(e.space, s) }
 	case Setting:
-		return s.Action[f.service]
+		return ofStep(func(s *Step) float64 { return s.Action[k] })
 	case Late:
-		return max(f.late(e), 0) // what is missing is not late
+		return func(e *Evaluator, _ *Step) float64 { return max(f.late(e), 0) } // what is missing is not late
 	case Grace:
-		if late := f.late(e); late > 0 {
-			return math.Exp(-f.bound * late)
-		}
-		return 1
-	case Met, Missed:
-		met := 1.0
-		if late := f.late(e); !(late <= 0) {
-			met = 0
-		}
-		if f.of == Missed {
-			return 1 - met
-		}
-		return met
-	}
-	x := &e.outcomes[f.service]
-	switch f.of {
-	case Offered:
-		return x.Offered
-	case Carried:
-		return x.Carried
-	case Turned:
-		return x.Offered - x.Carried
-	case Failures:
-		return x.Failed
-	case Delay:
-		if d := f.delay(x); !math.IsNaN(d) {
-			return d
-		}
-		return 0
-	case Utility:
-		if f.quantile == Mean {
-			return x.Utility
-		}
-		return e.targets[f.service].Utility(f.delay(x))
-	case MinLoad:
-		return MinLoadUtility(x.Carried, f.bound)
-	default: // AtLeast
-		if x.Carried >= f.bound {
+		return func(e *Evaluator, _ *Step) float64 {
+			if late := f.late(e); late > 0 {
+				return math.Exp(-f.bound * late)
+			}
 			return 1
 		}
-		return 0
+	case Met:
+		return flag(func(e *Evaluator) bool { return f.late(e) <= 0 })
+	case Missed:
+		return flag(func(e *Evaluator) bool { return !(f.late(e) <= 0) })
+	case Offered:
+		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Offered }
+	case Carried:
+		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Carried }
+	case Turned:
+		return of(func(x *Outcome) float64 { return x.Offered - x.Carried })
+	case Failures:
+		return of(func(x *Outcome) float64 { return x.Failed })
+	case Delay:
+		return of(func(x *Outcome) float64 {
+			if d := f.delay(x); !math.IsNaN(d) {
+				return d
+			}
+			return 0
+		})
+	case Utility:
+		if f.quantile == Mean {
+			return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Utility }
+		}
+		return func(e *Evaluator, _ *Step) float64 { return e.targets[k].utility(f.delay(&e.outcomes[k])) }
+	case MinLoad:
+		return of(func(x *Outcome) float64 { return MinLoadUtility(x.Carried, f.bound) })
+	default: // AtLeast
+		return flag(func(e *Evaluator) bool { return e.outcomes[k].Carried >= f.bound })
 	}
 }
 
@@ -254,7 +263,7 @@ func (f factor) late(e *Evaluator) float64 {
 
 // changed is the number of knobs that were asked to be otherwise than in the step
 // before.
-func changed(space *mesh.Space, s Step) float64 {
+func changed(space *mesh.Space, s *Step) float64 {
 	if s.Before == nil || s.Asked == nil {
 		return 0
 	}
@@ -269,7 +278,7 @@ func changed(space *mesh.Space, s Step) float64 {
 
 type term struct {
 	weight  float64
-	factors []factor
+	factors []func(e *Evaluator, s *Step) float64
 }
 
 // bind turns terms into numbers.
@@ -307,7 +316,7 @@ func bind(terms []Term, services []string, targets []Target, space *mesh.Space) 
 			if !(f.Bound >= 0) || math.IsInf(f.Bound, 1) {
 				return nil, fmt.Errorf("term %d: bound %v of %s; accepted: a finite number >= 0", n+1, f.Bound, f.Of)
 			}
-			b.factors = append(b.factors, factor{f.Of, f.Quantile, at, f.Bound})
+			b.factors = append(b.factors, factor{f.Of, f.Quantile, at, f.Bound}.value())
 		}
 		out = append(out, b)
 	}

@@ -210,7 +210,7 @@ type Values struct {
 	load      mesh.Load
 	forecast  control.Forecast
 	evaluator *objective.Evaluator
-	x         mesh.Measurement
+	step      objective.Step
 	action    mesh.Action
 }
 
@@ -225,7 +225,7 @@ func (r *Rewards) At(load mesh.Load) (*Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Values{r: r, load: load, forecast: f, evaluator: e, x: mesh.NewMeasurement(r.Space().Layout())}, nil
+	return &Values{r: r, load: load, forecast: f, evaluator: e, step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())}}, nil
 }
 
 // turn values the actions of another load from now on.
@@ -241,7 +241,7 @@ func (v *Values) Of(a mesh.Action) (float64, error) {
 	if err := v.forecast.Set(a); err != nil {
 		return 0, err
 	}
-	return v.value(objective.Steady(v.r.Space(), v.load, a, v.x), 1)
+	return v.value(v.steady(a), 1)
 }
 
 // number is what action k of the enumeration pays.
@@ -254,7 +254,7 @@ func (v *Values) number(k int) (float64, error) {
 	if err := n.SetNumber(k); err != nil {
 		return 0, err
 	}
-	return v.value(objective.Steady(v.r.Space(), v.load, a, v.x), 1)
+	return v.value(v.steady(a), 1)
 }
 
 // Choice is what the action of a choice pays.
@@ -266,7 +266,11 @@ func (v *Values) some(choice []int, stride int) (float64, error) {
 	if err := v.forecast.Set(v.action); err != nil {
 		return 0, err
 	}
-	return v.value(objective.Steady(v.r.Space(), v.load, v.action, v.x), stride)
+	return v.value(v.steady(v.action), stride)
+}
+
+func (v *Values) steady(a mesh.Action) objective.Step {
+	return *objective.Steady(v.r.Space(), v.load, a, mesh.Measurement{})
 }
 
 // draws is the number of draws that value an action.
@@ -277,20 +281,22 @@ func (v *Values) draws() int {
 	return 1
 }
 
+// value is what step s pays, whose action the forecast is set to; what was
+// measured in it does not matter.
 func (v *Values) value(s objective.Step, stride int) (float64, error) {
-	sum := 0.0
+	s.Measurement = v.step.Measurement
+	v.step = s
+	x, sum := &v.step.Measurement, 0.0
 	if v.r.cfg.Expected {
 		n := v.forecast.Draws()
-		valued := float64((n + stride - 1) / stride)
 		for k := 0; k < n; k += stride {
-			v.forecast.Draw(k, &v.x)
-			s.Measurement = v.x
-			sum += v.evaluator.Reward(s) / valued
+			v.forecast.Draw(k, x)
+			sum += v.evaluator.Reward(&v.step)
 		}
+		sum /= float64((n + stride - 1) / stride)
 	} else {
-		v.forecast.Mean(&v.x)
-		s.Measurement = v.x
-		sum = v.evaluator.Reward(s)
+		v.forecast.Mean(x)
+		sum = v.evaluator.Reward(&v.step)
 	}
 	if math.IsNaN(sum) || math.IsInf(sum, 0) {
 		return 0, fmt.Errorf("optimum: objective %q gives %v, no number, for load %v and action %s",

@@ -174,9 +174,10 @@ func TestAutoregressivePolicy(t *testing.T) {
 	}
 }
 
-// A checkpoint of an autoregressive training in the middle of an update.
+// A checkpoint of an autoregressive training with an immediate head, in the middle
+// of an update.
 func TestAutoregressiveResume(t *testing.T) {
-	cfg := Config{Seed: 5, Steps: 50, Autoregressive: true, EntropyCoef: .01, Gamma: .5}
+	cfg := Config{Seed: 5, Steps: 50, Autoregressive: true, Immediate: []bool{false, true}, EntropyCoef: .01, Gamma: .5}
 	path := filepath.Join(t.TempDir(), "checkpoint.zip")
 	straight := newTrainer(t, cfg, newRising(), newRising())
 	if err := straight.Train(ctx, 300); err != nil {

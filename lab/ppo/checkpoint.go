@@ -124,7 +124,8 @@ func (t *Trainer) Checkpoint(path string) error {
 // state returns the parts of the rollout that hold its n steps.
 func (r *rollout) state() [][]float32 {
 	rows := r.n * r.envs
-	return [][]float32{r.obs[:(rows+r.envs)*r.widths.obs], r.logProb[:rows], r.value[:rows], r.reward[:rows]}
+	n := rows * r.widths.credits
+	return [][]float32{r.obs[:(rows+r.envs)*r.widths.obs], r.logProb[:n], r.value[:n], r.reward[:n]}
 }
 
 func packFlags(flags []bool) []byte {
@@ -206,7 +207,7 @@ func (h *checkpointHeader) steps(files archive, s shape, rows int) error {
 		}
 	}
 	floats := files.entries[rolloutName]
-	if want := 4 * ((rows+h.Envs)*s.obs + 3*rows); len(floats) != want || len(h.Choice) != rows*len(s.heads) || len(h.Done) != rows || len(h.Mask) != masks {
+	if want := 4 * ((rows+h.Envs)*s.obs + 3*rows*s.credits); len(floats) != want || len(h.Choice) != rows*len(s.heads) || len(h.Done) != rows || len(h.Mask) != masks {
 		return fmt.Errorf("the steps since the last update do not fit: %s has %d bytes, want %d", rolloutName, len(floats), want)
 	}
 	for i, c := range h.Choice {
@@ -245,7 +246,11 @@ func parseCheckpoint(files archive, cfg Config, envs []Env) (*Trainer, error) {
 	if obs != h.Obs || !slices.Equal(heads, h.Heads) {
 		return nil, fmt.Errorf("environments of %d observations and heads %v, the checkpoint has %d and %v", obs, heads, h.Obs, h.Heads)
 	}
-	s := shape{obs: obs, heads: heads, hidden: c.Hidden, chained: c.Autoregressive}
+	_, credits, err := c.credits(len(heads))
+	if err != nil {
+		return nil, err
+	}
+	s := shape{obs: obs, heads: heads, hidden: c.Hidden, chained: c.Autoregressive, credits: credits}
 	if err := h.check(s); err != nil {
 		return nil, err
 	}

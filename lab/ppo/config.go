@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Config holds the hyper-parameters by SB3's names. The zero value is the
@@ -35,6 +36,13 @@ type Config struct {
 
 	Gamma     float64 // discount factor, 0 to 1. Default: 0, the next reward alone counts
 	GAELambda float64 // of generalised advantage estimation, 0 to 1. Default: 0.95
+
+	// Immediate says of each head whether its choices bear on the next reward alone,
+	// whatever Gamma. Such a head is credited with that reward, less a second value
+	// network's output that estimates it, and each kind of head has a probability
+	// ratio of its own: what follows, and what the other heads do to it, is noise to
+	// a head that has no part in it. Default: nil, no head.
+	Immediate []bool
 
 	// Hold keeps the random draw that a head's choice is sampled by for so many
 	// steps of an environment, head by head. Each choice has its probability, but
@@ -81,6 +89,23 @@ type Config struct {
 	// OnUpdate is called after every update, before the evaluation that may be
 	// due; it may call Checkpoint. Not saved with a checkpoint.
 	OnUpdate func(Metrics) `json:"-"`
+}
+
+// credits returns which value each head is credited by, and how many there are.
+func (c Config) credits(heads int) (of []int, n int, err error) {
+	of, n = make([]int, heads), 1
+	if c.Immediate == nil {
+		return of, n, nil
+	}
+	if len(c.Immediate) != heads || !slices.Contains(c.Immediate, false) {
+		return nil, 0, fmt.Errorf("ppo: Config.Immediate is %v for %d heads, want a flag each, of which one is false", c.Immediate, heads)
+	}
+	for h, now := range c.Immediate {
+		if now {
+			of[h], n = 1, 2
+		}
+	}
+	return of, n, nil
 }
 
 // SB3Defaults returns SB3's own default hyper-parameters: gamma 0.99, 2,048

@@ -54,6 +54,7 @@ type policyHeader struct {
 	Heads      []int             `json:"heads"`
 	Hidden     []int             `json:"hidden"`
 	Chained    bool              `json:"autoregressive,omitempty"`
+	Credits    int               `json:"values,omitempty"` // that are estimated, 0 for 1
 	Activation string            `json:"activation"`
 	Tensors    []tensor          `json:"tensors"`
 	Metadata   map[string]string `json:"metadata,omitempty"`
@@ -97,7 +98,7 @@ func (s shape) tensors() []tensor {
 	} else {
 		stack("policy", s.choices())
 	}
-	stack("value", 1)
+	stack("value", max(1, s.credits))
 	return list
 }
 
@@ -186,7 +187,7 @@ func (p *Policy) SaveWith(path string, more map[string]string) error {
 	maps.Copy(metadata, more)
 	header := policyHeader{
 		Format: policyFormat, Version: formatVersion, Obs: p.shape.obs, Heads: p.shape.heads, Hidden: p.shape.hidden,
-		Chained: p.shape.chained, Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
+		Chained: p.shape.chained, Credits: p.shape.credits, Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
 	}
 	text, err := json.MarshalIndent(header, "", "  ")
 	if err == nil {
@@ -238,7 +239,7 @@ func parsePolicy(file []byte) (*Policy, error) {
 	if err := files.header(policyName, policyFormat, &h); err != nil {
 		return nil, err
 	}
-	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden, chained: h.Chained}
+	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden, chained: h.Chained, credits: h.Credits}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", policyName, err)
 	}

@@ -61,7 +61,7 @@ func exactLogits(s shape, w *weights, x []float64, choice []int32) []float64 {
 
 // exactLoss is PPO's loss written down straight from its definition, in
 // float64.
-func exactLoss(c lossWeights, s shape, w *weights, b *minibatch) float64 {
+func exactLoss(c lossWeights, s shape, w *weights, b *minibatch, credit []int) float64 {
 	var policy, value, entropy float64
 	for r := range b.rows {
 		x := make([]float64, s.obs)
@@ -69,7 +69,7 @@ func exactLoss(c lossWeights, s shape, w *weights, b *minibatch) float64 {
 			x[i] = float64(b.obs[r*s.obs+i])
 		}
 		logits := exactLogits(s, w, x, b.choice[r*len(s.heads):])
-		logProb, at := 0.0, 0
+		logProb, at := make([]float64, b.credits), 0
 		for h, n := range s.heads {
 			norm := 0.0
 			p := make([]float64, n)
@@ -85,17 +85,20 @@ func exactLoss(c lossWeights, s shape, w *weights, b *minibatch) float64 {
 					entropy -= p[i] * math.Log(p[i])
 				}
 			}
-			logProb += math.Log(p[b.choice[r*len(s.heads)+h]])
+			logProb[credit[h]] += math.Log(p[b.choice[r*len(s.heads)+h]])
 			at += n
 		}
-		ratio := math.Exp(logProb - float64(b.logProb[r]))
-		a := float64(b.advantage[r])
-		policy -= min(a*ratio, a*min(max(ratio, 1-c.clip), 1+c.clip))
-		v := exactNet(w.value, x)[0]
-		if old := float64(b.value[r]); c.clipValue > 0 {
-			v = old + min(max(v-old, -c.clipValue), c.clipValue)
+		v := exactNet(w.value, x)
+		for k := range b.credits {
+			ratio := math.Exp(logProb[k] - float64(b.logProb[r*b.credits+k]))
+			a := float64(b.advantage[r*b.credits+k])
+			policy -= min(a*ratio, a*min(max(ratio, 1-c.clip), 1+c.clip))
+			if old := float64(b.value[r*b.credits+k]); c.clipValue > 0 {
+				v[k] = old + min(max(v[k]-old, -c.clipValue), c.clipValue)
+			}
+			ret := float64(b.ret[r*b.credits+k])
+			value += (ret - v[k]) * (ret - v[k])
 		}
-		value += (float64(b.ret[r]) - v) * (float64(b.ret[r]) - v)
 	}
 	return (policy - c.entropy*entropy + c.value*value) / float64(b.rows)
 }
@@ -117,6 +120,8 @@ func TestGradient(t *testing.T) {
 		{"linear networks", []int{}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 		{"autoregressive", []int{9, 7}, false, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 		{"autoregressive, masked", []int{6}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
+		{"immediate", []int{9, 7}, false, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
+		{"autoregressive, immediate, masked", []int{9, 7}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 		{"autoregressive, sparse", []int{9, 7}, false, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -126,7 +131,11 @@ func TestGradient(t *testing.T) {
 			if test.mask {
 				env = newMasked()
 			}
-			tr := newTrainer(t, Config{Hidden: test.hidden, Batch: rows, Autoregressive: strings.HasPrefix(test.name, "autoregressive")}, env)
+			config := Config{Hidden: test.hidden, Batch: rows, Autoregressive: strings.HasPrefix(test.name, "autoregressive")}
+			if strings.Contains(test.name, "immediate") {
+				config.Immediate = []bool{true, false}
+			}
+			tr := newTrainer(t, config, env)
 			tr.prepare()
 			s, w := tr.shape, tr.weights
 			w.rows(func(row []float32) {
@@ -165,18 +174,22 @@ func TestGradient(t *testing.T) {
 				}
 				return float32(math.Copysign(x, rng.Float64()-.5))
 			}
+			n := b.credits
 			for r := range rows {
-				b.logProb[r] = p.dist.logProb(r, b.choice[r*len(s.heads):]) + shift(.15, .3)
-				b.advantage[r] = float32(test.advantage * rng.NormFloat64())
-				b.value[r] = values[r*tr.valueStride()] + shift(.25, .35)
-				b.ret[r] = b.value[r] + float32(rng.NormFloat64())
+				p.dist.logProbs(r, b.choice[r*len(s.heads):], tr.credit, b.logProb[r*n:][:n])
+			}
+			for i := range rows * n {
+				b.logProb[i] += shift(.15, .3)
+				b.advantage[i] = float32(test.advantage * rng.NormFloat64())
+				b.value[i] = values[i/n*tr.valueStride()+i%n] + shift(.25, .35)
+				b.ret[i] = b.value[i] + float32(rng.NormFloat64())
 			}
 
 			terms := tr.gradient(test.loss, b)
 			if p.in.sparse != sparse {
 				t.Errorf("sparse inputs %v, want %v", p.in.sparse, sparse)
 			}
-			if want := exactLoss(test.loss, s, w, b); math.Abs(terms.total-want) > 1e-5*(1+math.Abs(want)) {
+			if want := exactLoss(test.loss, s, w, b, tr.credit); math.Abs(terms.total-want) > 1e-5*(1+math.Abs(want)) {
 				t.Errorf("loss %v, want %v", terms.total, want)
 			}
 			var largest, worst float64
@@ -189,10 +202,10 @@ func TestGradient(t *testing.T) {
 					// Richardson's extrapolation of two central differences.
 					diff := func(h float32) float64 {
 						row[j] = v + h
-						up := exactLoss(test.loss, s, w, b)
+						up := exactLoss(test.loss, s, w, b, tr.credit)
 						up2 := float64(row[j])
 						row[j] = v - h
-						d := (up - exactLoss(test.loss, s, w, b)) / (up2 - float64(row[j]))
+						d := (up - exactLoss(test.loss, s, w, b, tr.credit)) / (up2 - float64(row[j]))
 						row[j] = v
 						return d
 					}

@@ -63,13 +63,13 @@ func (d *distribution) set(logits []float32, rows int, mask []bool, first, last 
 	}
 }
 
-// logProb returns the log-probability of a row's choices, summed over heads.
-func (d *distribution) logProb(row int, choice []int32) float32 {
-	var sum float32
+// logProbs writes the log-probabilities of a row's choices, each summed over the
+// heads of one credit.
+func (d *distribution) logProbs(row int, choice []int32, credit []int, dst []float32) {
+	clear(dst)
 	for h := range d.heads {
-		sum += d.z[row*d.ld+d.at[h]+int(choice[h])] - d.lse[row*len(d.heads)+h]
+		dst[credit[h]] += d.z[row*d.ld+d.at[h]+int(choice[h])] - d.lse[row*len(d.heads)+h]
 	}
-	return sum
 }
 
 // weights returns a head's e.
@@ -164,10 +164,12 @@ func errForbidden(choices, head int) error {
 	return fmt.Errorf("the mask forbids all %d choices of head %d", choices, head)
 }
 
-// minibatch is what the loss is computed on; slices have rows entries, or rows
-// times the length of an observation, of a choice, of a mask.
+// minibatch is what the loss is computed on; slices have rows entries for each
+// value that heads are credited by, or rows times the length of an observation, of
+// a choice, of a mask.
 type minibatch struct {
 	rows      int
+	credits   int // values that heads are credited by
 	obs       []float32
 	choice    []int32
 	mask      []bool    // nil: all allowed
@@ -199,38 +201,44 @@ type lossWeights struct {
 // and its gradient by the values (rows×ldv) and by the logits, the latter in
 // the place of d.e. d holds the distributions of the present policy.
 //
-// The entropy is the sum over heads. Where a head depends on the choices before
+// Heads of different credits have ratios, advantages and values of their own,
+// whose losses are added. The entropy is the sum over heads. Where a head depends on the choices before
 // it, it is that of the head's distribution given those that were drawn, which
 // estimates the entropy of the whole action; the gradient leaves out that the
 // earlier heads decide how often the later ones' entropies count.
-func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv int, gradValues []float32) lossTerms {
+func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []float32, ldv int, gradValues []float32) lossTerms {
 	var t lossTerms
 	n := float64(b.rows)
 	heads := len(d.heads)
+	credits := b.credits
 	for r := range b.rows {
 		choice := b.choice[r*heads:][:heads]
-		logRatio := float64(d.logProb(r, choice) - b.logProb[r])
-		ratio := math.Exp(logRatio)
-		adv := float64(b.advantage[r])
-		free := adv * ratio
-		held := adv * min(max(ratio, 1-c.clip), 1+c.clip)
-		t.policy -= min(free, held)
-		t.kl += ratio - 1 - logRatio
-		if math.Abs(ratio-1) > c.clip {
-			t.clipped++
-		}
-		// The gradient by the log-probability vanishes where the clipped
-		// term is the smaller one.
-		pull := 0.0
-		if free <= held {
-			pull = -free / n
+		var logProb [2]float32
+		var pulls [2]float64
+		d.logProbs(r, choice, credit, logProb[:credits])
+		for k := range credits {
+			logRatio := float64(logProb[k] - b.logProb[r*credits+k])
+			ratio := math.Exp(logRatio)
+			adv := float64(b.advantage[r*credits+k])
+			free := adv * ratio
+			held := adv * min(max(ratio, 1-c.clip), 1+c.clip)
+			t.policy -= min(free, held)
+			t.kl += ratio - 1 - logRatio
+			if math.Abs(ratio-1) > c.clip {
+				t.clipped += 1 / float64(credits)
+			}
+			// The gradient by the log-probability vanishes where the clipped
+			// term is the smaller one.
+			if free <= held {
+				pulls[k] = -free / n
+			}
 		}
 
 		// Per head, with p = softmax(z) and log p = z - lse: the entropy is
 		// lse - Σ p z; d logProb/dz = 1[chosen] - p; dH/dz = -p (log p + H),
 		// where log p + H = z - Σ p z.
 		for h := range d.heads {
-			k := r*heads + h
+			k, pull := r*heads+h, pulls[credit[h]]
 			inv := 1 / d.sum[k]
 			mean := d.ez[k] * inv
 			t.entropy += float64(d.lse[k] - mean)
@@ -240,16 +248,18 @@ func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv in
 			grad[choice[h]] += float32(pull)
 		}
 
-		v, old, ret := float64(values[r*ldv]), float64(b.value[r]), float64(b.ret[r])
-		slope := 1.0
-		if c.clipValue > 0 {
-			if math.Abs(v-old) > c.clipValue {
-				slope = 0
+		for k := range credits {
+			v, old, ret := float64(values[r*ldv+k]), float64(b.value[r*credits+k]), float64(b.ret[r*credits+k])
+			slope := 1.0
+			if c.clipValue > 0 {
+				if math.Abs(v-old) > c.clipValue {
+					slope = 0
+				}
+				v = old + min(max(v-old, -c.clipValue), c.clipValue)
 			}
-			v = old + min(max(v-old, -c.clipValue), c.clipValue)
+			t.value += (ret - v) * (ret - v)
+			gradValues[r*ldv+k] = float32(2 * c.value * slope * (v - ret) / n)
 		}
-		t.value += (ret - v) * (ret - v)
-		gradValues[r*ldv] = float32(2 * c.value * slope * (v - ret) / n)
 	}
 	t.policy /= n
 	t.value /= n
@@ -260,24 +270,24 @@ func loss(c lossWeights, b *minibatch, d *distribution, values []float32, ldv in
 	return t
 }
 
-// normalise shifts and scales x to mean 0 and standard deviation 1 (Bessel's
-// correction, + 1e-8), as SB3 does with the advantages of each minibatch. A
-// single value is left as it is.
-func normalise(x []float32) {
-	if len(x) < 2 {
+// normalise shifts and scales every stride-th of x to mean 0 and standard deviation
+// 1 (Bessel's correction, + 1e-8), as SB3 does with the advantages of each
+// minibatch. A single value is left as it is.
+func normalise(x []float32, stride int) {
+	n := float64((len(x) + stride - 1) / stride)
+	if n < 2 {
 		return
 	}
-	n := float64(len(x))
 	var mean, ss float64
-	for _, v := range x {
-		mean += float64(v)
+	for i := 0; i < len(x); i += stride {
+		mean += float64(x[i])
 	}
 	mean /= n
-	for _, v := range x {
-		ss += (float64(v) - mean) * (float64(v) - mean)
+	for i := 0; i < len(x); i += stride {
+		ss += (float64(x[i]) - mean) * (float64(x[i]) - mean)
 	}
 	inv := 1 / (math.Sqrt(ss/(n-1)) + 1e-8)
-	for i, v := range x {
-		x[i] = float32((float64(v) - mean) * inv)
+	for i := 0; i < len(x); i += stride {
+		x[i] = float32((float64(x[i]) - mean) * inv)
 	}
 }

@@ -83,16 +83,18 @@ func (m *Metrics) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// explainedVariance is 1 - Var(ret - value)/Var(ret).
-func explainedVariance(value, ret []float32) float64 {
+// explainedVariance is 1 - Var(ret - value)/Var(ret) of every stride-th value.
+func explainedVariance(value, ret []float32, stride int) float64 {
 	var mean, meanErr, ss, ssErr float64
-	n := float64(len(ret))
-	for i, r := range ret {
-		mean += float64(r) / n
-		meanErr += (float64(r) - float64(value[i])) / n
+	n := float64(len(ret) / stride)
+	for i := 0; i < len(ret); i += stride {
+		r := float64(ret[i])
+		mean += r / n
+		meanErr += (r - float64(value[i])) / n
 	}
-	for i, r := range ret {
-		d, e := float64(r)-mean, float64(r)-float64(value[i])-meanErr
+	for i := 0; i < len(ret); i += stride {
+		r := float64(ret[i])
+		d, e := r-mean, r-float64(value[i])-meanErr
 		ss += d * d
 		ssErr += e * e
 	}

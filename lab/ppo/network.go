@@ -16,6 +16,7 @@ type shape struct {
 	// chained says that the logits of a head depend on the choices of the heads
 	// before it (Config.Autoregressive).
 	chained bool
+	credits int // values that are estimated: 2 where some heads are immediate (Config.Immediate), else 1
 }
 
 // columns returns where each head's logits start in a row, and a row's length.
@@ -106,7 +107,7 @@ func newWeights(s shape) *weights {
 		}
 		return ls
 	}
-	w := &weights{value: stack(append(slices.Clone(s.hidden), 1)...)}
+	w := &weights{value: stack(append(slices.Clone(s.hidden), max(1, s.credits))...)}
 	if s.chained {
 		w.policy = stack(s.hidden...)
 		top, before := w.policy[len(w.policy)-1], 0
@@ -283,6 +284,16 @@ func (p *pass) forward(net []layer, x *inputs) []float32 {
 		if i < len(net)-1 {
 			kernel.Tanh(y)
 		}
+	}
+	return y
+}
+
+// policyForward is forward for the policy network: it returns the memory of the
+// logits, which of an autoregressive policy head computes.
+func (p *pass) policyForward(w *weights, x *inputs) []float32 {
+	y := p.forward(w.policy, x)
+	if p.logits != nil {
+		return p.logits
 	}
 	return y
 }

@@ -17,15 +17,14 @@ func (t *Trainer) optimise() (Metrics, error) {
 
 	m := Metrics{
 		Steps:             t.steps,
-		ExplainedVariance: explainedVariance(r.value, r.ret),
+		ExplainedVariance: explainedVariance(r.value, r.ret, r.widths.credits),
 		LearningRate:      c.LearningRateSchedule.at(c.LearningRate, t.steps, c.TotalSteps),
 		EntropyCoef:       c.EntropyCoefSchedule.at(c.EntropyCoef, t.steps, c.TotalSteps),
 	}
 	m.EpisodeReward, m.EpisodeLength = t.episodes.means()
-	for _, v := range r.reward {
-		m.MeanReward += float64(v)
+	for row := range r.done {
+		m.MeanReward += float64(r.reward[row*r.widths.credits]) / float64(len(r.done))
 	}
-	m.MeanReward /= float64(len(r.reward))
 
 	lw := lossWeights{clip: c.Clip, clipValue: c.ClipValue, entropy: m.EntropyCoef, value: c.ValueCoef}
 	t.prepare()
@@ -41,7 +40,9 @@ epochs:
 		for at := 0; at < len(t.order); at += c.Batch {
 			b := t.batch.gather(r, t.order[at:min(at+c.Batch, len(t.order))])
 			if !c.RawAdvantages {
-				normalise(b.advantage)
+				for c := range b.credits {
+					normalise(b.advantage[c:], b.credits)
+				}
 			}
 			l := t.gradient(lw, b)
 			batches++
@@ -91,7 +92,7 @@ func (t *Trainer) prepare() {
 func (t *Trainer) gradient(lw lossWeights, b *minibatch) lossTerms {
 	p, w := t.learning, t.weights
 	values := t.forward(b)
-	l := loss(lw, b, p.dist, values, t.valueStride(), p.value.result())
+	l := loss(lw, b, t.credit, p.dist, values, t.valueStride(), p.value.result())
 	if t.shape.chained {
 		p.policy.backwardHeads(t.shape, w, t.grads, &p.in, b.choice, p.dist.e, p.dist.at, p.dist.ld)
 	} else {
@@ -106,12 +107,11 @@ func (t *Trainer) gradient(lw lossWeights, b *minibatch) lossTerms {
 func (t *Trainer) forward(b *minibatch) []float32 {
 	p, w, s := t.learning, t.weights, t.shape
 	p.in.set(b.obs, b.rows, s.obs)
-	logits := p.policy.forward(w.policy, &p.in)
+	logits := p.policy.policyForward(w, &p.in)
 	if s.chained {
 		for h := range s.heads {
 			p.policy.head(s, w, h, b.rows, b.choice, p.dist.at[h], p.dist.ld)
 		}
-		logits = p.policy.logits
 	}
 	p.dist.set(logits, b.rows, b.mask, 0, len(s.heads))
 	return p.value.forward(w.value, &p.in)
@@ -120,8 +120,8 @@ func (t *Trainer) forward(b *minibatch) []float32 {
 func newMinibatch(rows int, w widths) minibatch {
 	b := minibatch{
 		obs: make([]float32, rows*w.obs), choice: make([]int32, rows*w.choice),
-		logProb: make([]float32, rows), advantage: make([]float32, rows),
-		ret: make([]float32, rows), value: make([]float32, rows),
+		credits: w.credits, logProb: make([]float32, rows*w.credits), advantage: make([]float32, rows*w.credits),
+		ret: make([]float32, rows*w.credits), value: make([]float32, rows*w.credits),
 	}
 	if w.mask > 0 {
 		b.mask = make([]bool, rows*w.mask)
@@ -133,7 +133,8 @@ func newMinibatch(rows int, w widths) minibatch {
 func (b *minibatch) gather(r *rollout, rows []int32) *minibatch {
 	w := r.widths
 	b.rows = len(rows)
-	b.advantage = b.advantage[:b.rows]
+	n := w.credits
+	b.advantage = b.advantage[:b.rows*n]
 	for i, row := range rows {
 		at := int(row)
 		copy(b.obs[i*w.obs:][:w.obs], r.obs[at*w.obs:])
@@ -141,7 +142,10 @@ func (b *minibatch) gather(r *rollout, rows []int32) *minibatch {
 		if w.mask > 0 {
 			copy(b.mask[i*w.mask:][:w.mask], r.mask[at*w.mask:])
 		}
-		b.logProb[i], b.advantage[i], b.ret[i], b.value[i] = r.logProb[at], r.advantage[at], r.ret[at], r.value[at]
+		copy(b.logProb[i*n:][:n], r.logProb[at*n:])
+		copy(b.advantage[i*n:][:n], r.advantage[at*n:])
+		copy(b.ret[i*n:][:n], r.ret[at*n:])
+		copy(b.value[i*n:][:n], r.value[at*n:])
 	}
 	return b
 }

@@ -154,10 +154,7 @@ func (m Masked) walk(obs []float32, pick func(d *distribution, h int) int) *pass
 	p.checkObs(obs)
 	s := p.scratch.Get().(*passes)
 	s.in.set(obs, 1, p.shape.obs)
-	logits := s.policy.forward(p.weights.policy, &s.in)
-	if p.shape.chained {
-		logits = s.policy.logits
-	}
+	logits := s.policy.policyForward(p.weights, &s.in)
 	mask, first := m.mask, 0
 	if m.conditional != nil {
 		mask = make([]bool, p.shape.choices())

@@ -5,6 +5,8 @@ type widths struct {
 	obs    int
 	choice int // one per head
 	mask   int // one per choice; 0 where no environment masks
+	// credits is the number of values that heads are credited by.
+	credits int
 }
 
 // rollout holds the steps between two updates, row by row: step s of
@@ -17,13 +19,14 @@ type rollout struct {
 
 	// Memory is taken as steps come, so that a number of steps costs nothing
 	// before they are there.
-	obs       []float32 // one more step than the others: the last one is what follows
-	choice    []int32
-	mask      []bool // empty where no environment masks
-	logProb   []float32
+	obs    []float32 // one more step than the others: the last one is what follows
+	choice []int32
+	mask   []bool // empty where no environment masks
+	done   []bool
+	// One per value that heads are credited by.
+	logProb   []float32 // of its heads
 	value     []float32
-	reward    []float32
-	done      []bool
+	reward    []float32 // with what is expected after a truncated episode
 	advantage []float32 // by finish
 	ret       []float32 // by finish
 }
@@ -36,16 +39,16 @@ func newRollout(steps, envs int, w widths) *rollout {
 
 // grow makes room for so many steps.
 func (r *rollout) grow(steps int) {
-	if len(r.reward) >= steps*r.envs {
+	if len(r.done) >= steps*r.envs {
 		return
 	}
-	rows := min(r.steps, max(steps, 2*len(r.reward)/r.envs)) * r.envs
+	rows := min(r.steps, max(steps, 2*len(r.done)/r.envs)) * r.envs
 	r.obs = grown(r.obs, (rows+r.envs)*r.widths.obs)
 	r.choice = grown(r.choice, rows*r.widths.choice)
 	r.mask = grown(r.mask, rows*r.widths.mask)
 	r.done = grown(r.done, rows)
 	for _, x := range []*[]float32{&r.logProb, &r.value, &r.reward, &r.advantage, &r.ret} {
-		*x = grown(*x, rows)
+		*x = grown(*x, rows*r.widths.credits)
 	}
 }
 
@@ -63,13 +66,20 @@ func grown[T any](x []T, n int) []T {
 //	delta(t) = r(t) + gamma V(t+1) - V(t)
 //	A(t) = delta(t) + gamma lambda A(t+1)
 //
-// where V(t+1) and A(t+1) are 0 after the end of an episode.
+// where V(t+1) and A(t+1) are 0 after the end of an episode. Of the second value
+// that heads are credited by gamma is 0.
 func (r *rollout) finish(last []float32, gamma, lambda float64) {
-	for e := range r.envs {
-		next, sum := float64(last[e]), 0.0
+	n := r.widths.credits
+	for k := range n * r.envs {
+		e, c := k/n, k%n
+		gamma := gamma
+		if c > 0 {
+			gamma = 0
+		}
+		next, sum := float64(last[k]), 0.0
 		for s := r.steps - 1; s >= 0; s-- {
-			at := s*r.envs + e
-			if r.done[at] {
+			at := (s*r.envs+e)*n + c
+			if r.done[at/n] {
 				next, sum = 0, 0
 			}
 			value := float64(r.value[at])

@@ -150,19 +150,21 @@ func TestAgainstSB3(t *testing.T) {
 		rows := len(ref.Masked.Logits)
 		d := newDistribution(shape{heads: ref.Heads}, rows)
 		logits := make([]float32, rows*d.ld)
-		b := minibatch{rows: rows, logProb: make([]float32, rows), advantage: make([]float32, rows), ret: make([]float32, rows), value: make([]float32, rows)}
+		b := minibatch{rows: rows, credits: 1, logProb: make([]float32, rows), advantage: make([]float32, rows), ret: make([]float32, rows), value: make([]float32, rows)}
 		for r, row := range ref.Masked.Logits {
 			copy(logits[r*d.ld:], row)
 			b.mask = append(b.mask, ref.Masked.Mask[r]...)
 			b.choice = append(b.choice, ref.Masked.Choice[r]...)
 		}
 		d.set(logits, rows, b.mask, 0, len(ref.Heads))
-		entropy := 0.0
+		entropy, credit := 0.0, make([]int, len(ref.Heads))
 		for r := range rows {
-			near(t, "log-probability", float64(d.logProb(r, b.choice[r*len(ref.Heads):])), float64(ref.Masked.LogProb[r]), 1e-6)
+			var logProb [1]float32
+			d.logProbs(r, b.choice[r*len(ref.Heads):], credit, logProb[:])
+			near(t, "log-probability", float64(logProb[0]), float64(ref.Masked.LogProb[r]), 1e-6)
 			entropy += float64(ref.Masked.Entropy[r]) / float64(rows)
 		}
-		l := loss(lossWeights{clip: .2}, &b, d, make([]float32, rows), 1, make([]float32, rows))
+		l := loss(lossWeights{clip: .2}, &b, credit, d, make([]float32, rows), 1, make([]float32, rows))
 		near(t, "entropy", l.entropy, entropy, 1e-6)
 	})
 }

@@ -20,7 +20,8 @@ type Trainer struct {
 	// Per environment, nil where it does not mask. At most one of the two is set.
 	masker      []Masker
 	conditional []ConditionalMasker
-	stepwise    bool // choices are drawn head by head
+	credit      []int // per head: the value that it is credited by
+	stepwise    bool  // choices are drawn head by head
 
 	weights *weights
 	adam    *adam
@@ -81,18 +82,22 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := shape{obs: obs, heads: heads, hidden: slices.Clone(cfg.Hidden), chained: cfg.Autoregressive}
+	credit, credits, err := cfg.credits(len(heads))
+	if err != nil {
+		return nil, err
+	}
+	s := shape{obs: obs, heads: heads, hidden: slices.Clone(cfg.Hidden), chained: cfg.Autoregressive, credits: credits}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("ppo: %w", err)
 	}
-	t := &Trainer{cfg: cfg, shape: s, envs: envs, weights: newWeights(s), grads: newWeights(s)}
+	t := &Trainer{cfg: cfg, shape: s, credit: credit, envs: envs, weights: newWeights(s), grads: newWeights(s)}
 	t.adam = newAdam(len(t.weights.data))
 	t.weights.initialise(rand.New(rand.NewPCG(cfg.Seed, 1)))
 	t.sampling, t.shuffling, t.resets = rand.NewPCG(cfg.Seed, 2), rand.NewPCG(cfg.Seed, 3), rand.NewPCG(cfg.Seed, 4)
 	t.sampler, t.shuffler = rand.New(t.sampling), rand.New(t.shuffling)
 
 	t.masker, t.conditional = make([]Masker, len(envs)), make([]ConditionalMasker, len(envs))
-	w := widths{obs: obs, choice: len(heads)}
+	w := widths{obs: obs, choice: len(heads), credits: credits}
 	for i, e := range envs {
 		if m, ok := e.(ConditionalMasker); ok {
 			t.conditional[i] = m
@@ -242,11 +247,11 @@ func (t *Trainer) step() error {
 	if err := t.choose(now, mask, r.choice[first*heads:][:envs*heads]); err != nil {
 		return err
 	}
-	d := t.acting.dist
+	d, s := t.acting.dist, r.widths.credits
 	for e, env := range t.envs {
 		row := first + e
 		choice := r.choice[row*heads:][:heads]
-		r.logProb[row] = d.logProb(e, choice)
+		d.logProbs(e, choice, t.credit, r.logProb[row*s:][:s])
 		for h, c := range choice {
 			t.choice[h] = int(c)
 		}
@@ -261,10 +266,11 @@ func (t *Trainer) step() error {
 			return fmt.Errorf("ppo: environment %d, step %d: observation %d is %v, want a finite number", e, t.steps, notFinite(x), x[notFinite(x)])
 		}
 		t.episodes.step(e, reward, done)
+		earned := [2]float64{reward, reward}
 		if done {
 			if tr, ok := env.(Truncater); ok && t.cfg.Gamma > 0 && tr.Truncated() {
-				reward += t.cfg.Gamma * float64(t.values(x, 1)[0])
-				if math.IsInf(float64(float32(reward)), 0) || math.IsNaN(reward) {
+				earned[0] += t.cfg.Gamma * float64(t.values(x, 1)[0])
+				if math.IsInf(float64(float32(earned[0])), 0) || math.IsNaN(earned[0]) {
 					return fmt.Errorf("ppo: environment %d, step %d: the value after the time limit is not a finite number", e, t.steps)
 				}
 			}
@@ -272,7 +278,10 @@ func (t *Trainer) step() error {
 				return err
 			}
 		}
-		r.reward[row], r.done[row] = float32(reward), done
+		for c := range s {
+			r.reward[row*s+c] = float32(earned[c])
+		}
+		r.done[row] = done
 	}
 	r.n++
 	t.steps += envs
@@ -289,7 +298,7 @@ func (t *Trainer) reset(e int, obs []float32) error {
 	return nil
 }
 
-func (t *Trainer) valueStride() int { return kernel.Pad(1) }
+func (t *Trainer) valueStride() int { return kernel.Pad(t.rollout.widths.credits) }
 
 // uniform is the draw that head h of environment e is sampled by: a new one
 // every Hold steps since the last update, which environments count from
@@ -324,7 +333,7 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 		}
 	}
 	p.in.set(now, envs, s.obs)
-	logits := p.policy.forward(t.weights.policy, &p.in)
+	logits := p.policy.policyForward(t.weights, &p.in)
 	if !t.stepwise {
 		p.dist.set(logits, envs, mask, 0, heads)
 		for e := range envs {
@@ -333,9 +342,6 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 			}
 		}
 		return nil
-	}
-	if s.chained {
-		logits = p.policy.logits
 	}
 	first := 0
 	for h, n := range s.heads {
@@ -370,10 +376,11 @@ func (t *Trainer) values(obs []float32, rows int) []float32 {
 	p := t.valuing
 	p.in.set(obs, rows, t.shape.obs)
 	v, ldv := p.value.forward(t.weights.value, &p.in), t.valueStride()
+	n := t.rollout.widths.credits
 	for r := range rows {
-		v[r] = v[r*ldv]
+		copy(v[r*n:], v[r*ldv:][:n])
 	}
-	return v[:rows]
+	return v[:rows*n]
 }
 
 // value computes the values of the rollout's steps that have none yet. The
@@ -382,7 +389,7 @@ func (t *Trainer) value() {
 	r := t.rollout
 	for end := r.n * r.envs; r.valued < end; {
 		n := min(valueRows, end-r.valued)
-		copy(r.value[r.valued:], t.values(r.obs[r.valued*r.widths.obs:], n))
+		copy(r.value[r.valued*r.widths.credits:], t.values(r.obs[r.valued*r.widths.obs:], n))
 		r.valued += n
 	}
 }

@@ -48,7 +48,7 @@ func TestConvergence(t *testing.T) {
 func TestAdvantage(t *testing.T) {
 	const n, gamma, lambda = 6, .9, .8
 	build := func(reward, value float32, done ...int) *rollout {
-		r := newRollout(n, 2, widths{obs: 1, choice: 1})
+		r := newRollout(n, 2, widths{obs: 1, choice: 1, credits: 1})
 		r.grow(n)
 		for i := range r.reward {
 			r.reward[i], r.value[i] = reward, value
@@ -88,6 +88,17 @@ func TestAdvantage(t *testing.T) {
 		near("return of the true value", r.ret[2*s], value)
 		near("advantage before the end", r.advantage[2*s+1], -gamma*value*math.Pow(gamma*lambda, float64(n-1-s)))
 	}
+
+	// The second value is that of gamma 0, whatever the first one's.
+	two := newRollout(2, 1, widths{obs: 1, choice: 1, credits: 2})
+	two.grow(2)
+	copy(two.reward, []float32{1, 5, 1, 6})
+	copy(two.value, []float32{0, 2, 0, 2})
+	two.finish([]float32{0, 9}, .5, 1)
+	near("discounted", two.advantage[0], 1.5)
+	near("immediate", two.advantage[1], 3)
+	near("discounted, last", two.advantage[2], 1)
+	near("immediate, last", two.ret[3], 6)
 
 	// gamma 0: reward less value, whatever lambda; lambda 1: discounted sum less value.
 	r = build(3, 2)
@@ -162,18 +173,18 @@ func TestPaddingStaysZero(t *testing.T) {
 
 func TestNormalise(t *testing.T) {
 	x := []float32{1, 2, 3, 6}
-	normalise(x) // mean 3, standard deviation √(14/3)
+	normalise(x, 1) // mean 3, standard deviation √(14/3)
 	for i, want := range []float64{-2, -1, 0, 3} {
 		if want /= math.Sqrt(14. / 3); math.Abs(float64(x[i])-want) > 1e-6 {
 			t.Errorf("element %d: %v, want %v", i, x[i], want)
 		}
 	}
 	x = []float32{5}
-	if normalise(x); x[0] != 5 {
+	if normalise(x, 1); x[0] != 5 {
 		t.Errorf("single value became %v", x[0])
 	}
 	x = []float32{5, 5}
-	if normalise(x); x[0] != 0 || x[1] != 0 {
+	if normalise(x, 1); x[0] != 0 || x[1] != 0 {
 		t.Errorf("equal values became %v", x)
 	}
 }

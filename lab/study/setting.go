@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/ppo"
 	"github.com/meshbench/meshbench/lab/scenario"
 )
@@ -106,6 +108,7 @@ func Foresighted(s scenario.Scenario) Setting {
 	case len(space.Knobs()) > 1:
 		l.Config.Autoregressive, l.Config.Hidden = true, []int{128, 128}
 		l.Config.TotalSteps = 300 * 1024
+		l.Immediate = !slices.ContainsFunc(s.Objectives, objective.Objective.Changes)
 	}
 	return Setting{Name: BestSetting, Learner: l, Load: load.Switching{Patterns: patterns}}
 }
