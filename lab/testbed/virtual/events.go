@@ -2,7 +2,8 @@ package virtual
 
 import "math"
 
-// event is the beginning of a request's next stage.
+// event is the end of a request's stage. It counts for nothing where the request
+// has another by now.
 type event struct {
 	at      float64
 	number  uint64 // of those at one moment the first comes first
@@ -26,9 +27,11 @@ func (h *events) first() float64 {
 	return h.heap[0].at
 }
 
+// push adds an event, which takes the place of the request's event before.
 func (h *events) push(at float64, r *request) {
-	e := event{at, h.number, r}
 	h.number++
+	e := event{at, h.number, r}
+	r.event = e.number
 	h.heap = append(h.heap, e)
 	k := len(h.heap) - 1
 	for k > 0 {

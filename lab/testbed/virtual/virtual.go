@@ -10,7 +10,6 @@ package virtual
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -33,21 +32,32 @@ var (
 type Config struct {
 	// Scenario is what is simulated; there is no default. Its knobs are routes,
 	// blocking, replicas, which are servers of a node, and CPU, a factor of its
-	// speed; the last two apply to the calls that come to the node from when they
-	// are in force on.
+	// speed; the last two apply to the calls that a server begins with from when
+	// they are in force on, whether they have come before or not.
 	Scenario scenario.Scenario
 	ItemSeed uint64 // of the items' sizes
 }
 
 // node is a first-come-first-served station. Under that discipline a call's
-// departure is known when it arrives, so the queue is a list of departures.
+// departure is known when it arrives, so the queue is a list of departures, until
+// a knob changes what calls that wait wait for.
 type node struct {
 	base       float64   // speed without knobs
 	speed      float64   // 0 for a node that serves nothing
 	servers    int       // likewise
 	departures []float64 // of the calls in the node, ascending
+	waiting    []waiting // calls that had to wait when they came, in their order, where knobs change nodes
 	busy       float64   // s of work in the measured part of the step
 	ahead      []span    // of work that goes on after it
+}
+
+// waiting is a call that waits for a server.
+type waiting struct {
+	span
+	work    float64
+	request *request // nil of one that failed by another call
+	call    int      // its number in the request
+	came    float64
 }
 
 // span is when a server works.
@@ -77,13 +87,13 @@ type Testbed struct {
 	route    []*split.Splitter // per call
 	requests *stream.Stream
 	tally    *testbed.Tally
-	calls    []testbed.Call
 	later    events
 	free     []*request
 	// pending are the requests whose replies a step waits for, but for those whose
 	// reply is known to come at last or before.
 	pending int
 	last    float64
+	moving  bool // knobs change nodes
 }
 
 // request is one that has stages before it.
@@ -92,7 +102,10 @@ type request struct {
 	stage    int // the next
 	draw     uint64
 	sent     float64
-	delay    float64 // so far
+	delay    float64 // of the stages before
+	part     float64 // of the stage that it is in, as known now
+	event    uint64  // number of the event that ends it
+	first    int     // number of its first call in calls
 	reported bool
 	calls    []testbed.Call
 }
@@ -108,7 +121,9 @@ func New(cfg Config) (*Testbed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("virtual: %w", err)
 	}
+	moving := false
 	for _, k := range space.Knobs() {
+		moving = moving || k.Kind == mesh.Replicas || k.Kind == mesh.CPU
 		if !slices.Contains(kinds, k.Kind) {
 			return nil, fmt.Errorf("virtual: knob %s is of kind %s, which is not simulated; accepted: %v", k.Name, k.Kind, kinds)
 		}
@@ -118,7 +133,7 @@ func New(cfg Config) (*Testbed, error) {
 		return nil, fmt.Errorf("virtual: %w", err)
 	}
 	v := &Testbed{cfg: cfg, space: space, layout: space.Layout(), timing: s.Timing, link: max(s.Link, 0), queue: s.Queue,
-		nodes: make([]node, s.Mesh.N()), tally: testbed.NewTally(space.Layout())}
+		nodes: make([]node, s.Mesh.N()), tally: testbed.NewTally(space.Layout()), moving: moving}
 	for u := range catalogue.Services() {
 		times := make([]float64, catalogue.Len(u))
 		for key := range times {
@@ -177,6 +192,7 @@ func (v *Testbed) reset(seed uint64) {
 	for j := range v.nodes {
 		v.nodes[j].departures = v.nodes[j].departures[:0]
 		v.nodes[j].ahead = v.nodes[j].ahead[:0]
+		v.nodes[j].waiting = v.nodes[j].waiting[:0]
 	}
 	for _, e := range v.later.heap {
 		v.free = append(v.free, e.request)
@@ -229,12 +245,15 @@ func (v *Testbed) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (m
 		if t >= v.last && v.pending == 0 {
 			break
 		}
-		for t >= change {
-			v.advance(change)
+		if t >= change {
+			v.advance(change) // which may bring other events forward
 			change += v.progress.Next()
+			continue
 		}
 		if later {
-			v.serve(v.later.pop().request, t)
+			if e := v.later.pop(); e.number == e.request.event {
+				v.reach(e.request, t)
+			}
 			continue
 		}
 		v.arrive(next, t, t >= begin && t < end)
@@ -265,13 +284,11 @@ func (v *Testbed) window(begin, end float64) {
 
 // advance lets knobs go on to simulated time t.
 func (v *Testbed) advance(t float64) {
-	if next := v.moved + v.progress.Next(); t >= next-1e-9 {
-		v.progress.Advance(t - v.moved)
+	changes := t >= v.moved+v.progress.Next()-1e-9
+	v.progress.Advance(t - v.moved)
+	if v.moved = t; changes {
 		v.configure()
-	} else {
-		v.progress.Advance(t - v.moved)
 	}
-	v.moved = t
 }
 
 // Elapsed is the simulated time of the run in s.
@@ -311,8 +328,12 @@ func (v *Testbed) configure() {
 	}
 	for j := range v.nodes {
 		n := &v.nodes[j]
-		n.servers = int(v.space.Value(a, mesh.Replicas, j, 1))
-		n.speed = n.base * v.space.Value(a, mesh.CPU, j, 1)
+		servers, speed := int(v.space.Value(a, mesh.Replicas, j, 1)), n.base*v.space.Value(a, mesh.CPU, j, 1)
+		if servers == n.servers && speed == n.speed {
+			continue
+		}
+		n.servers, n.speed = servers, speed
+		v.requeue(n)
 	}
 }
 
@@ -321,15 +342,6 @@ func (v *Testbed) arrive(r stream.Request, t float64, reported bool) {
 	if v.block[r.Service].Next() == 1 {
 		if reported {
 			v.tally.Add(r.Service, testbed.Blocked, 0, nil)
-		}
-		return
-	}
-	if len(v.layout.Stages[r.Service]) == 1 {
-		// All of it is known at once: nothing needs to be kept.
-		v.calls = v.calls[:0]
-		delay, ok := v.pass(&v.calls, r.Service, 0, r.Draw, t)
-		if reported {
-			v.report(r.Service, ok, t, delay, v.calls)
 		}
 		return
 	}
@@ -343,13 +355,31 @@ func (v *Testbed) arrive(r stream.Request, t float64, reported bool) {
 
 // serve makes the next stage of a request, which begins at simulated time t.
 func (v *Testbed) serve(x *request, t float64) {
-	delay, ok := v.pass(&x.calls, x.service, x.stage, x.draw, t)
-	x.delay += delay
+	ok := v.pass(x, t)
 	x.stage++
-	if ok && x.stage < len(v.layout.Stages[x.service]) {
-		v.later.push(t+delay, x)
+	switch last := x.stage == len(v.layout.Stages[x.service]); {
+	case !ok:
+		v.finish(x, false)
+	case last && !v.moving: // all of it is known
+		x.delay += x.part
+		v.finish(x, true)
+	default:
+		v.later.push(t+x.part, x)
+	}
+}
+
+// reach ends a request's stage at simulated time t.
+func (v *Testbed) reach(x *request, t float64) {
+	x.delay += x.part
+	if x.stage < len(v.layout.Stages[x.service]) {
+		v.serve(x, t)
 		return
 	}
+	v.finish(x, true)
+}
+
+// finish ends a request.
+func (v *Testbed) finish(x *request, ok bool) {
 	if x.reported {
 		v.pending--
 		v.report(x.service, ok, x.sent, x.delay, x.calls)
@@ -376,30 +406,44 @@ func (v *Testbed) report(service int, ok bool, sent, delay float64, calls []test
 	v.last = max(v.last, sent+delay)
 }
 
-// pass makes the calls of a stage at simulated time t and returns for how long
-// it lasts: until the slowest reply. A call that finds its node's queue full
-// fails the request; the others are served all the same.
-func (v *Testbed) pass(calls *[]testbed.Call, service, stage int, draw uint64, t float64) (delay float64, ok bool) {
+// pass makes the calls of a request's stage at simulated time t, which lasts until
+// the slowest reply. A call that finds its node's queue full fails the request; the
+// others are served all the same.
+func (v *Testbed) pass(x *request, t float64) (ok bool) {
 	ok = true
-	for _, c := range v.layout.Stages[service][stage] {
+	x.part, x.first = 0, len(x.calls)
+	for _, c := range v.layout.Stages[x.service][x.stage] {
 		at := &v.layout.Calls[c]
 		k := v.route[c].Next()
 		times := v.times[at.Microservice]
-		departure := v.enter(&v.nodes[at.Nodes[k]], t, times[draw%uint64(len(times))])
-		if math.IsInf(departure, 1) {
+		n, work := &v.nodes[at.Nodes[k]], times[x.draw%uint64(len(times))]
+		n.leave(t)
+		if len(n.departures) >= v.queue+n.servers || n.servers == 0 || !(n.speed > 0) {
 			ok = false
 			continue
 		}
-		d := departure - t + v.link
-		delay = max(delay, d)
-		*calls = append(*calls, testbed.Call{Endpoint: at.First + k, Delay: d})
+		s := v.take(n, t, work)
+		if v.moving && s.from > t {
+			n.waiting = append(n.waiting, waiting{s, work, x, len(x.calls), t})
+		}
+		d := s.to - t + v.link
+		x.part = max(x.part, d)
+		x.calls = append(x.calls, testbed.Call{Endpoint: at.First + k, Delay: d})
 	}
-	return delay, ok
+	if !ok && v.moving {
+		for j := range v.nodes {
+			for k := range v.nodes[j].waiting {
+				if w := &v.nodes[j].waiting[k]; w.request == x {
+					w.request = nil
+				}
+			}
+		}
+	}
+	return ok
 }
 
-// enter is when a call that comes at time t leaves a node, after so much work;
-// +Inf where it is turned away.
-func (v *Testbed) enter(n *node, t, work float64) float64 {
+// leave forgets the calls that have left by time t.
+func (n *node) leave(t float64) {
 	gone := 0
 	for gone < len(n.departures) && n.departures[gone] <= t {
 		gone++
@@ -407,24 +451,64 @@ func (v *Testbed) enter(n *node, t, work float64) float64 {
 	if gone > 0 {
 		n.departures = n.departures[:copy(n.departures, n.departures[gone:])]
 	}
-	in := len(n.departures)
-	if in >= v.queue+n.servers || n.servers == 0 || !(n.speed > 0) {
-		return math.Inf(1)
+	gone = 0
+	for gone < len(n.waiting) && n.waiting[gone].from <= t {
+		gone++
 	}
-	start := t
+	if gone > 0 {
+		n.waiting = n.waiting[:copy(n.waiting, n.waiting[gone:])]
+	}
+}
+
+// take is when a server of a node works on a call that comes at time t.
+func (v *Testbed) take(n *node, t, work float64) span {
+	in, start := len(n.departures), t
 	if in >= n.servers {
 		// As soon as one less than there are servers are left.
 		start = n.departures[in-n.servers]
 	}
-	departure := start + work/n.speed
-	s := span{start, departure}
+	s := span{start, start + work/n.speed}
 	n.busy += s.within(v.begin, v.end)
-	if departure > v.end {
+	if s.to > v.end {
 		n.ahead = append(n.ahead, s)
 	}
-	n.departures = append(n.departures, departure)
-	for k := in; k > 0 && n.departures[k-1] > departure; k-- {
-		n.departures[k], n.departures[k-1] = n.departures[k-1], departure
+	n.departures = append(n.departures, s.to)
+	for k := in; k > 0 && n.departures[k-1] > s.to; k-- {
+		n.departures[k], n.departures[k-1] = n.departures[k-1], s.to
 	}
-	return departure
+	return s
+}
+
+// requeue lets the calls that wait for a node wait for it as it is from now on.
+func (v *Testbed) requeue(n *node) {
+	t := v.moved
+	n.leave(t)
+	if len(n.waiting) == 0 || n.servers == 0 || !(n.speed > 0) {
+		return // what waits is served as it would have been
+	}
+	for _, w := range n.waiting {
+		k, _ := slices.BinarySearch(n.departures, w.to)
+		n.departures = slices.Delete(n.departures, k, k+1)
+		n.busy -= w.within(v.begin, v.end)
+		if k := slices.Index(n.ahead, w.span); k >= 0 {
+			n.ahead = slices.Delete(n.ahead, k, k+1)
+		}
+	}
+	for k := range n.waiting {
+		w := &n.waiting[k]
+		w.span = v.take(n, t, w.work)
+		if w.request == nil {
+			continue
+		}
+		x := w.request
+		x.calls[w.call].Delay = w.to - w.came + v.link
+		part := 0.0
+		for _, c := range x.calls[x.first:] {
+			part = max(part, c.Delay)
+		}
+		if part != x.part {
+			x.part = part
+			v.later.push(w.came+part, x)
+		}
+	}
 }
