@@ -60,7 +60,7 @@ func Best(s scenario.Scenario) Setting {
 	}
 	if space.Len() > learner.MaxWhole {
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
-		l.Config.TotalSteps = 80 * 1024 * len(space.Knobs())
+		l.Config.TotalSteps = 15 * 1024 * len(space.Knobs()) * len(space.Knobs())
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
 		l.Config.Hidden, l.Config.Batch = []int{128, 128}, 128
 		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .1
@@ -108,6 +108,7 @@ func Foresighted(s scenario.Scenario) Setting {
 	case len(space.Knobs()) > 1:
 		l.Config.Autoregressive, l.Config.Hidden = true, []int{128, 128}
 		l.Config.TotalSteps = 300 * 1024
+		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .02
 		l.Immediate = !slices.ContainsFunc(s.Objectives, objective.Objective.Changes)
 	}
 	return Setting{Name: BestSetting, Learner: l, Load: load.Switching{Patterns: patterns}}
