@@ -220,7 +220,7 @@ func (r *running) guard(space *mesh.Space) error {
 		}
 		x := mesh.NewMeasurement(space.Layout())
 		at.Mean(&x)
-		return e.Reward(&objective.Step{Load: l, Action: a, Asked: a, Before: a, Cost: space.Cost(a), Measurement: x}), nil
+		return e.Reward(objective.Steady(space, l, a, x)), nil
 	}
 	return nil
 }
