@@ -26,7 +26,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := .bin/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all needed setup build notebooks site test lint race fuzz postgres onnx figures reference scenario $(FIGS) table2 study noms kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all needed setup build notebooks site test lint race fuzz postgres onnx gym figures reference scenario $(FIGS) table2 study noms kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 # The program is compiled first, while pip waits for the network, so that figures
@@ -107,6 +107,9 @@ onnx: needed ## what is exported as ONNX, compared with onnxruntime, which goes 
 	@test -x .cache/onnx/bin/python || $(PYTHON) -m venv .cache/onnx
 	@.cache/onnx/bin/python -m pip install --quiet --disable-pip-version-check "onnxruntime>=1.17,<2"
 	@MESHBENCH_ONNX_PYTHON="$(CURDIR)/.cache/onnx/bin/python" $(GO) test -v ./lab/onnx
+
+gym: build .bench/installed ## the simulator as a Gymnasium environment: env_checker, and PPO of Stable-Baselines3 trained on it
+	@MESHBENCH="$(CURDIR)/$(LAB)" PYTHONPATH=lab/gym .bench/bin/python -m meshbench_gym.check $(ARGS)
 
 figures: build ## all figures and tables, into .out/figures, or OUT
 	@$(LAB) figure -o "$(OUT)" all

@@ -38,8 +38,10 @@ proxy_image() {
 
 # The images of the mesh are one static binary each.
 mesh_images() {
-  for name in front node generator; do
-    (cd "$ROOT" && CGO_ENABLED=0 $GO build -trimpath -ldflags '-s -w' -o "$BIN/$name.new" "./cluster/cmd/$name")
+  for name in front node generator meshbench; do
+    local from=./cluster/cmd/$name
+    [ $name = meshbench ] && from=./lab/cmd/meshbench # for run and sweep
+    (cd "$ROOT" && CGO_ENABLED=0 $GO build -trimpath -ldflags '-s -w' -o "$BIN/$name.new" "$from")
     if cmp -s "$BIN/$name.new" "$BIN/$name" && [ -f "$IMAGES/$name.tar" ]; then rm "$BIN/$name.new"; continue; fi
     mv "$BIN/$name.new" "$BIN/$name"
     "$HERE/image.py" "$IMAGES/$name.tar" "meshbench.local/$name:local" --entry "/$name" --user 10001:10001 "$BIN/$name:/$name:755"

@@ -171,3 +171,32 @@ func (g *Gym) SetState(state []byte) error {
 	_, g.t, g.state = g.env.At()
 	return nil
 }
+
+// Code returns what a policy that sees o, of a problem in that space, sees of each
+// load when nothing else is known.
+func Code(p Problem, o Observation, space *mesh.Space, loads []mesh.Load) ([][]float32, error) {
+	if o.Past > 0 {
+		return nil, fmt.Errorf("learner: the loads of %d steps before are seen, too; accepted: observations of the present load", o.Past)
+	}
+	c := newCoder(o, p.Loads, p.Goals, space)
+	s := mesh.State{Delay: make([]float64, space.Mesh().M())}
+	for i := range s.Delay {
+		s.Delay[i] = math.NaN()
+	}
+	var out [][]float32
+	for _, s.Load = range loads {
+		x := make([]float32, c.len())
+		c.encode(x, s)
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// Action writes the action with the given choice of each head to dst.
+func (h Heads) Action(space *mesh.Space, dst mesh.Action, choice []int) (mesh.Action, error) {
+	h, err := h.in(space)
+	if err != nil {
+		return nil, err
+	}
+	return h.action(space, dst, choice), nil
+}
