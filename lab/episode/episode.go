@@ -14,14 +14,15 @@ import (
 
 // Result is what an episode gave. Means are over the steps whose value is known.
 type Result struct {
-	Steps   int     `json:"steps"`
-	Reward  float64 `json:"reward"`  // mean of a step
-	Cost    float64 `json:"cost"`    // mean of a step, per s
-	Missed  float64 `json:"missed"`  // share of the steps in which a service of the objective missed its goal
-	Failed  float64 `json:"failed"`  // share of the requests that were let through without a good answer; NaN where that is not known
-	Blocked float64 `json:"blocked"` // share of the requests that were turned away; NaN where that is not known
-	Marked  int     `json:"marked"`  // steps that were disturbed
-	Unknown int     `json:"unknown"` // steps whose reward is missing
+	Steps   int      `json:"steps"`
+	Reward  float64  `json:"reward"`         // mean of a step
+	Cost    float64  `json:"cost"`           // mean of a step, per s
+	Missed  float64  `json:"missed"`         // share of the steps in which a service of the objective missed its goal
+	Failed  float64  `json:"failed"`         // share of the requests that were let through without a good answer; NaN where that is not known
+	Late    *float64 `json:"late,omitempty"` // share of the answered requests that were later than their goal; nil where that is not known
+	Blocked float64  `json:"blocked"`        // share of the requests that were turned away; NaN where that is not known
+	Marked  int      `json:"marked"`         // steps that were disturbed
+	Unknown int      `json:"unknown"`        // steps whose reward is missing
 }
 
 // Watch is told of every step of an episode. What it is given is valid until it
@@ -37,7 +38,7 @@ func Run(ctx context.Context, env *control.Env, p policy.Policy, steps int, seed
 		return r, fmt.Errorf("episode: %w", err)
 	}
 	p.Reset(seed)
-	var failed, blocked, answered, missed float64
+	var failed, blocked, answered, missed, late float64
 	for t := range steps {
 		a, err := p.Act(s)
 		if err != nil {
@@ -65,10 +66,15 @@ func Run(ctx context.Context, env *control.Env, p policy.Policy, steps int, seed
 			failed += known(x.Measurement.Failed[i])
 			blocked += known(x.Measurement.Blocked[i])
 			answered += x.Measurement.Service[i].Count
+			late += x.Measurement.Late[i] // one that is not known leaves all unknown
 		}
 		if failed+answered > 0 {
 			r.Failed = failed / (failed + answered)
 			r.Blocked = blocked / (failed + answered + blocked)
+		}
+		if answered > 0 && !math.IsNaN(late) {
+			share := late / answered
+			r.Late = &share
 		}
 		if watch != nil {
 			watch(x)

@@ -47,6 +47,7 @@ type Measurement struct {
 	Carried   []float64 // load that the front let through, requests/s, length m
 	Blocked   []float64 // requests turned away at the front, length m; NaN when unknown
 	Failed    []float64 // requests without a good answer, length m; NaN when unknown
+	Late      []float64 // answered requests whose response time was above the goal, length m; NaN when unknown
 	Service   []Delay   // d_i of whole paths, length m
 	Endpoint  []Delay   // d_ij of single calls, one for each of the layout's endpoints
 	Busy      []float64 // mean number of servers at work, length n; NaN when unknown
@@ -61,6 +62,7 @@ func NewMeasurement(l *Layout) Measurement {
 		Carried:   make([]float64, m),
 		Blocked:   make([]float64, m),
 		Failed:    make([]float64, m),
+		Late:      make([]float64, m),
 		Service:   make([]Delay, m),
 		Endpoint:  make([]Delay, len(l.Endpoints)),
 		Busy:      make([]float64, l.Mesh.N()),
@@ -70,7 +72,7 @@ func NewMeasurement(l *Layout) Measurement {
 	}
 	for i := range x.Service {
 		x.Generated[i], x.Carried[i] = math.NaN(), math.NaN()
-		x.Blocked[i], x.Failed[i] = math.NaN(), math.NaN()
+		x.Blocked[i], x.Failed[i], x.Late[i] = math.NaN(), math.NaN(), math.NaN()
 		x.Service[i] = NoDelay()
 	}
 	for k := range x.Endpoint {
@@ -81,7 +83,7 @@ func NewMeasurement(l *Layout) Measurement {
 
 // Clone returns a copy that shares nothing with x.
 func (x Measurement) Clone() Measurement {
-	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed, &x.Busy} {
+	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed, &x.Late, &x.Busy} {
 		*v = append([]float64(nil), *v...)
 	}
 	x.Service = append([]Delay(nil), x.Service...)

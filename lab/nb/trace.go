@@ -80,11 +80,7 @@ type Watch struct {
 
 // NewWatch begins a drawing of scenario s at work.
 func NewWatch(s scenario.Scenario) *Watch {
-	w := &Watch{live: NewLive(), run: figure.Run{Services: s.Mesh.ServiceNames()}}
-	for _, t := range s.Targets {
-		w.goals = append(w.goals, t.Goal)
-	}
-	return w
+	return &Watch{live: NewLive(), run: figure.Run{Services: s.Mesh.ServiceNames()}, goals: s.Goals()}
 }
 
 // Row adds the step of a trace's row, of which it keeps nothing.

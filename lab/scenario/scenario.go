@@ -177,6 +177,15 @@ func (s Scenario) Defaults() Scenario {
 	return s
 }
 
+// Goals are those of the services' response times, s; nil where Targets is.
+func (s Scenario) Goals() []float64 {
+	var goals []float64
+	for _, t := range s.Targets {
+		goals = append(goals, t.Goal)
+	}
+	return goals
+}
+
 // LoadPatterns are Patterns for the scenario's services.
 func (s Scenario) LoadPatterns() ([]load.Pattern, error) {
 	var out []load.Pattern

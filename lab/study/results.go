@@ -43,7 +43,8 @@ type rewardRow struct {
 	Reward     float64    `json:"reward"`
 	CI         [2]float64 `json:"ci"`
 	Cost       float64    `json:"cost"`
-	Violations float64    `json:"violations"` // share of the steps in which a goal was missed
+	Violations float64    `json:"violations"`              // share of the steps in which a goal was missed
+	Late       *float64   `json:"late_requests,omitempty"` // share of the answered requests that were later than their goal
 	Failed     *float64   `json:"failed,omitempty"`
 }
 
@@ -79,10 +80,7 @@ func (r *Result) WriteResults(dir string) error {
 			continue
 		}
 		paid := rewardRow{row{r.Config.Scenario().Name, c.Source, c.Objective, c.Environment, c.Load, c.Policy, c.Setting}, c.TrainedOn,
-			c.Seeds, len(c.Runs), c.Runs[0].Steps, i.Value, [2]float64{i.Lo, i.Hi}, c.Cost().Value, c.Missed().Value, nil}
-		if f := c.Failed().Value; !math.IsNaN(f) {
-			paid.Failed = &f
-		}
+			c.Seeds, len(c.Runs), c.Runs[0].Steps, i.Value, [2]float64{i.Lo, i.Hi}, c.Cost().Value, c.Missed().Value, known(c.Late().Value), known(c.Failed().Value)}
 		out.Reward = append(out.Reward, paid)
 	}
 	for _, s := range r.Config.Sources {
@@ -96,6 +94,14 @@ func (r *Result) WriteResults(dir string) error {
 		return fmt.Errorf("study: results: %w", err)
 	}
 	return nil
+}
+
+// known is nil for a value that is missing.
+func known(v float64) *float64 {
+	if math.IsNaN(v) {
+		return nil
+	}
+	return &v
 }
 
 // versions are those of Go and of the modules that compute.

@@ -58,6 +58,17 @@ func (c RewardCell) Reward() anr.Interval {
 	return anr.Mean(c.over(func(r episode.Result) float64 { return r.Reward }))
 }
 
+// Late is the mean share of the answered requests that were later than their goal;
+// NaN where that is not known.
+func (c RewardCell) Late() anr.Interval {
+	return anr.Mean(c.over(func(r episode.Result) float64 {
+		if r.Late == nil {
+			return math.NaN()
+		}
+		return *r.Late
+	}))
+}
+
 // Cost is described at Reward.
 func (c RewardCell) Cost() anr.Interval {
 	return anr.Mean(c.over(func(r episode.Result) float64 { return r.Cost }))
@@ -431,10 +442,7 @@ func ruleGrids(sc scenario.Scenario) []rule {
 		under := func() policy.Policy {
 			return &autoscaler.Lookahead{Space: space, Time: times, Base: base()}
 		}
-		var goals []float64
-		for _, t := range sc.Targets {
-			goals = append(goals, t.Goal)
-		}
+		goals := sc.Goals()
 		list = append(list,
 			rule{name: "admission", candidates: func() []policy.Policy {
 				return autoscaler.AdmissionGrid(autoscaler.Admission{Space: space, Deadline: goals, Base: under()})

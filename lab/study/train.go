@@ -55,9 +55,7 @@ func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Proble
 	if r.Space().Slow() {
 		p.Score = func(p policy.Policy) (float64, error) { return simulated(r, sc, s, p) }
 	}
-	for _, t := range sc.Targets {
-		p.Goals = append(p.Goals, t.Goal)
-	}
+	p.Goals = sc.Goals()
 	return p
 }
 

@@ -47,6 +47,7 @@ type Generator interface {
 type LoopConfig struct {
 	Name      string // of the testbed
 	Space     *mesh.Space
+	Goals     []float64 // of the services' response times, s; nil for none
 	Timing    control.Timing
 	TimeScale float64 // that the generator has
 	Plane     Plane
@@ -84,7 +85,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 		cfg.Repeats = 5
 	}
 	l := cfg.Space.Layout()
-	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l), failures: map[string]int{}}
+	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l, cfg.Goals), failures: map[string]int{}}
 }
 
 // Name tells which testbed it is.

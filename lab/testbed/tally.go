@@ -26,6 +26,7 @@ type Call struct {
 // is not usable; make one with NewTally and Reset it for each step.
 type Tally struct {
 	layout    *mesh.Layout
+	goals     []float64 // s, per service; nil where there are none
 	generated []int
 	blocked   []int
 	failed    []int
@@ -36,11 +37,13 @@ type Tally struct {
 	out       mesh.Measurement
 }
 
-// NewTally returns an empty tally for the mesh of that layout.
-func NewTally(l *mesh.Layout) *Tally {
+// NewTally returns an empty tally for the mesh of that layout. It counts the requests
+// that are later than their service's goal, s, where goals is not nil.
+func NewTally(l *mesh.Layout, goals []float64) *Tally {
 	m := l.Mesh.M()
 	t := &Tally{
 		layout:    l,
+		goals:     goals,
 		generated: make([]int, m),
 		blocked:   make([]int, m),
 		failed:    make([]int, m),
@@ -127,8 +130,22 @@ func (t *Tally) Measurement(seconds float64) mesh.Measurement {
 		}
 		t.all = append(t.all, t.service[i]...)
 		x.Service[i] = summarise(t.all)
+		if t.goals != nil {
+			x.Late[i] = float64(late(t.all, t.goals[i]))
+		}
 	}
 	return *x
+}
+
+// late is how many of sorted d are above a goal.
+func late(d []float64, goal float64) int {
+	n, _ := slices.BinarySearchFunc(d, goal, func(v, goal float64) int {
+		if v <= goal {
+			return -1
+		}
+		return 1
+	})
+	return len(d) - n
 }
 
 // summarise sorts d and returns its mean and percentiles.

@@ -105,7 +105,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 			p.nodes = append(p.nodes, node{name, address(s.Application.Nodes[name])})
 		}
 	}
-	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "http", Space: space, Timing: s.Timing, TimeScale: 1, Generator: t.generator, Run: run,
+	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "http", Space: space, Goals: s.Goals(), Timing: s.Timing, TimeScale: 1, Generator: t.generator, Run: run,
 		Plane: p, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats, Foreign: true})
 	if err := t.preflight(ctx, s); err != nil {
 		return t, err

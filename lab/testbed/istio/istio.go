@@ -298,7 +298,7 @@ func New(ctx context.Context, cfg Config) (*Testbed, error) {
 	default:
 		load = &generator{Generator: p.remote, patience: time.Minute, mark: p.note}
 	}
-	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "istio", Space: cfg.space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale,
+	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "istio", Space: cfg.space, Goals: cfg.Scenario.Goals(), Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale,
 		Plane: p, Generator: load, Run: p.control.Run, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats})
 	if err := t.Reset(ctx, 0); err != nil {
 		return nil, errors.Join(err, t.Close())

@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 	run := rand.Text()
 	t.plane = newPlane(t, service.Controller{URL: t.URL(), Token: t.token, Space: space, Weights: true, Run: run})
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{
-		Name: "local", Space: space, Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale, Generator: t.generator, Run: run, Plane: t.plane,
+		Name: "local", Space: space, Goals: cfg.Scenario.Goals(), Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale, Generator: t.generator, Run: run, Plane: t.plane,
 	})
 	return t, t.Reset(ctx, 0)
 }

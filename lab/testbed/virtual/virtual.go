@@ -133,7 +133,7 @@ func New(cfg Config) (*Testbed, error) {
 		return nil, fmt.Errorf("virtual: %w", err)
 	}
 	v := &Testbed{cfg: cfg, space: space, layout: space.Layout(), timing: s.Timing, link: max(s.Link, 0), queue: s.Queue,
-		nodes: make([]node, s.Mesh.N()), tally: testbed.NewTally(space.Layout()), moving: moving}
+		nodes: make([]node, s.Mesh.N()), tally: testbed.NewTally(space.Layout(), s.Goals()), moving: moving}
 	for u := range catalogue.Services() {
 		times := make([]float64, catalogue.Len(u))
 		for key := range times {

@@ -247,7 +247,7 @@ func TestNaive(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				n := &naive{space: space, s: s, times: c, nodes: make([]naiveNode, s.Mesh.N()), tally: testbed.NewTally(l)}
+				n := &naive{space: space, s: s, times: c, nodes: make([]naiveNode, s.Mesh.N()), tally: testbed.NewTally(l, nil)}
 				for j := range s.Mesh.Nodes {
 					n.servers = append(n.servers, int(space.Value(a, mesh.Replicas, j, 1)))
 					n.speed = append(n.speed, s.Mesh.Speed(j)*space.Value(a, mesh.CPU, j, 1))
