@@ -107,7 +107,7 @@ func Foresighted(s scenario.Scenario) Setting {
 		l.Heads = learner.WholeAction
 	case len(space.Knobs()) > 1:
 		l.Config.Autoregressive, l.Config.Hidden = true, []int{128, 128}
-		l.Config.TotalSteps = 300 * 1024
+		l.Config.TotalSteps, l.Config.Steps, l.Environments = 400*1024, 256, 16
 		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .02
 		l.Immediate = !slices.ContainsFunc(s.Objectives, objective.Objective.Changes)
 	}
