@@ -1,9 +1,9 @@
 package figure
 
 import (
-	"fmt"
 	"image/color"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
@@ -66,9 +66,11 @@ func (d diagram) arrow(x0, y0, x1, y1 float64, label string, share float64, dx, 
 }
 
 // Mesh draws a mesh (paper, Fig. 1b): a load generator per service, the front
-// node that blocks and routes, the processing nodes and their databases. A mesh
-// whose services pass several calls is drawn as a CallGraph (Fig. 1a).
-func Mesh(m mesh.Mesh) (Figure, error) {
+// node that blocks and routes, the processing nodes and their databases, each with
+// the values that an action of space sets there. A mesh whose services pass several
+// calls is drawn as a CallGraph (Fig. 1a).
+func Mesh(space *mesh.Space) (Figure, error) {
+	m := space.Mesh()
 	var graph []GraphService
 	several := false
 	for _, s := range m.Services {
@@ -92,15 +94,12 @@ func Mesh(m mesh.Mesh) (Figure, error) {
 	return Figure{Column, height, func(c draw.Canvas) {
 		d := diagram{c}
 		place := func(k, n int) float64 { return 100 * (float64(n-k) - .5) / float64(n) }
-		blocks := "b1"
-		switch m.M() {
-		case 1:
-		case 2:
-			blocks = "b1 b2"
-		default:
-			blocks += fmt.Sprintf(" … b%d", m.M())
+		blocks, routes, nodes := settings(space)
+		front := []string{"front node"}
+		if blocks != nil {
+			front = append(front, "blocks", list(blocks, " "))
 		}
-		d.box(42, 50, 19, 40, "front node", "blocks", blocks)
+		d.box(42, 50, 19, 40, front...)
 		for i, name := range m.ServiceNames() {
 			y := place(i, m.M())
 			d.box(11, y, 21, 55/float64(rows), "load of", name)
@@ -108,20 +107,44 @@ func Mesh(m mesh.Mesh) (Figure, error) {
 		}
 		for j, name := range m.NodeNames() {
 			y := place(j, m.N())
-			label := fmt.Sprintf("p1%d", j+1)
-			switch m.M() {
-			case 1:
-			case 2:
-				label += fmt.Sprintf(", p2%d", j+1)
-			default: // there is no room for all
-				label += fmt.Sprintf(" … p%d%d", m.M(), j+1)
+			lines := []string{name}
+			if nodes[j] != nil {
+				lines = append(lines, list(nodes[j], " "))
 			}
-			d.box(72, y, 15, 55/float64(rows), name)
-			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, label, .5, -5, vg.Length(math.Copysign(11, y-50)))
+			d.box(72, y, 15, 55/float64(rows), lines...)
+			d.arrow(51.8, 50+(y-50)*.25, 64.5, y, list(routes[j], ", "), .5, -5, vg.Length(math.Copysign(11, y-50)))
 			d.box(93, y, 13, 45/float64(rows), "data-", "base")
 			d.arrow(79.5, y, 86.5, y, "", 0, 0, 0)
 		}
 	}}, nil
+}
+
+// settings are the columns of an action: of blocking, of the routes to each node,
+// and of each node's own knobs.
+func settings(space *mesh.Space) (blocks []string, routes, nodes [][]string) {
+	n := space.Mesh().N()
+	routes, nodes = make([][]string, n), make([][]string, n)
+	for _, k := range space.Knobs() {
+		switch k.Kind {
+		case mesh.Block:
+			blocks = append(blocks, k.Columns...)
+		case mesh.Route:
+			for c, j := range space.Layout().Calls[k.Of].Nodes {
+				routes[j] = append(routes[j], k.Columns[c])
+			}
+		case mesh.Replicas, mesh.CPU:
+			nodes[k.Of] = append(nodes[k.Of], k.Columns...)
+		}
+	}
+	return blocks, routes, nodes
+}
+
+// list joins names, the first and the last of many, for which there is no room.
+func list(names []string, between string) string {
+	if len(names) > 2 {
+		return names[0] + " … " + names[len(names)-1]
+	}
+	return strings.Join(names, between)
 }
 
 // Framework draws the loop of the method (paper, Fig. 2): measure on a testbed,

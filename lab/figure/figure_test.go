@@ -85,8 +85,11 @@ func TestGolden(t *testing.T) {
 		name string
 		draw func() (figure.Figure, error)
 	}{
-		{"mesh", func() (figure.Figure, error) { return figure.Mesh(mesh.New(2, 2)) }},
-		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(mesh.New(3, 4)) }},
+		{"mesh", func() (figure.Figure, error) { return figure.Mesh(space(2, 2, mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Block})) }},
+		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(space(3, 4, mesh.Knob{Kind: mesh.Route, Levels: 3}, mesh.Knob{Kind: mesh.Block})) }},
+		{"mesh-replicas", func() (figure.Figure, error) {
+			return figure.Mesh(space(1, 2, mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 3}))
+		}},
 		{"topology", func() (figure.Figure, error) { return figure.Topology(deployed()) }},
 		{"topology-disturbed", func() (figure.Figure, error) { return figure.Topology(disturbed()) }},
 		{"framework", func() (figure.Figure, error) { return figure.Framework(), nil }},
@@ -185,4 +188,13 @@ func ExampleTable_Markdown() {
 	// policy,ANR
 	// ppo,0.993
 	// none,
+}
+
+// space is that of knobs on m services and n nodes.
+func space(m, n int, knobs ...mesh.Knob) *mesh.Space {
+	s, err := mesh.NewSpace(mesh.New(m, n), knobs...)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }

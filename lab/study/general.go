@@ -25,7 +25,7 @@ func init() {
 	stepwise := func(s scenario.Scenario) bool { return notPaper(s) && !slow(s) }
 	quick := func(s scenario.Scenario) bool { return !slow(s) }
 	RegisterDrawing(Drawing{Name: "mesh", Title: "services, stages and nodes", For: notPaper, Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
-		return drawn(figure.Mesh(r.Config.Scenario().Mesh))
+		return drawn(figure.Mesh(r.Config.Scenario().MustSpace()))
 	}})
 	RegisterDrawing(Drawing{Name: "learning", Title: "learning curves, setting best", Needs: NeedsRun, For: notPaper, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		return drawn(r.Curves(s, BestSetting))

@@ -16,14 +16,14 @@ func init() {
 	paper := func(s scenario.Scenario) bool { return s.Name == scenario.Paper().Name }
 	for _, d := range []Drawing{
 		{Name: "fig1", Title: "Fig. 1(b): services and nodes of the use case", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
-			return drawn(figure.Mesh(r.Config.Scenario().Mesh))
+			return drawn(figure.Mesh(r.Config.Scenario().MustSpace()))
 		}},
 		{Name: "fig1a", Title: "Fig. 1(a): a general mesh, that of scenario graph", Make: func(context.Context, *Result, Source) (Output, error) {
 			graph, err := scenario.Open("graph")
 			if err != nil {
 				return Output{}, err
 			}
-			return drawn(figure.Mesh(graph.Mesh))
+			return drawn(figure.Mesh(graph.MustSpace()))
 		}},
 		{Name: "fig2", Title: "Fig. 2: the application on the mesh", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
 			m := r.Config.Scenario().Mesh
