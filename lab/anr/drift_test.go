@@ -70,3 +70,57 @@ func TestCalibrateDriftErrors(t *testing.T) {
 		t.Error("no error for 10 steps")
 	}
 }
+
+// Chance reaches the threshold of a design about as seldom as was asked for, also
+// where steps depend on each other, and a shift of the size that it is for is found
+// in some steps; the onset is about where it was.
+func TestDesign(t *testing.T) {
+	// Ratios that go on from step to step, as those of queues.
+	correlated := func(n int, shift float64, seed uint64) (measured, predicted [][]float64) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		x := 0.0
+		for range n {
+			x = .5*x + .2*rng.NormFloat64()
+			measured, predicted = append(measured, []float64{math.Exp(x + shift)}), append(predicted, []float64{1})
+		}
+		return measured, predicted
+	}
+	m, p := correlated(4000, 0, 1)
+	d, err := CalibrateDrift(m, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Design(m, p, 50_000, math.Log(1.6)); err != nil {
+		t.Fatal(err)
+	}
+	m, p = correlated(200_000, 0, 2)
+	alarms := 0
+	for k := range m {
+		if d.Add(m[k], p[k]) >= 1 {
+			alarms++
+			d.Reset()
+		}
+	}
+	if alarms > 16 {
+		t.Errorf("%d alarms in 200,000 steps, about 4 were asked for", alarms)
+	}
+	for seed := range uint64(20) {
+		d.Reset()
+		m, p = correlated(50, 0, seed+10)
+		late, q := correlated(50, math.Log(2), seed+40)
+		m, p = append(m, late...), append(p, q...)
+		at := -1
+		for k := range m {
+			if d.Add(m[k], p[k]) >= 1 {
+				at = k
+				break
+			}
+		}
+		if onset, of := d.Onset(); at < 50 || at > 65 || at-onset < 30 || of != 0 {
+			t.Errorf("seed %d: alarm at %d, since %d", seed, at, at-onset)
+		}
+	}
+	if err := d.Design(m, p, 50_000, .01); err == nil {
+		t.Error("a shift below what ratios vary by was accepted")
+	}
+}

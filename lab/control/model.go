@@ -122,6 +122,9 @@ func (s *Simulator) Applied() mesh.Action { return s.applied }
 // InForce is the action in force and what is on its way to be.
 func (s *Simulator) InForce() (mesh.Action, []mesh.Pending) { return s.progress.InForce() }
 
+// Late has knobs come into force later than the space says; see Progress.
+func (s *Simulator) Late(seconds []float64) { s.progress.Late(seconds) }
+
 // Configure goes on from a configuration.
 func (s *Simulator) Configure(inForce mesh.Action, pending []mesh.Pending) {
 	s.progress.Set(inForce, pending)

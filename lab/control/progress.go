@@ -19,6 +19,8 @@ type Progress struct {
 	now     mesh.Action
 	asked   mesh.Action
 	pending []mesh.Pending
+	late    []float64 // of each knob, s; see Late
+	seen    []mesh.Pending
 }
 
 // NewProgress returns knobs that are at the point of the space that is nearest
@@ -35,6 +37,18 @@ func (p *Progress) Reset() {
 	p.now = p.space.Action(p.now, p.space.Nearest(p.space.Default()))
 	p.asked = append(p.asked[:0], p.now...)
 	p.pending = p.pending[:0]
+}
+
+// Late has values of knobs come into force so many s later than the space says,
+// one for each knob and nil for none: also those that are on their way, of which
+// Left is 0 while they are late. Nobody who looks at what is on its way knows.
+func (p *Progress) Late(seconds []float64) { p.late = slices.Clone(seconds) }
+
+func (p *Progress) lateness(knob int) float64 {
+	if p.late == nil {
+		return 0
+	}
+	return p.late[knob]
 }
 
 // Set puts action a into force at once, with nothing on its way.
@@ -106,7 +120,7 @@ func (p *Progress) add(x mesh.Pending) {
 func (p *Progress) due() {
 	const rounding = 1e-9
 	p.pending = slices.DeleteFunc(p.pending, func(x mesh.Pending) bool {
-		if x.Left > rounding {
+		if x.Left+p.lateness(x.Knob) > rounding {
 			return false
 		}
 		k := &p.space.Knobs()[x.Knob]
@@ -120,7 +134,7 @@ func (p *Progress) due() {
 func (p *Progress) Next() float64 {
 	next := math.Inf(1)
 	for _, x := range p.pending {
-		next = min(next, x.Left)
+		next = min(next, x.Left+p.lateness(x.Knob))
 	}
 	return next
 }
@@ -149,4 +163,13 @@ func (p *Progress) Step(a mesh.Action, seconds float64) objective.Step {
 
 // InForce is the action in force and what is on its way to be, by knob and then
 // by time. Both are valid until the next call of another method.
-func (p *Progress) InForce() (mesh.Action, []mesh.Pending) { return p.now, p.pending }
+func (p *Progress) InForce() (mesh.Action, []mesh.Pending) {
+	if p.late == nil {
+		return p.now, p.pending
+	}
+	p.seen = append(p.seen[:0], p.pending...)
+	for n := range p.seen {
+		p.seen[n].Left = max(p.seen[n].Left, 0)
+	}
+	return p.now, p.seen
+}

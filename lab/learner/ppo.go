@@ -27,6 +27,9 @@ type PPO struct {
 	Immediate bool `json:"immediate,omitempty"`
 	// Environments are stepped together. Default 1.
 	Environments int `json:"environments,omitempty"`
+	// From is a policy to begin with, of the same observation, heads and layers.
+	// Default nil, random weights.
+	From *Network `json:"-"`
 }
 
 var _ Learner = PPO{}
@@ -96,6 +99,11 @@ func (l PPO) Learn(ctx context.Context, p Problem, seed uint64, watch func(Point
 	t, err := ppo.New(cfg, envs...)
 	if err != nil {
 		return nil, err
+	}
+	if l.From != nil {
+		if err := t.Begin(l.From.net); err != nil {
+			return nil, fmt.Errorf("learner: ppo: %w", err)
+		}
 	}
 	if err := t.Train(ctx, 0); err != nil {
 		return nil, fmt.Errorf("learner: ppo, seed %d: %w", seed, err)

@@ -39,6 +39,7 @@ type PerNode struct {
 	slot    []int            // of each endpoint among its node's microservices
 	order   []uint8          // points x endpoints: which sample of each endpoint a step has
 	overlap []*overlap       // per service; nil where it makes no calls in parallel
+	slower  [][]float64      // per node, of each of its microservices; nil for as learned
 }
 
 var _ Learned = (*PerNode)(nil)
@@ -700,8 +701,9 @@ func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
 	m, l := p.space.Mesh().M(), p.layout
 	o := &outlook{p: p, load: s.Load, carried: make([]blocked, m), mean: make([]float64, m), parts: make([]part, len(l.Endpoints)),
 		factor: make([]float64, m), let: make([]float64, m), servers: make([]server, len(p.delays)), sums: make([]float64, m),
-		answered: make([]float64, m), calls: make([]float64, len(l.Calls))}
+		answered: make([]float64, m), calls: make([]float64, len(l.Calls)), lost: make([]float64, m)}
 	for j := range p.hosts {
+		o.scaled = append(o.scaled, make([]float64, len(p.hosts[j].microservices)))
 		o.in = append(o.in, make([]float64, p.hosts[j].inputs()))
 	}
 	return o, nil
@@ -723,6 +725,8 @@ type outlook struct {
 	parts  []part    // of each endpoint, without a cloud where no request goes
 	factor []float64 // per service: of the slowest of calls in parallel
 	let    []float64 // per service: answered requests of its first call, the mean
+	lost   []float64 // per service: share of its requests that come to a lost node
+	scaled [][]float64
 
 	sums, answered, calls []float64 // buffers
 	two                   [2]float64
@@ -772,12 +776,13 @@ func (o *outlook) Set(a mesh.Action) error {
 	}
 	o.rates = p.rates(o.rates, o.mean, nil, a)
 	for j := range p.hosts {
-		p.hosts[j].encode(o.in[j], o.rates[j])
+		p.hosts[j].encode(o.in[j], p.equivalent(o.scaled[j], j, o.rates[j]))
 	}
+	clear(o.lost)
 	o.turn++
 	l := p.layout
 	for c := range l.Calls {
-		call := &l.Calls[c]
+		call, lost := &l.Calls[c], 0.0
 		for k, share := range p.space.RouteOf(a, c) {
 			e := call.First + k
 			if !(o.mean[call.Service]*share > 0) {
@@ -785,6 +790,12 @@ func (o *outlook) Set(a mesh.Action) error {
 				continue
 			}
 			j := call.Nodes[k]
+			slower := p.slowness(j, p.slot[e])
+			if math.IsInf(slower, 1) {
+				o.parts[e].cloud = nil
+				lost += share
+				continue
+			}
 			o.parts[e] = o.server(p.at[e]+p.config(j, a), o.in[j])
 			o.parts[e].share = 1
 			if total := o.rates[j][p.slot[e]]; total > 0 {
@@ -795,8 +806,12 @@ func (o *outlook) Set(a mesh.Action) error {
 			if q := &o.parts[e]; p.hosts[j].mix != nil {
 				// Counts say how they vary, not how many requests there are.
 				q.more, q.share = 0, o.mean[call.Service]*share*p.seconds/max(q.meanCount, leastAnswered)
+			} else {
+				o.parts[e].share /= slower // counts are those of so many times the load
 			}
+			o.parts[e].factor *= slower
 		}
+		o.lost[call.Service] = 1 - (1-o.lost[call.Service])*(1-lost)
 	}
 	for i := range o.mean {
 		o.let[i] = 0
@@ -882,6 +897,9 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 		if mean > 0 {
 			x.Carried[i] = max(mean+(count-o.let[i])/o.p.seconds, 0)
 		}
+		if o.p.slower != nil { // else it is not known
+			o.p.failed(x, i, o.lost[i])
+		}
 	}
 }
 
@@ -901,6 +919,9 @@ func (o *outlook) Mean(x *mesh.Measurement) {
 	for i := range o.sums {
 		x.Service[i].Mean = o.sums[i] / o.answered[i] // 0/0 is missing
 		x.Carried[i] = o.mean[i]
+		if o.p.slower != nil {
+			o.p.failed(x, i, o.lost[i])
+		}
 	}
 	for e := range o.parts {
 		x.Endpoint[e].Mean = math.NaN()

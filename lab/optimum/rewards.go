@@ -45,6 +45,9 @@ type Config struct {
 	Memory int
 	// Timing is the course of a step, which knobs that take their time go by.
 	Timing control.Timing
+	// Late is by how many s knobs come into force later than the space says, one for
+	// each. Default nil, none does.
+	Late []float64
 	// Quanta, requests/s of each service, make loads count as the nearest multiples
 	// of them, so that as many as there are steps of a run need not each be valued.
 	// Default nil, as they are; so is 0 of one service.
@@ -121,6 +124,9 @@ func (r *Rewards) Space() *mesh.Space { return r.model.Space() }
 
 // Timing is the course of a step.
 func (r *Rewards) Timing() control.Timing { return r.cfg.Timing }
+
+// Late is by how many s knobs are later than the space says; nil for none.
+func (r *Rewards) Late() []float64 { return r.cfg.Late }
 
 // Objective is what values it.
 func (r *Rewards) Objective() objective.Objective { return r.objective }
@@ -356,7 +362,13 @@ func (r *Rewards) Best(load mesh.Load) (Best, error) {
 // NewEnv offers the loads of pattern p to a simulator of the rewards' model, and
 // pays what r says. past is how many loads of the steps before a state has.
 func (r *Rewards) NewEnv(p load.Pattern, past int) (*control.Env, error) {
-	return control.NewEnv(control.NewSimulator(r.model, r.cfg.Timing), p, r.objective, r.env(past, r.Step))
+	return control.NewEnv(r.simulator(), p, r.objective, r.env(past, r.Step))
+}
+
+func (r *Rewards) simulator() *control.Simulator {
+	s := control.NewSimulator(r.model, r.cfg.Timing)
+	s.Late(r.cfg.Late)
+	return s
 }
 
 func (r *Rewards) env(past int, value control.Valuer) control.Config {
@@ -368,7 +380,7 @@ func (r *Rewards) env(past int, value control.Valuer) control.Config {
 // times and carried loads are missing.
 func (r *Rewards) NewBlindEnv(p load.Pattern, past int) (*control.Env, error) {
 	var values *Values
-	return control.NewEnv(&blind{control.NewSimulator(r.model, r.cfg.Timing), mesh.NewMeasurement(r.Space().Layout())}, p, r.objective,
+	return control.NewEnv(&blind{r.simulator(), mesh.NewMeasurement(r.Space().Layout())}, p, r.objective,
 		r.env(past, func(s objective.Step) (float64, error) {
 			if !r.static() {
 				return r.Step(s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 
@@ -120,6 +121,20 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 		t.held = make([]float64, len(envs)*len(heads))
 	}
 	return t, nil
+}
+
+// Begin has a trainer that has made no step begin with the networks of a policy
+// in place of freshly drawn ones. It is an error where its shape is another.
+func (t *Trainer) Begin(p *Policy) error {
+	if t.steps > 0 {
+		return fmt.Errorf("ppo: Begin after %d steps; accepted: before the first", t.steps)
+	}
+	if !reflect.DeepEqual(t.shape, p.shape) {
+		return fmt.Errorf("ppo: Begin with a policy of %d inputs, heads %v and layers %v; accepted: %d, %v and %v",
+			p.shape.obs, p.shape.heads, p.shape.hidden, t.shape.obs, t.shape.heads, t.shape.hidden)
+	}
+	copy(t.weights.data, p.weights.data)
+	return nil
 }
 
 // Config returns the configuration that runs, defaults filled in.

@@ -79,6 +79,10 @@ type Policy struct {
 	Rewards *optimum.Rewards
 	// Base is the policy that is improved on.
 	Base policy.Policy
+	// Also are further ones that are played: an action is worth the most that any of
+	// them makes of it (parallel rollout; Chang, Givan and Chong, "Parallel Rollout
+	// for Online Solution of Partially Observable Markov Decision Processes", 2004).
+	Also []policy.Policy
 	// Loads foresee the load. Default Persistent.
 	Loads Loads
 	// Horizon is how many steps Base is played after the first. Default 12.
@@ -108,6 +112,9 @@ type Policy struct {
 	tried    map[string]float64
 	// Evaluated is the number of actions that the last decision tried.
 	Evaluated int
+	// Worth is what the action that it took is worth: the discounted rewards of the
+	// steps that were played.
+	Worth float64
 }
 
 // Name is the label.
@@ -120,13 +127,17 @@ func (p *Policy) Name() string {
 
 // SeesDelays reports whether the base looks at response times, which a model's
 // steps do not have here.
-func (p *Policy) SeesDelays() bool { return policy.SeesDelays(p.Base) }
+func (p *Policy) SeesDelays() bool { return slices.ContainsFunc(p.bases(), policy.SeesDelays) }
 
 // Reset begins a run.
 func (p *Policy) Reset(seed uint64) {
 	p.seed, p.t = seed, 0
-	p.Base.Reset(seed)
+	for _, base := range p.bases() {
+		base.Reset(seed)
+	}
 }
+
+func (p *Policy) bases() []policy.Policy { return append([]policy.Policy{p.Base}, p.Also...) }
 
 // Act tries actions and returns the one that pays most.
 func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
@@ -134,24 +145,31 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 	space := p.Rewards.Space()
 	if p.progress == nil {
 		p.progress = control.NewProgress(space)
-	}
-	base, err := p.Base.Act(s)
-	if err != nil {
-		return nil, fmt.Errorf("rollout: base: %w", err)
+		p.progress.Late(p.Rewards.Late())
 	}
 	p.foresee(s)
 	p.t++
-	p.tried, p.Evaluated = map[string]float64{}, 0
-	best := base.Clone()
-	top, err := p.play(s, best)
-	if err != nil {
-		return nil, err
+	p.tried, p.Evaluated, p.Worth = map[string]float64{}, 0, math.Inf(-1)
+	var best mesh.Action
+	for _, base := range p.bases() {
+		a, err := base.Act(s)
+		if err != nil {
+			return nil, fmt.Errorf("rollout: base: %w", err)
+		}
+		a = a.Clone()
+		v, err := p.play(s, a)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || v > p.Worth+1e-12 {
+			best, p.Worth = a, v
+		}
 	}
 	late := func() bool { return p.Budget > 0 && time.Since(begin) >= p.Budget }
 	try := func(a mesh.Action) error {
 		v, err := p.play(s, a)
-		if err == nil && v > top+1e-12 {
-			best, top = a.Clone(), v
+		if err == nil && v > p.Worth+1e-12 {
+			best, p.Worth = a.Clone(), v
 		}
 		return err
 	}
@@ -220,20 +238,24 @@ func (p *Policy) play(s mesh.State, a mesh.Action) (float64, error) {
 		return v, nil
 	}
 	p.Evaluated++
-	sum := 0.0
-	for k := range p.ahead {
-		v, err := p.path(s, a, p.ahead[k])
-		if err != nil {
-			return 0, err
+	most := math.Inf(-1)
+	for _, base := range p.bases() {
+		sum := 0.0
+		for k := range p.ahead {
+			v, err := p.path(s, base, a, p.ahead[k])
+			if err != nil {
+				return 0, err
+			}
+			sum += v / float64(len(p.ahead))
 		}
-		sum += v / float64(len(p.ahead))
+		most = max(most, sum)
 	}
-	p.tried[key] = sum
-	return sum, nil
+	p.tried[key] = most
+	return most, nil
 }
 
-// path is what a and then the base pay under loads to come.
-func (p *Policy) path(s mesh.State, a mesh.Action, loads []mesh.Load) (float64, error) {
+// path is what a and then a base pay under loads to come.
+func (p *Policy) path(s mesh.State, base policy.Policy, a mesh.Action, loads []mesh.Load) (float64, error) {
 	gamma := p.Gamma
 	if gamma == 0 {
 		gamma = .95
@@ -281,7 +303,7 @@ func (p *Policy) path(s mesh.State, a mesh.Action, loads []mesh.Load) (float64, 
 		x.Load = append(x.Load[:0], loads[t]...)
 		x.InForce, x.Pending = append(x.InForce[:0], now...), append(x.Pending[:0], pending...)
 		x.Time += seconds
-		if a, err = p.Base.Act(*x); err != nil {
+		if a, err = base.Act(*x); err != nil {
 			return 0, fmt.Errorf("rollout: base, %d steps ahead: %w", t+1, err)
 		}
 	}

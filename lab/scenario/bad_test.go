@@ -111,7 +111,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"papre":                         `unknown scenario "papre"; accepted: autoscale, chain, graph, increments, paper, route-and-scale, three-by-three, vertical, wide, or the path of a file`,
+		"papre":                         `unknown scenario "papre"; accepted: autoscale, chain, graph, increments, paper, route-and-scale, three-by-three, two-pools, vertical, wide, or the path of a file`,
 		filepath.Join(dir, "none.yaml"): "no such file",
 		dir + "/":                       "a folder",
 		"/dev/zero/":                    "not a directory",

@@ -32,6 +32,7 @@ type file struct {
 	Knobs         []knobFile         `yaml:"knobs"`
 	Objectives    []objectiveFile    `yaml:"objectives"`
 	Patterns      []string           `yaml:"patterns"`
+	Changes       []string           `yaml:"changes"`
 	Timing        timingFile         `yaml:"timing"`
 	Queue         int                `yaml:"queue"`
 	Link          float64            `yaml:"link"`
@@ -289,7 +290,7 @@ func split(err error) []string {
 func (f *file) scenario() (s Scenario, problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	s = Scenario{Name: f.Name, Title: f.Title, Queue: f.Queue, Link: f.Link, Timing: control.Timing(f.Timing),
-		Patterns: f.Patterns, Discount: f.Discount, Episode: f.Episode, Collect: Collect{Steps: f.Collect.Steps}}
+		Patterns: f.Patterns, Changes: f.Changes, Discount: f.Discount, Episode: f.Episode, Collect: Collect{Steps: f.Collect.Steps}}
 	for _, n := range f.Nodes {
 		s.Mesh.Nodes = append(s.Mesh.Nodes, mesh.Node{Name: n.Name, Speed: n.Speed})
 	}
@@ -418,7 +419,7 @@ func lines(root *yaml.Node) places {
 var (
 	quotedPart   = regexp.MustCompile(`(service|microservice|node|objective)(?: name)? "([^"]*)"`)
 	numberedPart = regexp.MustCompile(`(knob|service|node) (\d+)`)
-	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns|client|application)`)
+	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns|changes|client|application)`)
 )
 
 // of is the line that an error is about, 0 where that cannot be told.

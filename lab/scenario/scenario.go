@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/load/request"
@@ -62,6 +63,10 @@ type Scenario struct {
 	Link float64
 	// Collect is how a trace to learn from is made.
 	Collect Collect
+	// Changes are what may happen to the mesh, as change.Parse takes them, each a run
+	// of its own. What is learned before does not depend on them, and so Hash does
+	// not.
+	Changes []string `json:"-"`
 	// Requests has what each service of an application is asked for; nil, or an
 	// empty mix, for items of this project's own services. Testbeds other than
 	// http stand in for the application, by Work, and ask for items.
@@ -199,6 +204,11 @@ func (s Scenario) LoadPatterns() ([]load.Pattern, error) {
 	return out, nil
 }
 
+// MeshChanges are Changes.
+func (s Scenario) MeshChanges() ([]change.Change, error) {
+	return change.ParseAll(s.Changes, s.Mesh.Layout())
+}
+
 // Gamma is the discount factor of learning, 0 to below 1.
 func (s Scenario) Gamma() float64 { return max(s.Defaults().Discount, 0) }
 
@@ -274,6 +284,8 @@ func (s Scenario) Validate() error {
 			add(w.Validate(), "microservice %q", l.Microservices[u])
 		}
 	}
+	_, err := s.MeshChanges()
+	add(err, "changes")
 	space, err := s.Space()
 	if err != nil {
 		return errors.Join(append(all, err)...)

@@ -85,7 +85,7 @@ func (r *Result) RewardTrial(ctx context.Context, s Source, t RewardTrial) error
 		contestants = slices.DeleteFunc(contestants, func(c contestant) bool { return !slices.Contains(t.Policies, c.name) })
 	}
 	hash := s.Scenario.Hash()[:12] + " " + fmt.Sprint(objectiveKey(o))
-	file, kept, err := openRuns(t.File)
+	file, kept, err := openLines[RewardRun](t.File)
 	if err != nil {
 		return wrap(err)
 	}
@@ -272,9 +272,9 @@ func (w *waits) step(x control.Step) {
 	w.time = x.Next.Time
 }
 
-// openRuns opens a file of runs and reads what it has.
-func openRuns(path string) (*appendfile.File, []RewardRun, error) {
-	var runs []RewardRun
+// openLines opens a file of runs, a line of JSON each, and reads what it has.
+func openLines[T any](path string) (*appendfile.File, []T, error) {
+	var runs []T
 	f, err := appendfile.Open(path, func(in io.Reader) (size int64, err error) {
 		b := bufio.NewReader(in)
 		for n := 1; ; n++ {
@@ -285,7 +285,7 @@ func openRuns(path string) (*appendfile.File, []RewardRun, error) {
 			if err != nil {
 				return size, err
 			}
-			var run RewardRun
+			var run T
 			if err := json.Unmarshal(line, &run); err != nil {
 				return size, fmt.Errorf("%s: line %d is no run: %w", path, n, err)
 			}

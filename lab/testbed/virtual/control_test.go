@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed/virtual"
@@ -99,5 +100,79 @@ func TestVertical(t *testing.T) {
 	cores := space.Value(actions[best], mesh.CPU, 0, 0) + space.Value(actions[best], mesh.CPU, 1, 0)
 	if math.Abs(all[0][0][best]-1.875) > .005 || cores != 3 {
 		t.Errorf("%s pays %v, want 3 cores and 1.875", space.Format(actions[best]), all[0][0][best])
+	}
+}
+
+// Under a condition a node is as fast, and its replicas are as late, as it says;
+// Reset undoes it.
+func TestChange(t *testing.T) {
+	s := queue(.020, mesh.Knob{Kind: mesh.CPU, Points: [][]float64{{1}, {2}}})
+	v := start(t, s)
+	l := v.Space().Layout()
+	mean := func(c change.Condition, load float64) mesh.Measurement {
+		t.Helper()
+		if err := v.Reset(context.Background(), 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Change(context.Background(), c); err != nil {
+			t.Fatal(err)
+		}
+		sum, n := 0.0, 0.0
+		var x mesh.Measurement
+		for range 300 {
+			x = measure(t, v, mesh.Load{load}, mesh.Action{1, 0})
+			if x.Service[0].Count > 0 {
+				sum, n = sum+x.Service[0].Mean*x.Service[0].Count, n+x.Service[0].Count
+			}
+		}
+		x.Service[0].Mean = sum / n
+		return x
+	}
+	as := mean(change.As(l), 20).Service[0].Mean
+	slow, heavy := change.As(l), change.As(l)
+	slow.Speed[0], heavy.Work[0] = .5, 2
+	// In slow motion: half of the load takes twice the time.
+	for _, c := range []change.Condition{slow, heavy} {
+		if d := mean(c, 10).Service[0].Mean; math.Abs(d/(2*as)-1) > .05 {
+			t.Errorf("%s: %v s at half of the load, want about %v", c.Say(l), d, 2*as)
+		}
+	}
+	lost := change.As(l)
+	lost.Speed[0] = 0
+	if x := mean(lost, 10); x.Service[0].Count != 0 || x.Failed[0] == 0 {
+		t.Errorf("a lost node answered %v requests, %v failed", x.Service[0].Count, x.Failed[0])
+	}
+	if err := v.Reset(context.Background(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, v, mesh.Load{10}, mesh.Action{1, 0}); x.Service[0].Count == 0 {
+		t.Error("Reset left the node lost")
+	}
+	if err := v.Change(context.Background(), change.Condition{}); err == nil {
+		t.Error("a condition of no mesh was accepted")
+	}
+}
+
+// Replicas that start slowly are in force later, and nothing says so before.
+func TestLateStartUp(t *testing.T) {
+	s := open(t, "autoscale").Defaults()
+	v := start(t, s)
+	if err := v.Reset(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	c := change.As(v.Space().Layout())
+	c.StartUp[0] = 3
+	if err := v.Change(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
+	for k := range 19 {
+		measure(t, v, mesh.Load{4}, mesh.Action{2})
+		now, pending := v.InForce()
+		switch at := v.Elapsed(); {
+		case at < 89 && (now[0] != 1 || len(pending) != 1 || math.Abs(pending[0].Left-max(0, 30-at)) > 1e-6):
+			t.Fatalf("step %d, %v s: %v in force, %v on its way", k, at, now, pending)
+		case at > 90.5 && now[0] != 2:
+			t.Fatalf("step %d, %v s: %v in force", k, at, now)
+		}
 	}
 }

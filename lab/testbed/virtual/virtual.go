@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -22,11 +23,7 @@ import (
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
-var (
-	_ testbed.Testbed    = (*Testbed)(nil)
-	_ control.Configured = (*Testbed)(nil)
-	_ control.Clock      = (*Testbed)(nil)
-)
+var _ testbed.Changeable = (*Testbed)(nil)
 
 // Config describes the testbed.
 type Config struct {
@@ -78,6 +75,7 @@ type Testbed struct {
 	step     int
 	now      float64 // simulated time, s
 	progress *control.Progress
+	changed  change.Condition
 	applied  mesh.Action
 	moved    float64 // simulated time of progress
 	begin    float64 // of the measured part of the step
@@ -188,6 +186,7 @@ func (v *Testbed) Reset(ctx context.Context, seed uint64) error {
 func (v *Testbed) reset(seed uint64) {
 	v.step, v.now, v.moved = 0, 0, 0
 	v.progress.Reset()
+	v.change(change.As(v.layout))
 	v.requests = stream.New(len(v.block), seed)
 	for j := range v.nodes {
 		v.nodes[j].departures = v.nodes[j].departures[:0]
@@ -303,6 +302,23 @@ func (v *Testbed) InForce() (mesh.Action, []mesh.Pending) { return v.progress.In
 // Configure puts the knobs that take their time to what action a says at once.
 func (v *Testbed) Configure(a mesh.Action) { v.progress.Set(a, nil) }
 
+// Change makes the mesh another for the calls that come from now on, and where
+// knobs change nodes for those that wait; the others of a node are served as they
+// would have been.
+func (v *Testbed) Change(_ context.Context, c change.Condition) error {
+	if err := c.Validate(v.layout); err != nil {
+		return fmt.Errorf("virtual: %w", err)
+	}
+	v.change(c)
+	v.configure()
+	return nil
+}
+
+func (v *Testbed) change(c change.Condition) {
+	v.changed = c
+	v.progress.Late(testbed.Lateness(v.space, c))
+}
+
 func (v *Testbed) inForce() mesh.Action {
 	a, _ := v.progress.InForce()
 	return a
@@ -328,7 +344,7 @@ func (v *Testbed) configure() {
 	}
 	for j := range v.nodes {
 		n := &v.nodes[j]
-		servers, speed := int(v.space.Value(a, mesh.Replicas, j, 1)), n.base*v.space.Value(a, mesh.CPU, j, 1)
+		servers, speed := int(v.space.Value(a, mesh.Replicas, j, 1)), n.base*v.space.Value(a, mesh.CPU, j, 1)*v.changed.Speed[j]
 		if servers == n.servers && speed == n.speed {
 			continue
 		}
@@ -416,7 +432,7 @@ func (v *Testbed) pass(x *request, t float64) (ok bool) {
 		at := &v.layout.Calls[c]
 		k := v.route[c].Next()
 		times := v.times[at.Microservice]
-		n, work := &v.nodes[at.Nodes[k]], times[x.draw%uint64(len(times))]
+		n, work := &v.nodes[at.Nodes[k]], times[x.draw%uint64(len(times))]*v.changed.Work[at.Microservice]
 		n.leave(t)
 		if len(n.departures) >= v.queue+n.servers || n.servers == 0 || !(n.speed > 0) {
 			ok = false
