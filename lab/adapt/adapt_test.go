@@ -70,11 +70,11 @@ var theWorld = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := adapt.Healthy(context.Background(), env, base, 700, 1, 2, 3)
+	rows, err := adapt.Healthy(context.Background(), env, base, 700, s.Timing.Seconds(), 1, 2, 3)
 	if err != nil {
 		return nil, err
 	}
-	w.monitor, err = adapt.NewMonitor(w.model, rows, adapt.Calibration{Overloaded: []float64{.5}})
+	w.monitor, err = adapt.NewMonitor(w.model, rows, adapt.Calibration{Overloaded: []float64{.5}, Work: []float64{.07}})
 	return w, err
 })
 

@@ -167,9 +167,9 @@ func (q *Monitor) identify(m control.Model, rows []Row) (Estimate, error) {
 		if err != nil {
 			return 0, errNotForeseen
 		}
-		return q.misfit(now, rows)
+		return q.misfit(now, e.factors(), rows)
 	}
-	now, err := q.misfit(m, rows)
+	now, err := q.misfit(m, nil, rows)
 	if err != nil {
 		return e, err
 	}
@@ -262,13 +262,16 @@ func line(f func(float64) (float64, error)) (at, least float64, err error) {
 // misfit is how badly a model explains rows: the sum of squared standardised log
 // ratios, each clipped. Delays of an overload count as where that begins: how long
 // a queue is by then depends on steps before.
-func (q *Monitor) misfit(m control.Model, rows []Row) (float64, error) {
+func (q *Monitor) misfit(m control.Model, factor [][]float64, rows []Row) (float64, error) {
 	sum, l := 0.0, q.space.Layout()
 	for _, r := range rows {
-		if _, err := q.compare(m, r); err != nil {
+		if _, err := q.compare(m, factor, r); err != nil {
 			return 0, err
 		}
 		for k, measured := range q.measured {
+			if k < len(l.Endpoints) && !r.Settled {
+				continue
+			}
 			predicted := q.predicted[k]
 			if k < len(l.Endpoints) {
 				limit := q.overloaded[l.Calls[l.Endpoints[k].Call].Service]

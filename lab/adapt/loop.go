@@ -311,7 +311,11 @@ func (l *Loop) Observe(x control.Step) {
 }
 
 func (l *Loop) observe(x control.Step) error {
-	r := newRow(x, l.space)
+	var before *Row
+	if len(l.rows) > 0 {
+		before = &l.rows[len(l.rows)-1]
+	}
+	r := newRow(x, l.space, before, l.cfg.Seconds)
 	l.t = x.T + 1
 	l.rows = append(l.rows, r)
 	if len(l.rows) > kept {
@@ -321,11 +325,11 @@ func (l *Loop) observe(x control.Step) error {
 	if l.cfg.Told != nil {
 		return l.finish()
 	}
-	m := l.cfg.Model
+	m, factor := l.cfg.Model, [][]float64(nil)
 	if l.present != nil {
-		m = l.present.Model()
+		m, factor = l.present.Model(), l.charge.Estimate.factors()
 	}
-	statistic, said, err := l.monitor.Add(m, r)
+	statistic, said, err := l.monitor.Add(m, factor, r)
 	if err != nil {
 		return err
 	}
@@ -388,7 +392,7 @@ func (l *Loop) back(r Row) int {
 func (l *Loop) since() []Row {
 	var rows []Row
 	for _, r := range l.rows {
-		if r.T >= l.from && r.Settled {
+		if r.T >= l.from {
 			rows = append(rows, r)
 		}
 	}
@@ -442,7 +446,7 @@ func (l *Loop) explains(e, now Estimate, rows []Row) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if misfit[k], err = l.monitor.misfit(m, rows); err != nil {
+		if misfit[k], err = l.monitor.misfit(m, x.factors(), rows); err != nil {
 			return false, err
 		}
 	}
@@ -504,7 +508,7 @@ func (l *Loop) foresee(e Estimate) (control.Model, error) {
 		return nil, err
 	}
 	if rows := l.since(); l.cfg.Residuals > 0 && l.told == nil && l.t-l.alarmed >= l.cfg.Residuals && len(rows) >= leastRows {
-		return l.monitor.NewResiduals(m, rows)
+		return l.monitor.NewResiduals(m, e.factors(), rows)
 	}
 	return m, nil
 }
@@ -526,7 +530,8 @@ func (l *Loop) bound(e Estimate) (err error) {
 }
 
 // rollout is over what would be done if the load were as much higher as the mesh is
-// slower, what pays most if it were in force at once, and what was learned.
+// slower, what pays most if it were in force at once, what is done already, and what
+// was learned.
 func (l *Loop) rollout(e Estimate) (policy.Policy, error) {
 	base, err := l.cfg.Base()
 	if err != nil {
@@ -539,7 +544,7 @@ func (l *Loop) rollout(e Estimate) (policy.Policy, error) {
 	}
 	p := &rollout.Policy{Rewards: l.present, Base: &equivalent{Policy: base, space: l.space, estimate: e}, Loads: r.Loads,
 		Horizon: r.Horizon + int(math.Ceil(longest/l.cfg.Seconds)), Samples: r.Samples, Gamma: r.Gamma, Joint: r.Joint, Budget: r.Budget}
-	p.Also = append(p.Also, policy.Greedy{Optimum: l.present})
+	p.Also = append(p.Also, policy.Greedy{Optimum: l.present}, rollout.Stay{Space: l.space})
 	if l.learned != nil {
 		p.Also = append(p.Also, l.learned)
 	}

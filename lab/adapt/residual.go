@@ -29,8 +29,8 @@ const (
 	prior = 3
 )
 
-// NewResiduals corrects m by rows.
-func (q *Monitor) NewResiduals(m control.Model, rows []Row) (*Residuals, error) {
+// NewResiduals corrects m, which was told of factors of service times, by rows.
+func (q *Monitor) NewResiduals(m control.Model, factor [][]float64, rows []Row) (*Residuals, error) {
 	c := &Residuals{Model: m}
 	space := q.space
 	for i := range space.Mesh().M() {
@@ -52,9 +52,10 @@ func (q *Monitor) NewResiduals(m control.Model, rows []Row) (*Residuals, error) 
 	}
 	endpoints := len(space.Layout().Endpoints)
 	for _, r := range rows {
-		if _, err := q.compare(m, r); err != nil {
+		if _, err := q.compare(m, factor, r); err != nil {
 			return nil, err
 		}
+		q.mask()
 		x := residual{input: inputs(nil, r.Load, r.Action)}
 		for e := range endpoints {
 			x.log = append(x.log, math.Log(q.measured[e]/q.predicted[e])-q.drift.Mean[e])

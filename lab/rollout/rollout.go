@@ -73,6 +73,26 @@ func (f Chain) Ahead(dst []mesh.Load, s mesh.State, seed uint64, k int) {
 	}
 }
 
+// Stay asks for what was asked for last, as a base: without it the best of a model
+// changes a knob that takes its time as soon as another point is a little better,
+// whatever it loses on the way.
+type Stay struct{ Space *mesh.Space }
+
+// Name is "stay".
+func (Stay) Name() string { return "stay" }
+
+// Reset does nothing.
+func (Stay) Reset(uint64) {}
+
+// Act is what is in force, or on its way to be; before the first step what is
+// nearest to no control.
+func (p Stay) Act(s mesh.State) (mesh.Action, error) {
+	if s.InForce == nil {
+		return p.Space.Action(nil, p.Space.Nearest(p.Space.Default())), nil
+	}
+	return p.Space.Asked(nil, s.InForce, s.Pending), nil
+}
+
 // Policy is rollout over a base policy. It is for one goroutine.
 type Policy struct {
 	// Rewards value the model that is rolled out.

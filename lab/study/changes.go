@@ -175,15 +175,18 @@ func (c *Changed) Calibrate(ctx context.Context, bed testbed.Testbed, runs, step
 	for k := range runs {
 		seeds = append(seeds, firstMonitored+uint64(k))
 	}
-	rows, err := adapt.Healthy(ctx, env, p, steps, seeds...)
+	rows, err := adapt.Healthy(ctx, env, p, steps, c.Scenario.Timing.Seconds(), seeds...)
 	if err != nil {
 		return err
 	}
-	var limits []float64
+	var limits, work []float64
+	for _, w := range c.Scenario.Work {
+		work = append(work, w.Time)
+	}
 	for _, t := range c.Scenario.Targets {
 		limits = append(limits, 2*t.Goal)
 	}
-	c.Monitor, err = adapt.NewMonitor(c.Model, rows, adapt.Calibration{Overloaded: limits})
+	c.Monitor, err = adapt.NewMonitor(c.Model, rows, adapt.Calibration{Overloaded: limits, Work: work, Seconds: c.Scenario.Timing.Step})
 	return err
 }
 
