@@ -109,4 +109,3 @@ func (c *choosing) Act(mesh.State) (a mesh.Action, err error) {
 	c.next++
 	return c.action, err
 }
-

@@ -43,6 +43,7 @@ func commands() []command {
 		{"compare", "A B", "say how two policies or two models differ", compareCommand},
 		{"export", "FILE -o FILE.onnx", "write a policy or a joint model as ONNX", exportCommand},
 		{"run", "POLICY", "drive a mesh by a policy, with a guard that falls back on a rule, a status page, and a lease", runCommand},
+		{"sweep", "FILE", "train many policies, here or on a cluster, and say which setting is best", sweepCommand},
 		{"gym", "", "serve the simulator to Python as a Gymnasium environment (lab/gym)", gymCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
 		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},
@@ -84,7 +85,11 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "meshbench:", err)
-		os.Exit(1)
+		code := 1
+		if x, ok := errors.AsType[exit](err); ok {
+			code = x.code
+		}
+		os.Exit(code)
 	}
 }
 

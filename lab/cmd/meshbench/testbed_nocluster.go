@@ -13,7 +13,7 @@ import (
 
 // errNoCluster is of what this program was compiled without: the clients of
 // Kubernetes, which take longer than all else.
-var errNoCluster = errors.New("this program is without testbed istio; go run ./lab/cmd/meshbench has it")
+var errNoCluster = errors.New("this program is without testbed istio, clusters and buckets; go run ./lab/cmd/meshbench has them")
 
 func (b *bed) startIstio(context.Context, scenario.Scenario) (testbed.Testbed, error) {
 	return nil, errNoCluster

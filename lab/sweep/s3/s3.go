@@ -1,0 +1,131 @@
+// Package s3 is a sweep's store in an S3 bucket, of any server that knows
+// conditional writes (If-None-Match).
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/meshbench/meshbench/lab/sweep"
+)
+
+// Scheme is what URLs of buckets begin with.
+const Scheme = "s3://"
+
+// Bucket is a Store.
+type Bucket struct {
+	client *minio.Client
+	bucket string
+	prefix string // "" or ends in a slash
+}
+
+var _ sweep.Store = (*Bucket)(nil)
+
+// Open returns the store of a URL: s3://BUCKET/PREFIX, with ?endpoint=URL of the
+// server (default that of AWS) and &region=NAME (default us-east-1). Credentials
+// are those of the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+// AWS_SESSION_TOKEN. It looks whether the bucket is there.
+func Open(ctx context.Context, text string) (*Bucket, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme+"://" != Scheme || u.Host == "" {
+		return nil, fmt.Errorf("s3: %q; accepted: s3://BUCKET/PREFIX?endpoint=URL&region=NAME", text)
+	}
+	q := u.Query()
+	for k := range q {
+		if k != "endpoint" && k != "region" {
+			return nil, fmt.Errorf("s3: %q: unknown option %q; accepted: endpoint, region", text, k)
+		}
+	}
+	endpoint := &url.URL{Scheme: "https", Host: "s3.amazonaws.com"}
+	if e := q.Get("endpoint"); e != "" {
+		if endpoint, err = url.Parse(e); err != nil || endpoint.Host == "" || strings.Trim(endpoint.Path, "/") != "" {
+			return nil, fmt.Errorf("s3: endpoint %q; accepted: the URL of a server, such as http://127.0.0.1:9000", e)
+		}
+	}
+	region := q.Get("region")
+	if region == "" {
+		region = "us-east-1"
+	}
+	c, err := minio.New(endpoint.Host, &minio.Options{Creds: credentials.NewEnvAWS(), Secure: endpoint.Scheme == "https", Region: region, BucketLookup: minio.BucketLookupAuto})
+	if err != nil {
+		return nil, fmt.Errorf("s3: %s: %w", endpoint, err)
+	}
+	b := &Bucket{client: c, bucket: u.Host, prefix: strings.Trim(u.Path, "/")}
+	if b.prefix != "" {
+		b.prefix += "/"
+	}
+	there, err := c.BucketExists(ctx, b.bucket)
+	if err == nil && !there {
+		err = errors.New("there is no such bucket")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("s3: bucket %s at %s: %w", b.bucket, endpoint, err)
+	}
+	return b, nil
+}
+
+// Get reads an object.
+func (b *Bucket) Get(ctx context.Context, name string) ([]byte, error) {
+	o, err := b.client.GetObject(ctx, b.bucket, b.prefix+name, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("s3: read %s: %w", name, err)
+	}
+	defer o.Close()
+	data, err := io.ReadAll(o)
+	switch r := minio.ToErrorResponse(err); {
+	case err == nil:
+		return data, nil
+	case r.StatusCode == http.StatusNotFound || r.Code == "NoSuchKey":
+		return nil, fmt.Errorf("%w: %s in bucket %s", sweep.ErrAbsent, name, b.bucket)
+	}
+	return nil, fmt.Errorf("s3: read %s: %w", name, err)
+}
+
+// PutIfAbsent writes with the condition that there is no object of that name.
+func (b *Bucket) PutIfAbsent(ctx context.Context, name string, data []byte) (bool, error) {
+	opts := minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true}
+	opts.SetMatchETagExcept("*")
+	const tries = 5
+	for try := 1; ; try++ {
+		_, err := b.client.PutObject(ctx, b.bucket, b.prefix+name, bytes.NewReader(data), int64(len(data)), opts)
+		if err == nil {
+			return true, nil
+		}
+		switch code := minio.ToErrorResponse(err).StatusCode; {
+		case code == http.StatusPreconditionFailed:
+			return false, nil
+		case code != http.StatusConflict || try == tries: // two at the same time
+			return false, fmt.Errorf("s3: write %s: %w", name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(time.Duration(try) * 50 * time.Millisecond):
+		}
+	}
+}
+
+// List lists a prefix.
+func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for o := range b.client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
+		if o.Err != nil {
+			return nil, fmt.Errorf("s3: list %s: %w", prefix, o.Err)
+		}
+		names = append(names, strings.TrimPrefix(o.Key, b.prefix))
+	}
+	slices.Sort(names)
+	return names, nil
+}
