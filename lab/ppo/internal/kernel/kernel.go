@@ -169,7 +169,15 @@ func Adam(p, m, v, g []float32, s *AdamStep) {
 // Transpose writes the rows×cols matrix src, rows lds apart, to dst as
 // cols×rows, rows ldd apart.
 func Transpose(rows, cols int, src []float32, lds int, dst []float32, ldd int) {
-	for i := range rows {
+	i := 0
+	for ; i+4 <= rows; i += 4 { // four values side by side at a time
+		a, b, c, d := src[i*lds:][:cols], src[(i+1)*lds:][:cols], src[(i+2)*lds:][:cols], src[(i+3)*lds:][:cols]
+		for j := range a {
+			to := dst[j*ldd+i:][:4]
+			to[0], to[1], to[2], to[3] = a[j], b[j], c[j], d[j]
+		}
+	}
+	for ; i < rows; i++ {
 		for j, v := range src[i*lds:][:cols] {
 			dst[j*ldd+i] = v
 		}

@@ -217,6 +217,18 @@ func TestTranspose(t *testing.T) {
 	if want := []float32{1, 4, 0, 2, 5, 0, 3, 6}; !slices.Equal(dst, want) {
 		t.Errorf("got %v, want %v", dst, want)
 	}
+	const rows, cols, lds, ldd = 11, 5, 8, 16
+	large, out := random(rand.New(rand.NewPCG(6, 6)), rows*lds), make([]float32, cols*ldd)
+	Transpose(rows, cols, large, lds, out, ldd)
+	for k, v := range out {
+		want := float32(0)
+		if k%ldd < rows {
+			want = large[k%ldd*lds+k/ldd]
+		}
+		if v != want {
+			t.Fatalf("element %d: %v, want %v", k, v, want)
+		}
+	}
 }
 
 func TestMisuse(t *testing.T) {
