@@ -1,6 +1,8 @@
 package virtual
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -116,5 +118,49 @@ func TestRequeue(t *testing.T) {
 	}
 	if moved < 100 {
 		t.Errorf("only %d calls were served otherwise than they would have been", moved)
+	}
+}
+
+// Runs follow from their seeds where calls waited for changes when the run before
+// ended.
+func TestResetMoving(t *testing.T) {
+	s, err := scenario.Open("route-and-scale")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(v *Testbed, seed uint64) string {
+		if err := v.Reset(context.Background(), seed); err != nil {
+			t.Fatal(err)
+		}
+		rng, out := rand.New(rand.NewPCG(seed, 2)), ""
+		for range 1 + rng.IntN(12) {
+			x, err := v.Measure(context.Background(), mesh.Load{40, 12}, v.Space().At(rng.IntN(v.Space().Len())))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out += fmt.Sprint(x)
+		}
+		return out
+	}
+	fresh := func() *Testbed {
+		v, err := New(Config{Scenario: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	used := fresh()
+	for seed := range uint64(200) {
+		if run(used, seed) != run(fresh(), seed) {
+			t.Fatalf("seed %d: another run on a testbed that was used", seed)
+		}
+		used.reset(0)
+		seen := map[*request]bool{}
+		for _, x := range used.free {
+			if seen[x] {
+				t.Fatalf("seed %d: a request is kept twice", seed)
+			}
+			seen[x] = true
+		}
 	}
 }

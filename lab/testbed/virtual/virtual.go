@@ -194,7 +194,9 @@ func (v *Testbed) reset(seed uint64) {
 		v.nodes[j].waiting = v.nodes[j].waiting[:0]
 	}
 	for _, e := range v.later.heap {
-		v.free = append(v.free, e.request)
+		if e.number == e.request.event {
+			v.free = append(v.free, e.request)
+		}
 	}
 	v.later = events{heap: v.later.heap[:0]}
 	for i := range v.block {
