@@ -9,13 +9,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/policy"
 )
 
+// Observer is a policy that is told of every step that was measured, whoever was
+// in charge: one that adapts, such as an adapt.Loop. A step's Reward is NaN here.
+type Observer interface {
+	policy.Policy
+	Observe(control.Step)
+}
+
 // Config describes a run.
 type Config struct {
-	Mesh   Mesh
+	Mesh Mesh
+	// Policy decides; it may be an Observer. It is asked in every step, also where
+	// it is not in charge.
 	Policy policy.Policy
 	// Fallback is in charge while a check objects. Default the action without
 	// control.
@@ -269,6 +279,9 @@ func (c *Controller) note(e Entry, seen Seen, err error) {
 		}
 		e.Worth, e.Would = c.worth(seen.Load, e.InForce), c.worth(seen.Load, e.Decided)
 	}
+	if o, ok := c.cfg.Policy.(Observer); ok && err == nil {
+		o.Observe(c.observed(e, seen))
+	}
 	was := c.guard.policy
 	c.guard.look(Step{Seen: seen, Err: err, Policy: e.Charge == ByPolicy})
 	for k, check := range c.cfg.Checks {
@@ -299,6 +312,19 @@ func (c *Controller) note(e Entry, seen Seen, err error) {
 	if change != nil && c.cfg.OnSwitch != nil {
 		c.cfg.OnSwitch(*change)
 	}
+}
+
+// observed is a step as an Observer sees it.
+func (c *Controller) observed(e Entry, seen Seen) control.Step {
+	s := control.Step{T: e.Step, Load: seen.Load, Asked: e.Asked, Action: seen.Action, Measurement: seen.Measurement,
+		Cost: c.space.Paid(seen.Next.InForce, seen.Next.Pending), Reward: math.NaN(), Next: seen.Next}
+	if s.Asked == nil {
+		s.Asked = seen.Action
+	}
+	for i, d := range e.Delay {
+		s.Missed = s.Missed || i < len(c.cfg.Names.Goals) && float64(d) > c.cfg.Names.Goals[i]
+	}
+	return s
 }
 
 func (c *Controller) worth(l mesh.Load, a mesh.Action) Number {

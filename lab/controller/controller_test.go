@@ -486,6 +486,37 @@ func TestOffered(t *testing.T) {
 	}
 }
 
+// observer notes what it is told.
+type observer struct {
+	policy.Static
+	seen []control.Step
+}
+
+func (o *observer) Observe(s control.Step) {
+	s.Action = s.Action.Clone()
+	o.seen = append(o.seen, s)
+}
+
+// A policy that adapts is told of every step that was measured.
+func TestObserver(t *testing.T) {
+	w := newWorld(t)
+	w.cut = between(5, 7)
+	cfg := config(w)
+	o := &observer{Static: apart}
+	cfg.Policy, cfg.Checks = o, []controller.Check{&controller.Missing{}}
+	drive(t, cfg, 12)
+	var steps []int
+	for _, s := range o.seen {
+		steps = append(steps, s.T)
+		if want := w.asked[s.T]; !slices.Equal(s.Action, want) || !slices.Equal(s.Asked, want) || s.Next.Load == nil || !math.IsNaN(s.Reward) {
+			t.Errorf("step %d: %+v", s.T, s)
+		}
+	}
+	if !slices.Equal(steps, []int{0, 1, 2, 3, 4, 7, 8, 9, 10, 11}) {
+		t.Errorf("told of steps %v", steps)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	cfg := config(newWorld(t))
 	cfg.Limit.Move = 2

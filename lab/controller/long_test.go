@@ -25,7 +25,7 @@ var (
 	timescale  = flag.Float64("timescale", 10, "of the local testbed")
 	policyFile = flag.String("policy", "", "file of a policy for scenario paper")
 	modelFile  = flag.String("model", "", "file of a model")
-	slack      = flag.Float64("slack", 1, "goals of the guard, as multiples of the scenario's: more where the machine is busy")
+	slack      = flag.Float64("slack", 1, "goals of the guard, as multiples of the scenario's; above 1, for a busy machine, the look for drift is coarser, too")
 	listen     = flag.String("listen", "127.0.0.1:8096", "address of the status page")
 )
 
@@ -107,12 +107,16 @@ func TestLong(t *testing.T) {
 		times[k] = w.Time
 	}
 	var all []controller.Entry
+	drift := &controller.Drift{Model: m.Model}
+	if *slack > 1 {
+		drift.Chart.Slack, drift.Chart.Threshold = 1, 25
+	}
 	goals := []float64{*slack * paper.Targets[0].Goal, *slack * paper.Targets[1].Goal}
 	c, err := controller.New(controller.Config{
 		Mesh:   &controller.Offered{System: d, Pattern: offered, Seed: 1},
 		Policy: p.Policy, Fallback: policy.Proportional{Space: space, Time: times},
 		Checks: []controller.Check{&controller.Missing{}, &controller.Outside{Loads: paper.Loads, Names: names, Seconds: 5},
-			&controller.Missed{Goals: goals, Names: names, Steps: 15}, &controller.Drift{Model: m.Model}},
+			&controller.Missed{Goals: goals, Names: names, Steps: 15}, drift},
 		Steps:    steps,
 		OnStep:   func(e controller.Entry) { all = append(all, e) },
 		OnSwitch: func(s controller.Switch) { t.Logf("from step %d on: %s (%s)", s.Step, s.To, s.Why) },

@@ -170,6 +170,9 @@ type named struct {
 
 func (n named) Name() string { return n.name }
 
+// SeesDelays says what the policy does.
+func (n named) SeesDelays() bool { return policy.SeesDelays(n.Policy) }
+
 // guard makes the checks, and what values actions.
 func (r *running) guard(space *mesh.Space) error {
 	loads, err := r.policy.Loads()
