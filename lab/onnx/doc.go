@@ -7,12 +7,13 @@
 //	delay     N x services          response times of the step before, s; NaN for a missing one
 //	in_force  N x values            the action in force, 0 before the first step
 //	ahead     N x 3·knobs           of each knob that takes its time, what it will be set to after one, two and three thirds of it
+//	asked     N x values            where knobs move by increments: what was asked for last, NaN before the first step
 //
 // A policy has those of them, all float64, that it sees. Its outputs are
 //
 //	action    N x values            what the knobs are to be set to, float64
 //	choice    N x heads             the most probable choice of each head, int64
-//	logits    N x choices           what it is the most probable by, float32
+//	logits    N x choices           what it is the most probable by, float32; minus infinity where it may not be chosen
 //
 // A model has one input and one output, whose columns its documentation names:
 //

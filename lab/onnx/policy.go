@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -11,32 +12,23 @@ import (
 )
 
 // Policy returns a policy as an ONNX model; metadata, pairs of key and value, go
-// into it. See the package for its inputs and outputs. A policy whose knobs move by
-// increments is an error: what it may choose depends on what was asked for before.
+// into it. See the package for its inputs and outputs.
 func Policy(n *learner.Network, metadata ...[2]string) ([]byte, error) {
 	d := n.Description()
-	for _, k := range d.Space.Knobs() {
-		if k.Step > 0 {
-			return nil, fmt.Errorf("onnx: knob %s moves %d points at a time, so that some choices are masked; accepted: policies whose knobs move freely", k.Name, k.Step)
-		}
-	}
 	p := &policy{graph: newGraph(), d: d, arrays: map[string]ppo.Array{}}
 	for _, a := range n.Trained().Arrays() {
 		p.arrays[a.Name] = a
 	}
 	x := p.observation(n)
+	p.masks()
 	logits, choices := p.network(x, n.Trained())
 	_, heads := n.Trained().Spaces()
 	total := 0
 	for _, c := range heads {
 		total += c
 	}
-	choice := choices[0]
-	if len(choices) > 1 {
-		choice = p.apply("Concat", choices, intAttribute("axis", 1))
-	}
 	p.output("action", p.action(choices), float64s, d.Space.Width())
-	p.output("choice", choice, int64s, len(heads))
+	p.output("choice", p.together(choices), int64s, len(heads))
 	p.output("logits", logits, float32s, total)
 	doc := fmt.Sprintf("Policy for %s. The values of an action are %s.", d.Space, strings.Join(d.Space.Columns(), " "))
 	return p.model("policy", doc, metadata...), nil
@@ -46,6 +38,69 @@ type policy struct {
 	*graph
 	d      learner.Description
 	arrays map[string]ppo.Array
+	// allowed says of each head which choices are, N x choices; nil, and "", for all.
+	allowed []string
+}
+
+// masks says which choices are allowed, where knobs move by increments: those within
+// a knob's step of the point that was asked for last.
+func (p *policy) masks() {
+	space, asked := p.d.Space, ""
+	knobs := make([]string, len(space.Knobs()))
+	for h, k := range space.Knobs() {
+		if k.Step == 0 {
+			continue
+		}
+		if asked == "" {
+			asked = p.input("asked", float64s, space.Width())
+		}
+		columns, numbers := make([]int, k.Width()), make([]float64, len(k.Points))
+		for j := range columns {
+			columns[j] = k.First + j
+		}
+		for u := range numbers {
+			numbers[u] = float64(u)
+		}
+		values := p.apply("Gather", []string{asked, p.ints(columns...)}, intAttribute("axis", 1))
+		far := p.apply("Sub", []string{p.apply("Unsqueeze", []string{values, p.ints(1)}), p.doubles([]int{len(k.Points), k.Width()}, slices.Concat(k.Points...)...)})
+		far = p.apply("ReduceSum", []string{p.apply("Mul", []string{far, far}), p.ints(2)}, intAttribute("keepdims", 0))
+		at := p.apply("ArgMin", []string{far}, intAttribute("axis", 1), intAttribute("keepdims", 1))
+		moved := p.apply("Sub", []string{p.apply("Cast", []string{at}, intAttribute("to", int(float64s))), p.doubles([]int{len(numbers)}, numbers...)})
+		near := p.apply("LessOrEqual", []string{p.apply("Abs", []string{moved}), p.doubles(nil, float64(k.Step))})
+		knobs[h] = p.apply("Or", []string{near, p.apply("IsNaN", []string{far})}) // nothing was asked for before the first step
+	}
+	switch {
+	case asked == "":
+	case p.d.Heads != learner.WholeAction:
+		p.allowed = knobs
+	default:
+		all := ""
+		for h, a := range knobs {
+			if a == "" {
+				continue
+			}
+			points := make([]int, space.Len())
+			var choice []int
+			for k := range points {
+				choice = space.Choice(choice, k)
+				points[k] = choice[h]
+			}
+			of := p.apply("Gather", []string{a, p.ints(points...)}, intAttribute("axis", 1))
+			if all != "" {
+				of = p.apply("And", []string{all, of})
+			}
+			all = of
+		}
+		p.allowed = []string{all}
+	}
+}
+
+// allow is logits of head h, minus infinity for choices that are not allowed.
+func (p *policy) allow(h int, logits string) string {
+	if p.allowed == nil || p.allowed[h] == "" {
+		return logits
+	}
+	return p.apply("Where", []string{p.allowed[h], logits, p.floats([]int{1}, []float32{float32(math.Inf(-1))})})
 }
 
 // observation codes the inputs as learner.Observation says: in float64 as there,
@@ -174,10 +229,11 @@ func (p *policy) network(x string, net *ppo.Policy) (logits string, choices []st
 			}
 			p.node("", "Split", []string{x, p.ints(heads...)}, parts, intAttribute("axis", 1))
 		}
-		for _, part := range parts {
-			choices = append(choices, p.best(part))
+		for h := range parts {
+			parts[h] = p.allow(h, parts[h])
+			choices = append(choices, p.best(parts[h]))
 		}
-		return x, choices
+		return p.together(parts), choices
 	}
 	// Each head adds to the last hidden layer, before its tanh, a row for each choice
 	// of the heads before it.
@@ -192,13 +248,18 @@ func (p *policy) network(x string, net *ppo.Policy) (logits string, choices []st
 			y = p.apply("Add", []string{y, row})
 			first += n
 		}
-		part := p.layer(p.apply("Tanh", []string{y}), fmt.Sprintf("policy.head.%d", h))
+		part := p.allow(h, p.layer(p.apply("Tanh", []string{y}), fmt.Sprintf("policy.head.%d", h)))
 		parts, choices = append(parts, part), append(choices, p.best(part))
 	}
+	return p.together(parts), choices
+}
+
+// together joins parts side by side.
+func (p *policy) together(parts []string) string {
 	if len(parts) == 1 {
-		return parts[0], choices
+		return parts[0]
 	}
-	return p.apply("Concat", parts, intAttribute("axis", 1)), choices
+	return p.apply("Concat", parts, intAttribute("axis", 1))
 }
 
 // best is the number of the highest logit, the first of equal ones.
