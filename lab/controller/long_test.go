@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/lab/artefact"
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/controller"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -78,11 +79,15 @@ func TestLong(t *testing.T) {
 	down := event{"node2 down", at(.85), at(.85) + 6}
 	in := func(e event, step int) bool { return step >= e.from && step < e.to }
 	d := &disturbed{Testbed: bed, disturb: func(step int) error {
+		now := change.As(bed.Space().Layout())
 		switch step {
-		case slow.from:
-			bed.SlowNode(0, 1./3)
-		case slow.to:
-			bed.SlowNode(0, 1)
+		case slow.from, slow.to:
+			if step == slow.from {
+				now.Speed[0] = 1. / 3
+			}
+			if err := bed.Change(context.Background(), now); err != nil {
+				t.Error(err)
+			}
 		case down.from:
 			bed.StopNode(1)
 		case down.to:

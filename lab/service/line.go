@@ -17,6 +17,7 @@ type Line struct {
 
 	mu      sync.Mutex
 	speed   float64
+	work    []float64 // per microservice: factor of service times; nil for 1
 	workers int
 	worked  time.Duration  // of calls that are done
 	now     map[*Node]span // of calls in service
@@ -47,6 +48,14 @@ func (l *Line) SetSpeed(factor float64) {
 	l.speed = factor
 }
 
+// SetWork sets the factors of the service times of each microservice for the calls
+// that come from now on.
+func (l *Line) SetWork(factor []float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.work = factor
+}
+
 // Speed is the factor of the workers' speed.
 func (l *Line) Speed() float64 {
 	l.mu.Lock()
@@ -73,6 +82,9 @@ func (l *Line) push(j *job) bool {
 		return false
 	}
 	j.speed = l.speed
+	if l.work != nil {
+		j.speed /= l.work[j.microservice]
+	}
 	select {
 	case l.jobs <- j:
 		return true

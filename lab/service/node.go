@@ -68,7 +68,7 @@ type job struct {
 	microservice int
 	key          int
 	arrived      time.Time
-	speed        float64 // of the line when it came
+	speed        float64 // of the line for it, when it came
 	done         chan reply
 }
 

@@ -40,9 +40,9 @@ const (
 	// RolloutAdaptation is rollout over the present model, at once.
 	RolloutAdaptation Adaptation = "rollout"
 	// RetrainAdaptation is training on the present model, begun with the weights of
-	// before, in the background, of half of the setting's steps.
+	// before, in the background, of a quarter of the setting's steps.
 	RetrainAdaptation Adaptation = "retrain"
-	// TransferAdaptation is a tenth of that, at a third of the learning rate.
+	// TransferAdaptation is a fifth of that, at a third of the learning rate.
 	TransferAdaptation Adaptation = "transfer"
 	// OracleAdaptation is rollout over a model of which the factors are right, from
 	// the step of the change on.
@@ -51,7 +51,7 @@ const (
 
 // Adaptations lists them.
 func Adaptations() []Adaptation {
-	return []Adaptation{NoAdaptation, RolloutAdaptation, RetrainAdaptation, TransferAdaptation, OracleAdaptation}
+	return []Adaptation{NoAdaptation, OracleAdaptation, RolloutAdaptation, TransferAdaptation, RetrainAdaptation}
 }
 
 // overload is the highest load that models of changes know, as a share of the
@@ -221,7 +221,7 @@ func (c *Changed) Loop(a Adaptation, told []change.Change, seed uint64) (*adapt.
 		cfg.Rollout = roll
 		cfg.Explore = adapt.Explore{Share: .1, Loss: .25, Total: 2}
 	case RetrainAdaptation:
-		cfg.Learn, cfg.LearnFor = c.learn(.5, 1), retrainSteps
+		cfg.Learn, cfg.LearnFor = c.learn(.25, 1), retrainSteps
 	case TransferAdaptation:
 		cfg.Learn, cfg.LearnFor = c.learn(.05, 1./3), transferSteps
 	case OracleAdaptation:

@@ -40,6 +40,11 @@ func (c *Changed) Trial(ctx context.Context, t ChangeTrial) ([]ChangeRun, error)
 	if t.Changes == nil {
 		t.Changes = c.Scenario.Changes
 	}
+	for _, a := range t.Adaptations {
+		if !slices.Contains(Adaptations(), a) {
+			return wrap(fmt.Errorf("unknown adaptation %q; accepted: %v", a, Adaptations()))
+		}
+	}
 	if len(t.Changes) == 0 && t.Quiet == 0 {
 		return wrap(errNoChange)
 	}
@@ -62,13 +67,13 @@ func (c *Changed) Trial(ctx context.Context, t ChangeTrial) ([]ChangeRun, error)
 	for run := range t.Quiet {
 		jobs = append(jobs, job{nil, RolloutAdaptation, run})
 	}
-	for run := range t.Runs {
-		for _, text := range t.Changes {
-			list, err := change.ParseAll(splitChanges(text), l)
-			if err != nil {
-				return wrap(err)
-			}
-			for _, a := range t.Adaptations {
+	for _, a := range t.Adaptations {
+		for run := range t.Runs {
+			for _, text := range t.Changes {
+				list, err := change.ParseAll(strings.Fields(text), l)
+				if err != nil {
+					return wrap(err)
+				}
 				jobs = append(jobs, job{list, a, run})
 			}
 		}
@@ -154,10 +159,6 @@ func formatChanges(list []change.Change, c *Changed) string {
 	}
 	return text
 }
-
-// splitChanges are those of a line: several that happen in the same runs have
-// spaces between them.
-func splitChanges(text string) []string { return strings.Fields(text) }
 
 const (
 	// recovery is the number of steps whose mean reward counts as recovered.

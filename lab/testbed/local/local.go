@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -23,7 +24,7 @@ import (
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
-var _ testbed.Testbed = (*Testbed)(nil)
+var _ testbed.Changeable = (*Testbed)(nil)
 
 // Config describes the testbed.
 type Config struct {
@@ -60,6 +61,7 @@ type Testbed struct {
 	plane     *plane
 	generator *httpload.Generator
 	temporary *temporary
+	changed   change.Condition // guarded by the plane's lock
 	closing   sync.Once
 }
 
@@ -70,7 +72,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
-	t = &Testbed{cfg: cfg, space: space, layout: space.Layout(), token: rand.Text()}
+	t = &Testbed{cfg: cfg, space: space, layout: space.Layout(), token: rand.Text(), changed: change.As(space.Layout())}
 	t.life, t.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -257,10 +259,6 @@ func (t *Testbed) StartNode(ctx context.Context, j int) error {
 	}
 	return nil
 }
-
-// SlowNode has node j work at a factor of its speed, as where something else runs
-// beside it; 1 is its own again.
-func (t *Testbed) SlowNode(j int, factor float64) { t.nodes[j].slow(factor) }
 
 // StopDatabase closes the databases of node j, which then answers nothing but
 // errors until StopNode and StartNode.

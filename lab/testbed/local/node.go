@@ -29,7 +29,7 @@ type node struct {
 	admitted int              // the first so many of them may serve
 	sorry    *service.Running // answers while none serves
 	speed    float64          // factor, of its CPU knob
-	slowed   float64          // factor, of SlowNode; 0 for none
+	work     []float64        // factors of each microservice's service times
 	leaving  sync.WaitGroup
 }
 
@@ -64,7 +64,8 @@ func (n *node) start(ctx context.Context) (err error) {
 		n.addr = addr
 	}
 	n.line = service.NewLine(n.t.cfg.Scenario.Queue)
-	n.line.SetSpeed(n.works())
+	n.line.SetSpeed(n.speed)
+	n.line.SetWork(n.work)
 	n.life, n.kill = context.WithCancel(n.t.life)
 	n.settle()
 	for _, r := range n.replicas[:n.admitted] {
@@ -107,30 +108,15 @@ func (n *node) scale(total, admitted int) {
 	}
 }
 
-// setSpeed sets the factor of its speed.
-func (n *node) setSpeed(factor float64) {
+// setSpeed sets the factor of its speed, and those of the work of each
+// microservice.
+func (n *node) setSpeed(factor float64, work []float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.speed = factor; n.line != nil {
-		n.line.SetSpeed(n.works())
+	if n.speed, n.work = factor, work; n.line != nil {
+		n.line.SetSpeed(factor)
+		n.line.SetWork(work)
 	}
-}
-
-// slow sets the factor of a disturbance.
-func (n *node) slow(factor float64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.slowed = factor; n.line != nil {
-		n.line.SetSpeed(n.works())
-	}
-}
-
-// works is the factor that it works at; the lock is held.
-func (n *node) works() float64 {
-	if n.slowed > 0 {
-		return n.speed * n.slowed
-	}
-	return n.speed
 }
 
 // settle brings about what scale said, as far as it can be at once; the lock is

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
@@ -63,6 +65,9 @@ func (p *plane) Reset(ctx context.Context, seed uint64) error {
 	defer p.mu.Unlock()
 	p.faults = nil
 	p.progress.Reset()
+	if err := p.change(ctx, change.As(p.t.layout)); err != nil {
+		return err
+	}
 	p.moved = time.Now()
 	p.configure()
 	if err := p.tell(ctx, &p.front, &seed); err != nil {
@@ -77,6 +82,39 @@ func (p *plane) Reset(ctx context.Context, seed uint64) error {
 				return errors.New(missing)
 			case <-time.After(time.Millisecond):
 			}
+		}
+	}
+	return nil
+}
+
+// Change brings about a condition of the mesh: speeds and work for the calls that
+// come from now on, start-ups for those under way too. A node that is lost breaks
+// its connections and refuses new ones; one that is back begins anew.
+func (t *Testbed) Change(ctx context.Context, c change.Condition) error {
+	if err := c.Validate(t.layout); err != nil {
+		return fmt.Errorf("local: %w", err)
+	}
+	p := t.plane
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.advance()
+	if err := p.change(ctx, c); err != nil {
+		return fmt.Errorf("local: %w", err)
+	}
+	return nil
+}
+
+// change is Change; the lock is held.
+func (p *plane) change(ctx context.Context, c change.Condition) error {
+	p.t.changed = c
+	p.progress.Late(testbed.Lateness(p.t.space, c))
+	p.configure()
+	for j, n := range p.t.nodes {
+		if c.Speed[j] == 0 {
+			n.stop()
+		} else if err := n.start(ctx); err != nil {
+			n.stop()
+			return err
 		}
 	}
 	return nil
@@ -136,7 +174,11 @@ func (p *plane) configure() {
 // way begin to start.
 func (t *Testbed) set(j int, now mesh.Action, pending []mesh.Pending) {
 	n := t.nodes[j]
-	n.setSpeed(t.space.Value(now, mesh.CPU, j, 1))
+	speed := t.changed.Speed[j]
+	if speed == 0 { // it is down; when it is back it is as it was
+		speed = 1
+	}
+	n.setSpeed(t.space.Value(now, mesh.CPU, j, 1)*speed, t.changed.Work)
 	admitted := int(t.space.Value(now, mesh.Replicas, j, 1))
 	total := admitted
 	for _, x := range pending {
