@@ -34,7 +34,7 @@ func (b *bed) lease(s scenario.Scenario, command string, wait bool, waiting func
 
 // hold does something while this process alone drives the testbed.
 func (b *bed) hold(ctx context.Context, s scenario.Scenario, command string, do func(context.Context) error) error {
-	l, err := b.lease(s, command, false, nil)
+	l, err := b.lease(s, command, false, func(owner string) { warn("waiting: %s had the testbed last", owner) })
 	if err != nil {
 		return err
 	}

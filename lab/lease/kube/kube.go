@@ -35,7 +35,8 @@ type Lease struct {
 	// Renew for how long the owner tries to, Retry the time between two tries.
 	// Defaults 15, 10 and 2 s.
 	Duration, Renew, Retry time.Duration
-	// Wait says to wait for the lease rather than to give up.
+	// Wait says to wait for the lease rather than to give up. Even so one of an owner
+	// who does not renew it, as after a kill, is waited for until it has run out.
 	Wait bool
 	// Waiting, if set, is called when the owner is or becomes another.
 	Waiting func(owner string)
@@ -125,19 +126,36 @@ func (l Lease) Hold(ctx context.Context, do func(context.Context) error) error {
 	return err
 }
 
-// free reports who holds the lease, or why that is not known.
+// free reports who holds and renews the lease, or why that is not known.
 func (l *Lease) free(ctx context.Context) error {
-	x, err := l.Client.CoordinationV1().Leases(l.Namespace).Get(ctx, l.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("lease: who drives the mesh is not known: %w", err)
+	var first *coordinationv1.LeaseSpec
+	for {
+		x, err := l.Client.CoordinationV1().Leases(l.Namespace).Get(ctx, l.Name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return fmt.Errorf("lease: who drives the mesh is not known: %w", err)
+		}
+		owner := x.Spec.HolderIdentity
+		if owner == nil || *owner == "" || *owner == l.Identity || expired(x.Spec) {
+			return nil
+		}
+		switch {
+		case first == nil:
+			first = &x.Spec
+			if l.Waiting != nil {
+				l.Waiting(*owner)
+			}
+		case !x.Spec.RenewTime.Equal(first.RenewTime):
+			return lease.HeldError{What: l.Name, Owner: *owner}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(l.Retry / 2):
+		}
 	}
-	if owner := x.Spec.HolderIdentity; owner != nil && *owner != "" && *owner != l.Identity && !expired(x.Spec) {
-		return lease.HeldError{What: l.Name, Owner: *owner}
-	}
-	return nil
 }
 
 func expired(s coordinationv1.LeaseSpec) bool {

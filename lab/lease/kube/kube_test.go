@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -60,6 +61,22 @@ func TestLease(t *testing.T) {
 	x, err := client.CoordinationV1().Leases("mesh").Get(ctx, kube.Name, metav1.GetOptions{})
 	if err != nil || x.Spec.HolderIdentity == nil || *x.Spec.HolderIdentity != "" {
 		t.Errorf("it was not given back: %v %v", x, err)
+	}
+}
+
+// Who was killed is waited for, also by who may not wait for others.
+func TestKilled(t *testing.T) {
+	client := fake.NewSimpleClientset()
+	l := of(client, "a")
+	holder, now := "killed", metav1.NowMicro()
+	_, err := client.CoordinationV1().Leases("mesh").Create(context.Background(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: kube.Name},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: new(int32(3)), AcquireTime: &now, RenewTime: &now}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := l.Hold(context.Background(), func(context.Context) error { return nil }); err != nil || time.Since(begin) < 2*time.Second {
+		t.Errorf("%v after %v", err, time.Since(begin))
 	}
 }
 
