@@ -132,8 +132,8 @@ const (
 	// same is how far from 1 a factor may be and count as 1.
 	same = .15
 	// gridStep is that of the factors that are tried first, as a factor.
-	gridStep = 1.25
-	gridEnds = 10 // steps either way
+	gridStep = 1.6
+	gridEnds = 4 // steps either way
 	// lostSteps are the steps in a row in which a node answered nothing after which
 	// it counts as lost, and lostRequests what had been sent to it by then.
 	lostSteps, lostRequests = 2, 6

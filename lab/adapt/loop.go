@@ -346,7 +346,7 @@ func (l *Loop) observe(x control.Step) error {
 		l.alarm(l.t-onset, l.monitor.Name(k))
 	case late >= 0 && l.charge.Estimate.Late[late] == 0:
 		l.alarm(l.t, l.space.Knobs()[late].Name+" in force at another time than expected")
-	case late >= 0 || l.from >= 0 && (l.t-l.alarmed <= settles || said && (l.t-l.alarmed)%often == 0 && l.t-l.alarmed <= kept):
+	case late >= 0 || l.from >= 0 && (l.t-l.alarmed <= settles || l.adapts() && said && (l.t-l.alarmed)%often == 0 && l.t-l.alarmed <= kept):
 		// The estimate is made anew.
 	default:
 		return l.finish()
@@ -356,6 +356,9 @@ func (l *Loop) observe(x control.Step) error {
 	}
 	return l.finish()
 }
+
+// adapts reports whether anybody acts on an estimate.
+func (l *Loop) adapts() bool { return l.cfg.Rollout != nil || l.cfg.Learn != nil }
 
 // alarm takes note of one: the mesh is thought to have changed before step from.
 func (l *Loop) alarm(from int, what string) {

@@ -34,8 +34,17 @@ type sized struct {
 	knob   *mesh.KnobAt
 	node   string
 	want   float64               // 0 before
+	share  float64               // of it that it is given; see Testbed.Change
 	given  map[types.UID]float64 // that pods were given, or had at the last look
 	before map[types.UID]float64 // the first
+}
+
+// limit is what its pods are given, to the thousandth of a core; 0 before.
+func (z *sized) limit() float64 {
+	if z.want == 0 {
+		return 0
+	}
+	return max(math.Round(1000*z.want*z.share)/1000, leastCores)
 }
 
 func newCores(p *plane) *cores {
@@ -43,7 +52,7 @@ func newCores(p *plane) *cores {
 	space := p.cfg.space
 	for h := range space.Knobs() {
 		if k := &space.Knobs()[h]; k.Kind == mesh.CPU {
-			c.all = append(c.all, &sized{knob: k, node: space.Mesh().Nodes[k.Of].Name, given: map[types.UID]float64{}})
+			c.all = append(c.all, &sized{knob: k, node: space.Mesh().Nodes[k.Of].Name, share: 1, given: map[types.UID]float64{}})
 		}
 	}
 	return c
@@ -80,8 +89,8 @@ func (c *cores) fit(ctx context.Context) error {
 		}
 		for _, z := range c.all {
 			for _, pod := range by[z.node] {
-				if err := c.resize(ctx, z, pod, z.want); err != nil {
-					return fmt.Errorf("resizing %s to %g cores: %w", z.node, z.want, err)
+				if err := c.resize(ctx, z, pod, z.limit()); err != nil {
+					return fmt.Errorf("resizing %s to %g cores: %w", z.node, z.limit(), err)
 				}
 			}
 		}
@@ -243,8 +252,8 @@ func (c *cores) behind(ctx context.Context) (missing string, ends bool, err erro
 	}
 	for _, z := range c.all {
 		r := c.p.pods.of(z.node)
-		if r.pods > 0 && (r.least != z.want || r.most != z.want) {
-			missing = fmt.Sprintf("%s works on %g cores, not %g", z.node, r.least, z.want)
+		if r.pods > 0 && (r.least != z.limit() || r.most != z.limit()) {
+			missing = fmt.Sprintf("%s works on %g cores, not %g", z.node, r.least, z.limit())
 			if r.resize != "" {
 				missing += ": " + r.resize
 			}
@@ -258,7 +267,9 @@ func (c *cores) behind(ctx context.Context) (missing string, ends bool, err erro
 func (c *cores) inForce(now mesh.Action) {
 	for _, z := range c.all {
 		if r := c.p.pods.of(z.node); r.pods > 0 && r.least > 0 {
-			z.knob.Values(now)[0] = r.least
+			if z.knob.Values(now)[0] = r.least / z.share; r.least == z.limit() {
+				z.knob.Values(now)[0] = z.want
+			}
 		}
 	}
 }

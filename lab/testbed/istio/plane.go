@@ -126,6 +126,9 @@ func (p *plane) Reset(ctx context.Context, seed uint64) error {
 	defer func() { p.seed = nil }()
 	space := p.cfg.space
 	start := space.Default()
+	for _, z := range p.cores.all {
+		z.share = 1
+	}
 	for h := range space.Knobs() {
 		if k := &space.Knobs()[h]; k.Kind == mesh.Replicas || k.Kind == mesh.CPU {
 			copy(k.Values(start), k.Points[k.Default])

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 )
@@ -571,5 +572,79 @@ func TestIncrements(t *testing.T) {
 	w.set(func() { w.slow = true })
 	if x, _ := w.measure(t, bed, act(.8, .4, 2, 1, 1, 1)); !strings.HasPrefix(x.Mark, "the mesh did not follow within 0.5 s: node1 has 1 of 2 replicas: node1-") {
 		t.Errorf("mark %q", x.Mark)
+	}
+}
+
+// A node that is made slower by the API keeps the cores that its knob is said to
+// have, and has that share of them: also after the knob was set anew, and not after
+// Reset. What the API server refuses or does not answer changes nothing.
+func TestChange(t *testing.T) {
+	w, cfg := scaling(t, 30)
+	bed := w.testbed(t, cfg)
+	ctx := context.Background()
+	limits := func() (list []string) {
+		for _, node := range []string{"node1", "node2"} {
+			for _, name := range w.podsOf(node) {
+				p, err := w.kube.CoreV1().Pods("meshbench").Get(ctx, name, metav1.GetOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, p.Spec.Containers[application(p.Spec.Containers)].Resources.Limits.Cpu().String())
+			}
+		}
+		return list
+	}
+	want := func(what string, a mesh.Action, cores ...string) {
+		t.Helper()
+		if got := limits(); strings.Join(got, " ") != strings.Join(cores, " ") {
+			t.Errorf("%s: limits %v, want %v", what, got, cores)
+		}
+		wantInForce(t, bed, a, 0)
+	}
+	a := act(.8, .4, 1, 1, 2, 2)
+	w.measure(t, bed, a)
+	want("before", a, "2", "2")
+	c := change.As(bed.Space().Layout())
+	c.Speed[0] = .4
+	w.set(func() {
+		w.refuse = func(verb, _ string) error {
+			if verb == "resize" {
+				return apierrors.NewServiceUnavailable("away")
+			}
+			return nil
+		}
+	})
+	if err := bed.Change(ctx, c); err == nil || !strings.Contains(err.Error(), "istio: resizing node1 to 0.8 cores") {
+		t.Errorf("while the API server is away: %v", err)
+	}
+	w.set(func() { w.refuse = nil })
+	if x, _ := w.measure(t, bed, a); x.Mark != "" {
+		t.Errorf("after a change that failed: mark %q", x.Mark)
+	}
+	want("after a change that failed", a, "2", "2")
+	if err := bed.Change(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if x, _ := w.measure(t, bed, a); x.Mark != "" {
+		t.Errorf("mark %q", x.Mark)
+	}
+	want("slower", a, "800m", "2")
+	a = act(.8, .4, 1, 1, 5, 1)
+	if x, _ := w.measure(t, bed, a); x.Mark != "" {
+		t.Errorf("mark %q", x.Mark)
+	}
+	want("with more cores", a, "2", "1")
+	if err := bed.Reset(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	want("after Reset", act(.5, .5, 1, 1, 1, 1), "1", "1")
+	c.Work[0] = 2
+	if err := bed.Change(ctx, c); err == nil || !strings.Contains(err.Error(), "accepted: slower nodes whose cores are a knob") {
+		t.Errorf("more work: %v", err)
+	}
+	c = change.As(bed.Space().Layout())
+	c.Speed[1] = 0
+	if err := bed.Change(ctx, c); err == nil {
+		t.Error("a lost node was accepted")
 	}
 }
