@@ -176,16 +176,18 @@ type contestant struct {
 
 // contestants are the learned policies, rules and the greedy policy.
 func (r *Result) contestants(ctx context.Context, x *scaler, s Source) ([]contestant, error) {
-	learned := contestant{name: x.setting.Learner.Name(), setting: x.setting.Name, on: allLoads}
-	for _, t := range r.Trainings {
-		if t.Objective == x.objective.Name && t.Setting == x.setting.Name {
-			learned.makers = append(learned.makers, func(load.Pattern) (policy.Policy, error) { return t.Trained.Policy(x.rewards.Space()) })
+	list := []contestant{{name: x.setting.Learner.Name(), setting: x.setting.Name, on: allLoads}, {name: directName(x.setting.Learner), setting: direct, on: allLoads}}
+	for n := range list {
+		learned := &list[n]
+		for _, t := range r.Trainings {
+			if t.Objective == x.objective.Name && t.Setting == learned.setting {
+				learned.makers = append(learned.makers, func(load.Pattern) (policy.Policy, error) { return t.Trained.Policy(x.rewards.Space()) })
+			}
+		}
+		if learned.makers == nil {
+			return nil, errors.New("nothing was trained")
 		}
 	}
-	if learned.makers == nil {
-		return nil, errors.New("nothing was trained")
-	}
-	list := []contestant{learned}
 	best, err := r.calibrated(ctx, x, s)
 	if err != nil {
 		return nil, err

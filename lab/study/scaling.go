@@ -218,32 +218,38 @@ func newScaler(cfg Config, f *fitted, o objective.Objective, set Setting) (*scal
 		return nil, err
 	}
 	s := &scaler{cfg: cfg, f: f, objective: o, setting: set, patterns: patterns, steps: f.Scenario.Defaults().Episode}
-	if s.rewards, err = f.rewards[o.Name](); err != nil {
-		return nil, err
-	}
-	if l, ok := set.Learner.(learner.PPO); ok {
-		s.past = l.Observation.Past
-	}
-	return s, nil
+	s.past = set.past()
+	s.rewards, err = f.rewards[o.Name]()
+	return s, err
 }
 
-// train trains on load sets, all seeds of each.
+// train trains on load sets, all seeds of each, and on the first of them on the
+// virtual testbed itself, too.
 func (s *scaler) train(ctx context.Context, sets []loadSet, trained map[string][]Trained, done func(Training)) error {
 	type job struct {
-		set  loadSet
-		seed int
+		set    loadSet
+		seed   int
+		direct bool
 	}
 	var jobs []job
 	for _, set := range sets {
 		trained[set.name] = make([]Trained, set.seeds)
 		for k := range set.seeds {
-			jobs = append(jobs, job{set, k})
+			jobs = append(jobs, job{set, k, false})
 		}
+	}
+	trained[direct] = make([]Trained, sets[0].seeds)
+	for k := range sets[0].seeds {
+		jobs = append(jobs, job{sets[0], k, true})
 	}
 	out := make([]Trained, len(jobs))
 	err := s.cfg.parallel(ctx, "training", len(jobs), func(ctx context.Context, n int) (err error) {
 		set := s.setting
 		set.Load = jobs[n].set.one()
+		if jobs[n].direct {
+			out[n], err = s.trainDirect(ctx, set, s.cfg.Seed+uint64(jobs[n].seed))
+			return err
+		}
 		out[n], err = s.f.train(ctx, s.cfg, s.objective, set, s.cfg.Seed+uint64(jobs[n].seed), nil)
 		return err
 	})
@@ -251,13 +257,36 @@ func (s *scaler) train(ctx context.Context, sets []loadSet, trained map[string][
 		return err
 	}
 	for n, j := range jobs {
+		t := Training{Source: s.f.Name, Objective: s.objective.Name, Setting: s.setting.Name, Seed: s.cfg.Seed + uint64(j.seed), Trained: out[n]}
+		if j.direct {
+			trained[direct][j.seed] = out[n]
+			t.Setting = direct
+			done(t)
+			continue
+		}
 		trained[j.set.name][j.seed] = out[n]
 		if j.set.name == allLoads {
-			done(Training{Source: s.f.Name, Objective: s.objective.Name, Setting: s.setting.Name, Seed: s.cfg.Seed + uint64(j.seed), Trained: out[n]})
+			done(t)
 		}
 	}
 	return nil
 }
+
+// direct is the setting of policies that are learned on the virtual testbed itself:
+// what a simulator without queues between steps costs is the difference to them.
+// No real testbed has the time for so many steps.
+const direct = "testbed"
+
+// trainDirect trains on the virtual testbed.
+func (s *scaler) trainDirect(ctx context.Context, set Setting, seed uint64) (Trained, error) {
+	key := append([]any{direct, s.f.Scenario.Hash(), objectiveKey(s.objective), seed}, set.key()...)
+	return Do(s.cfg.Cache, "train", key, func() (Trained, error) {
+		return learn(ctx, onTestbed(s.objective, s.f.Scenario, set), s.objective.Name, set, seed, nil)
+	})
+}
+
+// directName is the name of a learner's policies that were learned there.
+func directName(l learner.Learner) string { return l.Name() + "-" + direct }
 
 // maker makes a policy for one goroutine, for a run under pattern p.
 type maker func(p load.Pattern) (policy.Policy, error)
@@ -301,15 +330,18 @@ func (s *scaler) evaluate(ctx context.Context, trained map[string][]Trained) ([]
 		return nil, err
 	}
 	for _, p := range s.patterns {
+		policies := func(list []Trained) (learned []maker) {
+			for _, t := range list {
+				learned = append(learned, func(load.Pattern) (policy.Policy, error) { return t.Policy(s.rewards.Space()) })
+			}
+			return learned
+		}
+		add(p, directName(s.setting.Learner), direct, allLoads, policies(trained[direct])...)
 		for _, set := range loadSets(s.f.Scenario, s.patterns, s.cfg.Seeds) {
 			if strings.HasPrefix(set.name, allBut) && set.name != allBut+p.Name() {
 				continue
 			}
-			var learned []maker
-			for _, t := range trained[set.name] {
-				learned = append(learned, func(load.Pattern) (policy.Policy, error) { return t.Policy(s.rewards.Space()) })
-			}
-			add(p, s.setting.Learner.Name(), s.setting.Name, set.name, learned...)
+			add(p, s.setting.Learner.Name(), s.setting.Name, set.name, policies(trained[set.name])...)
 			for _, rule := range rules {
 				if len(set.patterns) > 1 || rule.name == "hpa" {
 					add(p, rule.name, "", set.name, rule.of(set))

@@ -124,7 +124,7 @@ func TestScaling(t *testing.T) {
 		t.Errorf("gone on:\n%s\nwant\n%s", again, first)
 	}
 	trial.Policies = []string{"hpe"}
-	if err := r.RewardTrial(context.Background(), s, trial); err == nil || !strings.Contains(err.Error(), `unknown policy "hpe"; accepted: [ppo hpa`) {
+	if err := r.RewardTrial(context.Background(), s, trial); err == nil || !strings.Contains(err.Error(), `unknown policy "hpe"; accepted: [ppo ppo-testbed hpa`) {
 		t.Errorf("an unknown policy: %v", err)
 	}
 }

@@ -73,19 +73,24 @@ func (r *Result) TrialRewards(s Source) (figure.Table, error) {
 }
 
 func (r *Result) rewardTable(s Source, wanted func(RewardCell) bool) (figure.Table, error) {
-	t := figure.Table{Header: []string{"objective", "load", "policy", "reward", "cost", "steps over the goal", "requests over the goal", "requests failed", "trainings x runs", "learned policy's advantage", "learned better"}}
+	t := figure.Table{Header: []string{"objective", "load", "policy", "reward", "cost", "steps over the goal", "requests over the goal", "requests failed", "trainings x runs", "learned policy's advantage", "learned better", "advantage, learned on the testbed", "better, learned on the testbed"}}
 	cells := r.rewardCells(s, wanted)
 	if len(cells) == 0 {
 		return t, ErrNoData
 	}
 	for _, c := range cells {
 		row := []string{c.Objective, c.Load, c.Policy, c.Reward().String(), figure.Number(c.Cost().Value, 2), figure.Number(c.Missed().Value, 3), figure.Number(c.Late().Value, 3), figure.Number(c.Failed().Value, 4),
-			fmt.Sprintf("%d x %d", c.Seeds, len(c.Runs)/c.Seeds), "", ""}
+			fmt.Sprintf("%d x %d", c.Seeds, len(c.Runs)/c.Seeds), "", "", "", ""}
 		for _, l := range cells {
-			if l.Objective == c.Objective && l.Load == c.Load && l.Setting != "" && c.Setting == "" {
-				d, better := l.Against(c)
-				row[9], row[10] = d.String(), fmt.Sprintf("%.2f", better)
+			if l.Objective != c.Objective || l.Load != c.Load || l.Setting == "" || c.Setting != "" {
+				continue
 			}
+			at := 9
+			if l.Setting == direct {
+				at = 11
+			}
+			d, better := l.Against(c)
+			row[at], row[at+1] = d.String(), fmt.Sprintf("%.2f", better)
 		}
 		t.Rows = append(t.Rows, row)
 	}

@@ -114,6 +114,14 @@ func Foresighted(s scenario.Scenario) Setting {
 	return Setting{Name: BestSetting, Learner: l, Load: load.Switching{Patterns: patterns}}
 }
 
+// past is the number of loads of the steps before that its policies see.
+func (s Setting) past() int {
+	if l, ok := s.Learner.(learner.PPO); ok {
+		return l.Observation.Past
+	}
+	return 0
+}
+
 // Short returns s with the given fraction of its training steps.
 func (s Setting) Short(fraction float64) Setting {
 	if l, ok := s.Learner.(learner.PPO); ok {

@@ -20,6 +20,7 @@ import (
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/ppo"
 	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/testbed/virtual"
 )
 
 // Trained is the outcome of one training.
@@ -53,20 +54,30 @@ func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Proble
 		Loads: sc.Loads,
 	}
 	if r.Space().Slow() {
-		p.Score = func(p policy.Policy) (float64, error) { return simulated(r, sc, s, p) }
+		p.Score = func(q policy.Policy) (float64, error) { return episodic(p.Blind, sc, s, q) }
 	}
 	p.Goals = sc.Goals()
 	return p
 }
 
-// simulated is the mean reward of an episode in the simulator, under the load of
-// training but with a seed of its own.
-func simulated(r *optimum.Rewards, sc scenario.Scenario, s Setting, p policy.Policy) (float64, error) {
-	past := 0
-	if l, ok := s.Learner.(learner.PPO); ok {
-		past = l.Observation.Past
-	}
-	env, err := r.NewBlindEnv(s.Load, past)
+// onTestbed is Problem on the virtual testbed itself, in place of the simulator that
+// a model of its trace makes: queues carry over from step to step.
+func onTestbed(o objective.Objective, sc scenario.Scenario, s Setting) learner.Problem {
+	p := learner.Problem{Loads: sc.Loads, Goals: sc.Goals(), Env: func(past int) (*control.Env, error) {
+		bed, err := virtual.New(virtual.Config{Scenario: sc})
+		if err != nil {
+			return nil, err
+		}
+		return control.NewEnv(bed, s.Load, o, control.Config{Past: past})
+	}}
+	p.Score = func(q policy.Policy) (float64, error) { return episodic(p.Env, sc, s, q) }
+	return p
+}
+
+// episodic is the mean reward of an episode, under the load of training but with a
+// seed of its own.
+func episodic(make func(past int) (*control.Env, error), sc scenario.Scenario, s Setting, p policy.Policy) (float64, error) {
+	env, err := make(s.past())
 	if err != nil {
 		return 0, err
 	}
@@ -80,10 +91,14 @@ func simulated(r *optimum.Rewards, sc scenario.Scenario, s Setting, p policy.Pol
 // time, the mean reward of an episode in the simulator. The policy of the
 // highest point is kept. watch, which may be nil, is called with every point.
 func Train(ctx context.Context, r *optimum.Rewards, sc scenario.Scenario, s Setting, seed uint64, watch func([]learner.Point)) (Trained, error) {
+	return learn(ctx, Problem(r, sc, s), r.Objective().Name, s, seed, watch)
+}
+
+func learn(ctx context.Context, problem learner.Problem, objective string, s Setting, seed uint64, watch func([]learner.Point)) (Trained, error) {
 	var out Trained
 	begin := time.Now()
 	var evaluations []ppo.Evaluation
-	p, err := s.Learner.Learn(ctx, Problem(r, sc, s), seed, func(x learner.Point) {
+	p, err := s.Learner.Learn(ctx, problem, seed, func(x learner.Point) {
 		out.Curve = append(out.Curve, x)
 		evaluations = append(evaluations, ppo.Evaluation{Steps: x.Steps, Score: x.Score})
 		if out.Converged == 0 && (ppo.Convergence{}).Reached(evaluations) {
@@ -94,7 +109,7 @@ func Train(ctx context.Context, r *optimum.Rewards, sc scenario.Scenario, s Sett
 		}
 	})
 	if err != nil {
-		return out, fmt.Errorf("study: train %s, setting %s, seed %d: %w", r.Objective().Name, s.Name, seed, err)
+		return out, fmt.Errorf("study: train %s, setting %s, seed %d: %w", objective, s.Name, seed, err)
 	}
 	saved, ok := p.(interface{ Save(path string) error })
 	if !ok {
