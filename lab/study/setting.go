@@ -43,7 +43,8 @@ func Paper(s scenario.Scenario) Setting {
 // random load, shown at knots, larger batches, and an entropy bonus and a learning
 // rate that both fall to 0. In a space of few actions there is one choice among
 // all of them; else a head for each knob that knows what those before it chose, a
-// wider network, smaller batches, and training is longer the more knobs there are.
+// wider network, smaller batches, more frequent updates, and training is longer the
+// more knobs there are.
 func Best(s scenario.Scenario) Setting {
 	l := learner.PPO{
 		Config: ppo.Config{
@@ -60,7 +61,7 @@ func Best(s scenario.Scenario) Setting {
 	}
 	if space.Len() > learner.MaxWhole {
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
-		l.Config.TotalSteps = 15 * 1024 * len(space.Knobs()) * len(space.Knobs())
+		l.Config.TotalSteps, l.Config.Steps = 80*1024*len(space.Knobs()), 1024
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
 		l.Config.Hidden, l.Config.Batch = []int{128, 128}, 128
 		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .1
