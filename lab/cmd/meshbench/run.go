@@ -303,7 +303,7 @@ func (r *running) run(ctx context.Context) error {
 	for {
 		err := l.Hold(ctx, func(ctx context.Context) error {
 			c.Lead(true, "")
-			note(false, "Leading", "this process drives the mesh")
+			note(false, "Leading", lease.Process()+" drives the mesh")
 			defer c.Lead(false, "")
 			return r.drive(ctx, c, m)
 		})
