@@ -546,7 +546,7 @@ func (l *Loop) rollout(e Estimate) (policy.Policy, error) {
 		longest = max(longest, v)
 	}
 	p := &rollout.Policy{Rewards: l.present, Base: &equivalent{Policy: base, space: l.space, estimate: e}, Loads: r.Loads,
-		Horizon: r.Horizon + int(math.Ceil(longest/l.cfg.Seconds)), Samples: r.Samples, Gamma: r.Gamma, Joint: r.Joint, Budget: r.Budget}
+		Horizon: r.Horizon + int(math.Ceil(longest/l.cfg.Seconds)), Samples: r.Samples, Gamma: r.Gamma, Joint: r.Joint, Sweeps: 2, Budget: r.Budget}
 	p.Also = append(p.Also, policy.Greedy{Optimum: l.present}, rollout.Stay{Space: l.space})
 	if l.learned != nil {
 		p.Also = append(p.Also, l.learned)

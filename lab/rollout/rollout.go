@@ -119,6 +119,9 @@ type Policy struct {
 	// as was just chosen and those after it as Base has them, which takes the sum
 	// of the knobs' points rather than their product.
 	Joint bool
+	// Sweeps is how often it goes through the knobs, each sweep from what the one
+	// before chose, until nothing changes. Default 1.
+	Sweeps int
 	// Budget is the time of a decision, after which the best so far is taken. Base's
 	// own action is tried first. Default 0, none.
 	Budget time.Duration
@@ -213,17 +216,23 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 		}
 		return best, nil
 	}
-	for h := range space.Knobs() {
-		k := &space.Knobs()[h]
-		a := best.Clone() // knobs before h as chosen, those after it as the base has them
-		for u := range k.Points {
-			if !allowed[h][u] || late() {
-				continue
+	for range max(p.Sweeps, 1) {
+		before := p.Worth
+		for h := range space.Knobs() {
+			k := &space.Knobs()[h]
+			a := best.Clone() // knobs before h as chosen, those after it as the base has them
+			for u := range k.Points {
+				if !allowed[h][u] || late() {
+					continue
+				}
+				copy(k.Values(a), k.Points[u])
+				if err := try(a); err != nil {
+					return nil, err
+				}
 			}
-			copy(k.Values(a), k.Points[u])
-			if err := try(a); err != nil {
-				return nil, err
-			}
+		}
+		if p.Worth == before {
+			break
 		}
 	}
 	return best, nil

@@ -190,12 +190,19 @@ func (c *Changed) Calibrate(ctx context.Context, bed testbed.Testbed, runs, step
 	return err
 }
 
+// Base makes the policy that was learned.
+func (c *Changed) Base() (policy.Policy, error) { return c.base.Clone() }
+
+// Pattern is the load that it was learned under.
+func (c *Changed) Pattern() load.Pattern { return c.pattern }
+
 func (c *Changed) env(bed testbed.Testbed) (*control.Env, error) {
 	return control.NewEnv(bed, c.pattern, c.Objective, control.Config{Past: c.past, Seconds: bed.Timing().Seconds()})
 }
 
-// value values a model as the study does, by fewer searches.
-func (c *Changed) value(m control.Model, late []float64) (*optimum.Rewards, error) {
+// Value values a model as the study does, by fewer searches; knobs are late by so
+// many s, nil for none.
+func (c *Changed) Value(m control.Model, late []float64) (*optimum.Rewards, error) {
 	cfg := optimum.Config{Expected: c.source.Expected, Timing: c.Scenario.Timing, Late: late, Search: optimum.Search{Restarts: 1, Kicks: 2, Finalists: 4}, MaxEnumerated: 512}
 	for _, r := range c.Scenario.Loads {
 		cfg.Quanta = append(cfg.Quanta, r.Quantum)
@@ -212,7 +219,7 @@ const (
 // Loop is an adaptive loop over the policy of before, which does a about changes;
 // told are the changes that an oracle knows, of the run of a seed.
 func (c *Changed) Loop(a Adaptation, told []change.Change, seed uint64) (*adapt.Loop, error) {
-	cfg := adapt.Config{Model: c.Model, Value: c.value, Base: func() (policy.Policy, error) { return c.base.Clone() },
+	cfg := adapt.Config{Model: c.Model, Value: c.Value, Base: c.Base,
 		Monitor: c.Monitor, Seconds: c.Scenario.Timing.Seconds()}
 	roll := &adapt.Rollout{Loads: c.loads, Gamma: c.Scenario.Gamma(), Horizon: c.horizon()}
 	switch a {
