@@ -143,8 +143,9 @@ const (
 
 // identify estimates the factors from rows of the changed mesh: the one that
 // explains them best, and then a second where that explains more than chance. m is
-// the model of the mesh as it was. A factor that changes nothing is 1.
-func (q *Monitor) identify(m control.Model, rows []Row) (Estimate, error) {
+// the model of the mesh as it was. A factor that changes nothing is 1. Nodes that are
+// known to be lost are.
+func (q *Monitor) identify(m control.Model, rows []Row, lost []bool) (Estimate, error) {
 	e := newEstimate(q.space)
 	e.Rows = len(rows)
 	slower, ok := m.(model.Slower)
@@ -153,13 +154,9 @@ func (q *Monitor) identify(m control.Model, rows []Row) (Estimate, error) {
 	}
 	l := q.space.Layout()
 	for j := range e.Node {
-		if q.lost(rows, j) {
+		if lost[j] || q.lost(rows, j) {
 			e.Node[j], e.unequal = math.Inf(1), true
 		}
-	}
-	if e.unequal { // what else there is, the next alarm finds
-		_, err := slower.Slower(e.factors())
-		return e, err
 	}
 	score := func(e Estimate) (float64, error) {
 		e.unequal = true
@@ -170,6 +167,11 @@ func (q *Monitor) identify(m control.Model, rows []Row) (Estimate, error) {
 		return q.misfit(now, e.factors(), rows)
 	}
 	now, err := q.misfit(m, nil, rows)
+	if e.unequal && err == nil {
+		if now, err = score(e); err == errNotForeseen {
+			return newEstimate(q.space), nil // what can be said, rollout has no use for
+		}
+	}
 	if err != nil {
 		return e, err
 	}

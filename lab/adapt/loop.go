@@ -410,7 +410,11 @@ func (l *Loop) estimate() error {
 	if j := l.lost(); j >= 0 {
 		e.Node[j], e.unequal = math.Inf(1), true
 	} else if len(rows) >= leastRows {
-		now, err := l.monitor.identify(l.cfg.Model, rows)
+		lost := make([]bool, len(e.Node))
+		for j, f := range e.Node {
+			lost[j] = math.IsInf(f, 1) // until it answers
+		}
+		now, err := l.monitor.identify(l.cfg.Model, rows, lost)
 		if err != nil {
 			return err
 		}
