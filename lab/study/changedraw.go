@@ -2,7 +2,9 @@ package study
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -51,14 +53,18 @@ func changeRuns(s scenario.Scenario, bed string) ([]ChangeRun, error) {
 		return nil, err
 	}
 	path := filepath.Join(root, ChangeFile(s, bed))
-	if _, err := os.Stat(path); err != nil {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoData
 	}
-	f, runs, err := openLines[ChangeRun](path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("study: changes: %w", err)
 	}
-	f.Close()
+	defer f.Close()
+	runs, _, err := readLines[ChangeRun](path, f)
+	if err != nil {
+		return nil, fmt.Errorf("study: changes: %w", err)
+	}
 	hash := s.Hash()[:12]
 	runs = slices.DeleteFunc(runs, func(r ChangeRun) bool { return r.Hash != hash || r.Change == "" })
 	if len(runs) == 0 {

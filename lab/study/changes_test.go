@@ -88,7 +88,7 @@ func TestDecisions(t *testing.T) {
 	if !*longChanges {
 		t.Skip("minutes: run with -changes")
 	}
-	c := changed(t, "route-and-scale", 1)
+	c := changed(t, "route-and-scale", .1)
 	base, err := c.Base()
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestDecisions(t *testing.T) {
 			t.Fatal(err)
 		}
 		seconds, worked = append(seconds, time.Since(begin).Seconds()), append(worked, processor()-before)
-		if step%40 == 7 {
+		if step%60 == 7 {
 			mine := a.Clone()
 			if _, err := together.Act(s); err != nil {
 				t.Fatal(err)

@@ -176,7 +176,7 @@ type ChangeCell struct {
 	Before     anr.Interval // mean reward of a step before the change
 	After      anr.Interval // and after it
 	Lost       anr.Interval // reward lost until recovery, in all
-	Share      float64      // of what retraining recovers, from 12 steps after detection on
+	Share      float64      // of what retraining recovers, from 12 steps after detection on; NaN where that is less than 1 a run
 	Detected   anr.Interval // median steps from the change to the alarm, over runs that had one
 	Missed     int          // runs without an alarm after the change
 	Recovered  anr.Interval // median steps from the change to recovery; of runs that do not recover all that are left
@@ -280,7 +280,7 @@ func ChangeCells(runs []ChangeRun, order []Adaptation) []ChangeCell {
 			c.Seconds[0] = seconds[len(seconds)/2]
 			c.Before, c.After, c.Lost = anr.Mean(before), anr.Mean(after), anr.Mean(lost)
 			c.Detected, c.Recovered = anr.Median(when), anr.Median(back)
-			if c.Share = math.NaN(); could > 0 {
+			if c.Share = math.NaN(); could > float64(c.Runs) { // else there is nothing to have a share of
 				c.Share = gained / could
 			}
 			cells = append(cells, c)

@@ -278,22 +278,28 @@ func (w *waits) step(x control.Step) {
 func openLines[T any](path string) (*appendfile.File, []T, error) {
 	var runs []T
 	f, err := appendfile.Open(path, func(in io.Reader) (size int64, err error) {
-		b := bufio.NewReader(in)
-		for n := 1; ; n++ {
-			line, err := b.ReadBytes('\n')
-			if err == io.EOF {
-				return size, nil // a torn line is cut off
-			}
-			if err != nil {
-				return size, err
-			}
-			var run T
-			if err := json.Unmarshal(line, &run); err != nil {
-				return size, fmt.Errorf("%s: line %d is no run: %w", path, n, err)
-			}
-			runs = append(runs, run)
-			size += int64(len(line))
-		}
+		runs, size, err = readLines[T](path, in)
+		return size, err
 	})
 	return f, runs, err
+}
+
+// readLines reads whole lines, of a file that may still be written.
+func readLines[T any](path string, in io.Reader) (runs []T, size int64, err error) {
+	b := bufio.NewReader(in)
+	for n := 1; ; n++ {
+		line, err := b.ReadBytes('\n')
+		if err == io.EOF {
+			return runs, size, nil // a torn line is cut off
+		}
+		if err != nil {
+			return runs, size, err
+		}
+		var run T
+		if err := json.Unmarshal(line, &run); err != nil {
+			return runs, size, fmt.Errorf("%s: line %d is no run: %w", path, n, err)
+		}
+		runs = append(runs, run)
+		size += int64(len(line))
+	}
 }
