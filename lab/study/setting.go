@@ -61,7 +61,8 @@ func Best(s scenario.Scenario) Setting {
 	}
 	if space.Len() > learner.MaxWhole {
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
-		l.Config.TotalSteps, l.Config.Steps = 80*1024*len(space.Knobs()), 1024
+		knobs := len(space.Knobs())
+		l.Config.TotalSteps, l.Config.Steps = 15*1024*knobs*knobs, 1024
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
 		l.Config.Hidden, l.Config.Batch = []int{128, 128}, 128
 		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .1
