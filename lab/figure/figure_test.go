@@ -85,8 +85,12 @@ func TestGolden(t *testing.T) {
 		name string
 		draw func() (figure.Figure, error)
 	}{
-		{"mesh", func() (figure.Figure, error) { return figure.Mesh(space(2, 2, mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Block})) }},
-		{"mesh3x4", func() (figure.Figure, error) { return figure.Mesh(space(3, 4, mesh.Knob{Kind: mesh.Route, Levels: 3}, mesh.Knob{Kind: mesh.Block})) }},
+		{"mesh", func() (figure.Figure, error) {
+			return figure.Mesh(space(2, 2, mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Block}))
+		}},
+		{"mesh3x4", func() (figure.Figure, error) {
+			return figure.Mesh(space(3, 4, mesh.Knob{Kind: mesh.Route, Levels: 3}, mesh.Knob{Kind: mesh.Block}))
+		}},
 		{"mesh-replicas", func() (figure.Figure, error) {
 			return figure.Mesh(space(1, 2, mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 3}))
 		}},
