@@ -427,6 +427,11 @@ func (l *Loop) estimate() error {
 		}
 	}
 	copy(e.Late, l.late.late)
+	for h := range e.Late { // what is asked of a lost node does not come at all
+		if k := &l.space.Knobs()[h]; k.Info.Scope == mesh.PerNode && math.IsInf(e.Node[k.Of], 1) {
+			e.Late[h] = 0
+		}
+	}
 	switch {
 	case !e.Same():
 	case l.present != nil:
