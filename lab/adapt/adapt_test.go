@@ -29,12 +29,11 @@ import (
 // world is scenario two-pools, at a load that varies little, with a model that was
 // learned from a short trace of it and a greedy policy over that.
 type world struct {
-	s         scenario.Scenario
-	o         objective.Objective
-	model     control.Model
-	pattern   load.Pattern
-	monitor   *adapt.Monitor
-	threshold string
+	s       scenario.Scenario
+	o       objective.Objective
+	model   control.Model
+	pattern load.Pattern
+	monitor *adapt.Monitor
 }
 
 var theWorld = sync.OnceValues(func() (*world, error) {

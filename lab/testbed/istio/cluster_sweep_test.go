@@ -107,7 +107,8 @@ func TestClusterSweep(t *testing.T) {
 	}
 	defer os.RemoveAll(dir)
 	for _, d := range []string{dir, filepath.Join(dir, "results"), filepath.Join(dir, "policies")} {
-		if err := os.MkdirAll(d, 0o777); err == nil {
+		err := os.MkdirAll(d, 0o777)
+		if err == nil {
 			err = os.Chmod(d, 0o777)
 		}
 		if err != nil {
