@@ -2,14 +2,10 @@ package study
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/change"
@@ -89,60 +85,27 @@ func (c *Changed) Trial(ctx context.Context, t ChangeTrial) ([]ChangeRun, error)
 	}
 	hash := c.Scenario.Hash()[:12]
 	kept = slices.DeleteFunc(kept, func(r ChangeRun) bool { return r.Hash != hash || len(r.Reward) != t.Steps })
-	todo := make(chan job, len(jobs))
-	done := 0
-	for _, j := range jobs {
+	total := len(jobs)
+	jobs = slices.DeleteFunc(jobs, func(j job) bool {
 		name := formatChanges(j.changes, c)
-		if slices.ContainsFunc(kept, func(r ChangeRun) bool {
+		return slices.ContainsFunc(kept, func(r ChangeRun) bool {
 			return r.Change == name && r.Adaptation == j.adaptation && r.Run == j.run
-		}) {
-			done++
-			continue
-		}
-		todo <- j
-	}
-	close(todo)
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	for range min(max(t.Beds, 1), len(todo)) {
-		g.Go(func() (err error) {
-			bed, err := t.Start(ctx)
-			if err != nil {
-				return err
-			}
-			defer func() {
-				if e := bed.Close(); err == nil {
-					err = e
-				}
-			}()
-			for j := range todo {
-				out, err := c.Run(ctx, bed, j.changes, j.adaptation, j.run, t.Steps)
-				if err != nil {
-					return fmt.Errorf("%s, %s, run %d: %w", out.Change, j.adaptation, j.run, err)
-				}
-				mu.Lock()
-				if file != nil {
-					line, e := json.Marshal(out)
-					if err = e; err == nil {
-						if err = file.Append(append(line, '\n')); err == nil {
-							err = file.Sync()
-						}
-					}
-				}
-				kept = append(kept, out)
-				done++
-				if t.Progress != nil && err == nil {
-					t.Progress(out, done, len(jobs))
-				}
-				mu.Unlock()
-				if err != nil {
-					return err
-				}
-			}
-			return nil
 		})
-	}
-	if err := g.Wait(); err != nil {
+	})
+	done := total - len(jobs)
+	err = onBeds(ctx, t.Beds, t.Start, jobs, file, func(ctx context.Context, bed testbed.Changeable, j job) (ChangeRun, error) {
+		out, err := c.Run(ctx, bed, j.changes, j.adaptation, j.run, t.Steps)
+		if err != nil {
+			err = fmt.Errorf("%s, %s, run %d: %w", out.Change, j.adaptation, j.run, err)
+		}
+		return out, err
+	}, func(out ChangeRun) {
+		kept = append(kept, out)
+		if done++; t.Progress != nil {
+			t.Progress(out, done, total)
+		}
+	})
+	if err != nil {
 		return wrap(err)
 	}
 	slices.SortFunc(kept, func(a, b ChangeRun) int { return a.Run - b.Run })

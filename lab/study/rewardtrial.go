@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/episode"
@@ -94,60 +91,31 @@ func (r *Result) RewardTrial(ctx context.Context, s Source, t RewardTrial) error
 	type job struct {
 		contestant, run int
 	}
-	jobs := make(chan job, t.Runs*len(contestants))
-	var mu sync.Mutex
-	done := 0
+	var jobs []job
 	for run := range t.Runs {
 		for c := range contestants {
-			if slices.ContainsFunc(kept, func(k RewardRun) bool { return k.Policy == contestants[c].name && k.Run == run }) {
-				done++
-				continue
+			if !slices.ContainsFunc(kept, func(k RewardRun) bool { return k.Policy == contestants[c].name && k.Run == run }) {
+				jobs = append(jobs, job{c, run})
 			}
-			jobs <- job{c, run}
 		}
 	}
-	close(jobs)
-	g, ctx := errgroup.WithContext(ctx)
-	for range min(t.Beds, len(jobs)) {
-		g.Go(func() (err error) {
-			bed, err := t.Start(ctx)
-			if err != nil {
-				return err
-			}
-			defer func() {
-				if e := bed.Close(); err == nil {
-					err = e
-				}
-			}()
-			for j := range jobs {
-				c := contestants[j.contestant]
-				out := RewardRun{Scenario: s.Scenario.Name, Hash: hash, Environment: bed.Name(), Objective: o.Name, Load: t.Load.Name(), Policy: c.name, Setting: c.setting, Run: j.run, Steps: t.Steps}
-				if err := x.onBed(ctx, bed, c.makers[j.run%len(c.makers)], t.Load, &out); err != nil {
-					return fmt.Errorf("%s, run %d: %w", c.name, j.run, err)
-				}
-				line, err := json.Marshal(out)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				if err = file.Append(append(line, '\n')); err == nil {
-					err = file.Sync()
-				}
-				kept = append(kept, out)
-				done++
-				n := done
-				mu.Unlock()
-				if err != nil {
-					return err
-				}
-				if t.Progress != nil {
-					t.Progress(out, n, t.Runs*len(contestants))
-				}
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
+	total := t.Runs * len(contestants)
+	done := total - len(jobs)
+	err = onBeds(ctx, t.Beds, t.Start, jobs, file, func(ctx context.Context, bed testbed.Testbed, j job) (RewardRun, error) {
+		c := contestants[j.contestant]
+		out := RewardRun{Scenario: s.Scenario.Name, Hash: hash, Environment: bed.Name(), Objective: o.Name, Load: t.Load.Name(), Policy: c.name, Setting: c.setting, Run: j.run, Steps: t.Steps}
+		err := x.onBed(ctx, bed, c.makers[j.run%len(c.makers)], t.Load, &out)
+		if err != nil {
+			err = fmt.Errorf("%s, run %d: %w", c.name, j.run, err)
+		}
+		return out, err
+	}, func(out RewardRun) {
+		kept = append(kept, out)
+		if done++; t.Progress != nil {
+			t.Progress(out, done, total)
+		}
+	})
+	if err != nil {
 		return wrap(err)
 	}
 	for _, c := range contestants {
