@@ -81,7 +81,7 @@ apiserver() {
 controllers() {
   running controller-manager || begin controller-manager "$BIN/kube-controller-manager" --kubeconfig="$PKI/controller-manager.kubeconfig" \
     --service-account-private-key-file="$PKI/sa.key" --root-ca-file="$PKI/ca.crt" --use-service-account-credentials=true --leader-elect=false --bind-address=127.0.0.1 --node-monitor-grace-period=5m \
-    --controllers=deployment-controller,replicaset-controller,serviceaccount-controller,serviceaccount-token-controller,endpoints-controller,endpointslice-controller,namespace-controller,garbage-collector-controller,root-ca-certificate-publisher-controller,pod-garbage-collector-controller,node-lifecycle-controller
+    --controllers=deployment-controller,replicaset-controller,serviceaccount-controller,serviceaccount-token-controller,endpoints-controller,endpointslice-controller,namespace-controller,garbage-collector-controller,job-controller,persistentvolume-binder-controller,root-ca-certificate-publisher-controller,pod-garbage-collector-controller,node-lifecycle-controller
   running scheduler || begin scheduler "$BIN/kube-scheduler" --kubeconfig="$PKI/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1
 }
 
