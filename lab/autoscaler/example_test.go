@@ -81,6 +81,6 @@ func ExampleCalibrate() {
 	}
 	// Output:
 	// hpa fast 70 %: 0.78 in training, 0.75 else <nil>
-	// steps 70 %, 30 s: 0.78 in training, 0.74 else <nil>
+	// steps 70 %, 30 s: 0.79 in training, 0.75 else <nil>
 	// lookahead 80 % of 6: 0.81 in training, 0.78 else <nil>
 }

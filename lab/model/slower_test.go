@@ -26,7 +26,7 @@ func learned(t *testing.T, s scenario.Scenario, wide float64, cfg model.Config) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := testbed.Collection{Scenario: s, Steps: 3000, Seed: 1, Load: load.Uniform{Ranges: s.Loads}}
+	c := testbed.Collection{Scenario: s, Steps: 8000, Seed: 1, Load: load.Uniform{Ranges: s.Loads}}
 	meta, err := c.Meta(bed)
 	if err != nil {
 		t.Fatal(err)

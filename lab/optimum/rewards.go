@@ -295,11 +295,11 @@ func (v *Values) value(s objective.Step, stride int) (float64, error) {
 	x, sum := &v.step.Measurement, 0.0
 	if v.r.cfg.Expected {
 		n := v.forecast.Draws()
+		valued := float64((n + stride - 1) / stride)
 		for k := 0; k < n; k += stride {
 			v.forecast.Draw(k, x)
-			sum += v.evaluator.Reward(&v.step)
+			sum += v.evaluator.Reward(&v.step) / valued
 		}
-		sum /= float64((n + stride - 1) / stride)
 	} else {
 		v.forecast.Mean(x)
 		sum = v.evaluator.Reward(&v.step)
