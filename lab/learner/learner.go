@@ -116,8 +116,8 @@ func (h Heads) hold(space *mesh.Space, n int) []int {
 	return out
 }
 
-// immediate says of each head whether it sets a knob that goes anywhere in no time; nil where
-// all do or none does.
+// immediate says of each head whether it sets a knob that goes anywhere in no time;
+// nil where all do or none does.
 func (h Heads) immediate(space *mesh.Space) []bool {
 	if h == WholeAction || !space.Slow() {
 		return nil

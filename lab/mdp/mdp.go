@@ -119,13 +119,19 @@ func Greedy(p Process, v Values, gamma float64) Policy {
 // after by v: Q_l(s, a) = r + gamma E max_a' Q_(l-1)(s', a'), Q_0 = v.
 func Lookahead(p Process, v Values, gamma float64, steps int) Policy {
 	for range steps - 1 {
-		next := make(Values, len(v))
-		for s := range next {
-			next[s], _ = v.best(p.Choices(s), gamma)
-		}
-		v = next
+		v = Sweep(p, v, gamma)
 	}
 	return Greedy(p, v, gamma)
+}
+
+// Sweep is a sweep of value iteration: what the best choice of each state is worth
+// where what comes after is worth v.
+func Sweep(p Process, v Values, gamma float64) Values {
+	next := make(Values, len(v))
+	for s := range next {
+		next[s], _ = v.best(p.Choices(s), gamma)
+	}
+	return next
 }
 
 // PolicyIteration returns the best policy and its values, each step of which is

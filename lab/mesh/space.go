@@ -373,6 +373,16 @@ func (s *Space) Slow() bool {
 	return s.slow
 }
 
+// Longest is the longest time in s that a knob takes to come into force; 0 where
+// none takes any.
+func (s *Space) Longest() float64 {
+	longest := 0.0
+	for h := range s.knobs {
+		longest = max(longest, s.knobs[h].Up, s.knobs[h].Down)
+	}
+	return longest
+}
+
 // Asked writes what was asked for to dst, which is allocated when nil: the
 // action in force, but for knobs that are on their way, of which the last of
 // each is where it goes.

@@ -207,7 +207,7 @@ func (h *checkpointHeader) steps(files archive, s shape, rows int) error {
 		}
 	}
 	floats := files.entries[rolloutName]
-	if want := 4 * ((rows+h.Envs)*s.obs + 3*rows*s.credits); len(floats) != want || len(h.Choice) != rows*len(s.heads) || len(h.Done) != rows || len(h.Mask) != masks {
+	if want := 4 * ((rows+h.Envs)*s.obs + 3*rows*s.values()); len(floats) != want || len(h.Choice) != rows*len(s.heads) || len(h.Done) != rows || len(h.Mask) != masks {
 		return fmt.Errorf("the steps since the last update do not fit: %s has %d bytes, want %d", rolloutName, len(floats), want)
 	}
 	for i, c := range h.Choice {
@@ -246,11 +246,11 @@ func parseCheckpoint(files archive, cfg Config, envs []Env) (*Trainer, error) {
 	if obs != h.Obs || !slices.Equal(heads, h.Heads) {
 		return nil, fmt.Errorf("environments of %d observations and heads %v, the checkpoint has %d and %v", obs, heads, h.Obs, h.Heads)
 	}
-	_, credits, err := c.credits(len(heads))
+	_, immediate, err := c.credits(len(heads))
 	if err != nil {
 		return nil, err
 	}
-	s := shape{obs: obs, heads: heads, hidden: c.Hidden, chained: c.Autoregressive, credits: credits}
+	s := shape{obs: obs, heads: heads, hidden: c.Hidden, chained: c.Autoregressive, immediate: immediate}
 	if err := h.check(s); err != nil {
 		return nil, err
 	}

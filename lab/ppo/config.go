@@ -91,21 +91,22 @@ type Config struct {
 	OnUpdate func(Metrics) `json:"-"`
 }
 
-// credits returns which value each head is credited by, and how many there are.
-func (c Config) credits(heads int) (of []int, n int, err error) {
-	of, n = make([]int, heads), 1
+// credits returns which value each head is credited by, 1 for that of the next
+// reward alone, and whether any is by that.
+func (c Config) credits(heads int) (of []int, immediate bool, err error) {
+	of = make([]int, heads)
 	if c.Immediate == nil {
-		return of, n, nil
+		return of, false, nil
 	}
 	if len(c.Immediate) != heads || !slices.Contains(c.Immediate, false) {
-		return nil, 0, fmt.Errorf("ppo: Config.Immediate is %v for %d heads, want a flag each, of which one is false", c.Immediate, heads)
+		return nil, false, fmt.Errorf("ppo: Config.Immediate is %v for %d heads, want a flag each, of which one is false", c.Immediate, heads)
 	}
 	for h, now := range c.Immediate {
 		if now {
-			of[h], n = 1, 2
+			of[h], immediate = 1, true
 		}
 	}
-	return of, n, nil
+	return of, immediate, nil
 }
 
 // SB3Defaults returns SB3's own default hyper-parameters: gamma 0.99, 2,048

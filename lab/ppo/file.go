@@ -54,7 +54,7 @@ type policyHeader struct {
 	Heads      []int             `json:"heads"`
 	Hidden     []int             `json:"hidden"`
 	Chained    bool              `json:"autoregressive,omitempty"`
-	Credits    int               `json:"values,omitempty"` // that are estimated, 0 for 1
+	Immediate  bool              `json:"immediate,omitempty"`
 	Activation string            `json:"activation"`
 	Tensors    []tensor          `json:"tensors"`
 	Metadata   map[string]string `json:"metadata,omitempty"`
@@ -98,7 +98,7 @@ func (s shape) tensors() []tensor {
 	} else {
 		stack("policy", s.choices())
 	}
-	stack("value", max(1, s.credits))
+	stack("value", s.values())
 	return list
 }
 
@@ -187,7 +187,7 @@ func (p *Policy) SaveWith(path string, more map[string]string) error {
 	maps.Copy(metadata, more)
 	header := policyHeader{
 		Format: policyFormat, Version: formatVersion, Obs: p.shape.obs, Heads: p.shape.heads, Hidden: p.shape.hidden,
-		Chained: p.shape.chained, Credits: p.shape.credits, Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
+		Chained: p.shape.chained, Immediate: p.shape.immediate, Activation: "tanh", Tensors: p.shape.tensors(), Metadata: metadata,
 	}
 	text, err := json.MarshalIndent(header, "", "  ")
 	if err == nil {
@@ -239,7 +239,7 @@ func parsePolicy(file []byte) (*Policy, error) {
 	if err := files.header(policyName, policyFormat, &h); err != nil {
 		return nil, err
 	}
-	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden, chained: h.Chained, credits: h.Credits}
+	s := shape{obs: h.Obs, heads: h.Heads, hidden: h.Hidden, chained: h.Chained, immediate: h.Immediate}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", policyName, err)
 	}

@@ -1,7 +1,9 @@
 package ppo
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -78,6 +80,33 @@ func TestImmediateErrors(t *testing.T) {
 	for _, flags := range [][]bool{{true}, {true, true}, {true, false, false}} {
 		if _, err := New(Config{Immediate: flags}, &noisy{}); err == nil || !strings.Contains(err.Error(), "Config.Immediate") {
 			t.Errorf("Immediate %v: %v", flags, err)
+		}
+	}
+}
+
+// A policy that was read from a file begins a training of its kind, and none of
+// another.
+func TestBeginLoaded(t *testing.T) {
+	for _, immediate := range [][]bool{nil, {false, true}} {
+		path := filepath.Join(t.TempDir(), "policy.zip")
+		p := newTrainer(t, Config{Seed: 1, Gamma: .9, Immediate: immediate}, &noisy{}).Policy()
+		if err := p.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		q, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := newTrainer(t, Config{Seed: 2, Gamma: .9, Immediate: immediate}, &noisy{})
+		if err := tr.Begin(q); err != nil || !bytes.Equal(tr.weights.pack(), p.weights.pack()) {
+			t.Errorf("Immediate %v: %v", immediate, err)
+		}
+		other := []bool{false, true}
+		if immediate != nil {
+			other = nil
+		}
+		if err := newTrainer(t, Config{Gamma: .9, Immediate: other}, &noisy{}).Begin(q); err == nil {
+			t.Errorf("Immediate %v began one of %v", immediate, other)
 		}
 	}
 }

@@ -16,7 +16,9 @@ type shape struct {
 	// chained says that the logits of a head depend on the choices of the heads
 	// before it (Config.Autoregressive).
 	chained bool
-	credits int // values that are estimated: 2 where some heads are immediate (Config.Immediate), else 1
+	// immediate says that some heads are credited with the next reward alone
+	// (Config.Immediate), whose value is estimated beside the other.
+	immediate bool
 }
 
 // columns returns where each head's logits start in a row, and a row's length.
@@ -30,6 +32,14 @@ func (s shape) columns() (at []int, ld int) {
 		ld += n
 	}
 	return at, kernel.Pad(ld)
+}
+
+// values is the number of values that are estimated.
+func (s shape) values() int {
+	if s.immediate {
+		return 2
+	}
+	return 1
 }
 
 // choices is the number of choices of all heads: the policy's logits.
@@ -107,7 +117,7 @@ func newWeights(s shape) *weights {
 		}
 		return ls
 	}
-	w := &weights{value: stack(append(slices.Clone(s.hidden), max(1, s.credits))...)}
+	w := &weights{value: stack(append(slices.Clone(s.hidden), s.values())...)}
 	if s.chained {
 		w.policy = stack(s.hidden...)
 		top, before := w.policy[len(w.policy)-1], 0

@@ -83,11 +83,11 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	credit, credits, err := cfg.credits(len(heads))
+	credit, immediate, err := cfg.credits(len(heads))
 	if err != nil {
 		return nil, err
 	}
-	s := shape{obs: obs, heads: heads, hidden: slices.Clone(cfg.Hidden), chained: cfg.Autoregressive, credits: credits}
+	s := shape{obs: obs, heads: heads, hidden: slices.Clone(cfg.Hidden), chained: cfg.Autoregressive, immediate: immediate}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("ppo: %w", err)
 	}
@@ -98,7 +98,7 @@ func New(cfg Config, envs ...Env) (*Trainer, error) {
 	t.sampler, t.shuffler = rand.New(t.sampling), rand.New(t.shuffling)
 
 	t.masker, t.conditional = make([]Masker, len(envs)), make([]ConditionalMasker, len(envs))
-	w := widths{obs: obs, choice: len(heads), credits: credits}
+	w := widths{obs: obs, choice: len(heads), credits: s.values()}
 	for i, e := range envs {
 		if m, ok := e.(ConditionalMasker); ok {
 			t.conditional[i] = m

@@ -249,11 +249,7 @@ func (c *Changed) Loop(a Adaptation, told []change.Change, seed uint64) (*adapt.
 // horizon is that of rollout: until what is asked for now has been in force for a
 // while.
 func (c *Changed) horizon() int {
-	longest := 0.0
-	for _, k := range c.Scenario.MustSpace().Knobs() {
-		longest = max(longest, k.Up, k.Down)
-	}
-	return int(math.Ceil(longest/c.Scenario.Timing.Seconds())) + 6
+	return int(math.Ceil(c.Scenario.MustSpace().Longest()/c.Scenario.Timing.Seconds())) + 6
 }
 
 // Truth is the estimate that is right for a condition.
@@ -307,14 +303,9 @@ type ChangeRun struct {
 
 // Run makes a run of so many steps through changes on a testbed.
 func (c *Changed) Run(ctx context.Context, bed testbed.Changeable, changes []change.Change, a Adaptation, run, steps int) (ChangeRun, error) {
-	l := c.Scenario.Mesh.Layout()
 	seed := heldOutSeed + uint64(run)
-	out := ChangeRun{Scenario: c.Scenario.Name, Hash: c.Scenario.Hash()[:12], Environment: bed.Name(), Adaptation: a, Run: run, Begins: -1}
+	out := ChangeRun{Scenario: c.Scenario.Name, Hash: c.Scenario.Hash()[:12], Environment: bed.Name(), Change: c.format(changes), Adaptation: a, Run: run, Begins: -1}
 	for k, x := range changes {
-		if out.Change != "" {
-			out.Change += " "
-		}
-		out.Change += x.Format(l)
 		if b := x.Begins(seed, k); out.Begins < 0 || b < out.Begins {
 			out.Begins = b
 		}

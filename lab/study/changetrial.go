@@ -87,7 +87,7 @@ func (c *Changed) Trial(ctx context.Context, t ChangeTrial) ([]ChangeRun, error)
 	kept = slices.DeleteFunc(kept, func(r ChangeRun) bool { return r.Hash != hash || len(r.Reward) != t.Steps })
 	total := len(jobs)
 	jobs = slices.DeleteFunc(jobs, func(j job) bool {
-		name := formatChanges(j.changes, c)
+		name := c.format(j.changes)
 		return slices.ContainsFunc(kept, func(r ChangeRun) bool {
 			return r.Change == name && r.Adaptation == j.adaptation && r.Run == j.run
 		})
@@ -112,15 +112,13 @@ func (c *Changed) Trial(ctx context.Context, t ChangeTrial) ([]ChangeRun, error)
 	return kept, nil
 }
 
-func formatChanges(list []change.Change, c *Changed) string {
-	text := ""
+// format is what happens in a run, as a scenario says it.
+func (c *Changed) format(list []change.Change) string {
+	var texts []string
 	for _, x := range list {
-		if text != "" {
-			text += " "
-		}
-		text += x.Format(c.Scenario.Mesh.Layout())
+		texts = append(texts, x.Format(c.Scenario.Mesh.Layout()))
 	}
-	return text
+	return strings.Join(texts, " ")
 }
 
 const (

@@ -65,24 +65,13 @@ func newton(sc scenario.Scenario) (figure.Figure, error) {
 		return figure.Figure{}, err
 	}
 	rolled, swept := figure.Series{Name: "rollout over the policy before"}, figure.Series{Name: "value iteration"}
-	v := slices.Clone(steps[0])
+	v := steps[0]
 	for k, values := range steps {
 		rolled.X, rolled.Y = append(rolled.X, float64(k)), append(rolled.Y, off(values))
 	}
 	for k := range 3 * len(steps) {
 		swept.X, swept.Y = append(swept.X, float64(k)), append(swept.Y, off(v))
-		next := make(mdp.Values, len(v))
-		for s := range next {
-			next[s] = math.Inf(-1)
-			for _, c := range p.Choices(s) {
-				worth := c.Reward
-				for _, n := range c.Next {
-					worth += gamma * n.Probability * v[n.State]
-				}
-				next[s] = max(next[s], worth)
-			}
-		}
-		v = next
+		v = mdp.Sweep(p, v, gamma)
 	}
 	return figure.Lines(figure.Axes{X: "steps", Y: "most that a state's value is off", LogY: true}, rolled, swept)
 }

@@ -149,7 +149,7 @@ func (r *Result) contestants(ctx context.Context, x *scaler, s Source) ([]contes
 		learned := &list[n]
 		for _, t := range r.Trainings {
 			if t.Objective == x.objective.Name && t.Setting == learned.setting {
-				learned.makers = append(learned.makers, func(load.Pattern) (policy.Policy, error) { return t.Trained.Policy(x.rewards.Space()) })
+				learned.makers = append(learned.makers, x.learned(t.Trained)...)
 			}
 		}
 		if learned.makers == nil {

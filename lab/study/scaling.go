@@ -227,46 +227,40 @@ func newScaler(cfg Config, f *fitted, o objective.Objective, set Setting) (*scal
 // virtual testbed itself, too.
 func (s *scaler) train(ctx context.Context, sets []loadSet, trained map[string][]Trained, done func(Training)) error {
 	type job struct {
-		set    loadSet
-		seed   int
-		direct bool
+		set     loadSet
+		name    string // in trained
+		setting string
+		seed    int
 	}
 	var jobs []job
-	for _, set := range sets {
-		trained[set.name] = make([]Trained, set.seeds)
+	add := func(set loadSet, name, setting string) {
+		trained[name] = make([]Trained, set.seeds)
 		for k := range set.seeds {
-			jobs = append(jobs, job{set, k, false})
+			jobs = append(jobs, job{set, name, setting, k})
 		}
 	}
-	trained[direct] = make([]Trained, sets[0].seeds)
-	for k := range sets[0].seeds {
-		jobs = append(jobs, job{sets[0], k, true})
+	for _, set := range sets {
+		add(set, set.name, s.setting.Name)
 	}
+	add(sets[0], direct, direct)
 	out := make([]Trained, len(jobs))
 	err := s.cfg.parallel(ctx, "training", len(jobs), func(ctx context.Context, n int) (err error) {
-		set := s.setting
+		set, seed := s.setting, s.cfg.Seed+uint64(jobs[n].seed)
 		set.Load = jobs[n].set.one()
-		if jobs[n].direct {
-			out[n], err = s.trainDirect(ctx, set, s.cfg.Seed+uint64(jobs[n].seed))
-			return err
+		if jobs[n].setting == direct {
+			out[n], err = s.trainDirect(ctx, set, seed)
+		} else {
+			out[n], err = s.f.train(ctx, s.cfg, s.objective, set, seed, nil)
 		}
-		out[n], err = s.f.train(ctx, s.cfg, s.objective, set, s.cfg.Seed+uint64(jobs[n].seed), nil)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	for n, j := range jobs {
-		t := Training{Source: s.f.Name, Objective: s.objective.Name, Setting: s.setting.Name, Seed: s.cfg.Seed + uint64(j.seed), Trained: out[n]}
-		if j.direct {
-			trained[direct][j.seed] = out[n]
-			t.Setting = direct
-			done(t)
-			continue
-		}
-		trained[j.set.name][j.seed] = out[n]
+		trained[j.name][j.seed] = out[n]
 		if j.set.name == allLoads {
-			done(t)
+			done(Training{Source: s.f.Name, Objective: s.objective.Name, Setting: j.setting, Seed: s.cfg.Seed + uint64(j.seed), Trained: out[n]})
 		}
 	}
 	return nil
@@ -290,6 +284,14 @@ func directName(l learner.Learner) string { return l.Name() + "-" + direct }
 
 // maker makes a policy for one goroutine, for a run under pattern p.
 type maker func(p load.Pattern) (policy.Policy, error)
+
+// learned makes the policies of trainings.
+func (s *scaler) learned(list ...Trained) (makers []maker) {
+	for _, t := range list {
+		makers = append(makers, func(load.Pattern) (policy.Policy, error) { return t.Policy(s.rewards.Space()) })
+	}
+	return makers
+}
 
 // rewardJob is one run of a cell.
 type rewardJob struct {
@@ -330,18 +332,12 @@ func (s *scaler) evaluate(ctx context.Context, trained map[string][]Trained) ([]
 		return nil, err
 	}
 	for _, p := range s.patterns {
-		policies := func(list []Trained) (learned []maker) {
-			for _, t := range list {
-				learned = append(learned, func(load.Pattern) (policy.Policy, error) { return t.Policy(s.rewards.Space()) })
-			}
-			return learned
-		}
-		add(p, directName(s.setting.Learner), direct, allLoads, policies(trained[direct])...)
+		add(p, directName(s.setting.Learner), direct, allLoads, s.learned(trained[direct]...)...)
 		for _, set := range loadSets(s.f.Scenario, s.patterns, s.cfg.Seeds) {
 			if strings.HasPrefix(set.name, allBut) && set.name != allBut+p.Name() {
 				continue
 			}
-			add(p, s.setting.Learner.Name(), s.setting.Name, set.name, policies(trained[set.name])...)
+			add(p, s.setting.Learner.Name(), s.setting.Name, set.name, s.learned(trained[set.name]...)...)
 			for _, rule := range rules {
 				if len(set.patterns) > 1 || rule.name == "hpa" {
 					add(p, rule.name, "", set.name, rule.of(set))

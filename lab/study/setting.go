@@ -87,11 +87,7 @@ func Foresighted(s scenario.Scenario) Setting {
 	if err != nil {
 		panic("study: " + err.Error()) // a valid scenario has them
 	}
-	longest := 0.0
-	for _, k := range space.Knobs() {
-		longest = max(longest, k.Up, k.Down)
-	}
-	steps := int(math.Ceil(longest / s.Timing.Seconds()))
+	steps := int(math.Ceil(space.Longest() / s.Timing.Seconds()))
 	l := learner.PPO{
 		Config: ppo.Config{
 			TotalSteps: 200 * 1024, EvalEvery: 8 * 1024, Gamma: s.Gamma(), GAELambda: .85,

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -186,7 +185,7 @@ func (r *running) guard(space *mesh.Space) error {
 	}
 	r.checks = []controller.Check{&controller.Missing{Steps: r.missing}, &controller.Outside{Loads: loads, Names: names, Seconds: seconds}}
 	if r.missed > 0 {
-		r.checks = append(r.checks, &controller.Missed{Goals: r.goals(), Names: names, Steps: r.missed})
+		r.checks = append(r.checks, &controller.Missed{Goals: r.sc.Goals(), Names: names, Steps: r.missed})
 	}
 	if r.model == "" {
 		return nil
@@ -226,18 +225,6 @@ func (r *running) guard(space *mesh.Space) error {
 		return e.Reward(objective.Steady(space, l, a, x)), nil
 	}
 	return nil
-}
-
-// goals are those of the services' response times.
-func (r *running) goals() []float64 {
-	goals := make([]float64, r.sc.Mesh.M())
-	for i := range goals {
-		goals[i] = math.NaN()
-		if i < len(r.sc.Targets) && r.sc.Targets[i].Goal > 0 {
-			goals[i] = r.sc.Targets[i].Goal
-		}
-	}
-	return goals
 }
 
 // dry says what a run would do, and looks whether it could.
@@ -350,7 +337,7 @@ func (r *running) config(m controller.Mesh, live *nb.Live, log func(controller.E
 			note(s.To != controller.ByPolicy, reason, fmt.Sprintf("from step %d on the %s is in charge: %s", s.Step, s.To, s.Why))
 		},
 		Names: controller.Names{Title: fmt.Sprintf("%s, scenario %s", filepath.Base(r.path), r.sc.Name), Testbed: r.name,
-			Services: r.sc.Mesh.ServiceNames(), Goals: r.goals()},
+			Services: r.sc.Mesh.ServiceNames(), Goals: r.sc.Goals()},
 	}
 }
 

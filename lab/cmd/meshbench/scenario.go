@@ -85,13 +85,12 @@ func check(s scenario.Scenario) error {
 			heads = "one head for all actions"
 		}
 		optimum = "none of a step: what is paid depends on what was asked for before"
-		longest := 0.0
 		for _, k := range space.Knobs() {
 			if k.Slow() {
 				state += ", " + k.Name
-				longest = max(longest, k.Up, k.Down)
 			}
 		}
+		longest := space.Longest()
 		state = fmt.Sprintf("; of%s what is in force and on its way, up to %g s", state[1:], longest)
 		row = 2*step + longest/2 // a step more, and the wait of half of the rows
 	}
