@@ -5,6 +5,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -166,17 +167,48 @@ func expired(s coordinationv1.LeaseSpec) bool {
 }
 
 // Events writes Kubernetes Events about the Lease of that name; source says who
-// does. end waits until those so far are sent.
+// does. end waits until those so far are sent, 5 s at most: some may be left out
+// where too many are alike, and the API server may be away.
 func Events(client kubernetes.Interface, namespace, name, source string) (note func(warning bool, reason, message string), end func()) {
 	b := record.NewBroadcaster()
-	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events(namespace)})
+	s := &sink{EventSink: &typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events(namespace)}}
+	b.StartRecordingToSink(s)
 	r := b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: source})
 	of := &corev1.ObjectReference{APIVersion: coordinationv1.SchemeGroupVersion.String(), Kind: "Lease", Namespace: namespace, Name: name}
-	return func(warning bool, reason, message string) {
+	note = func(warning bool, reason, message string) {
 		kind := corev1.EventTypeNormal
 		if warning {
 			kind = corev1.EventTypeWarning
 		}
+		s.open.Add(1)
 		r.Event(of, kind, reason, message)
-	}, b.Shutdown
+	}
+	return note, func() {
+		// Shutdown gives up what is not sent yet.
+		for until := time.Now().Add(5 * time.Second); s.open.Load() > 0 && time.Now().Before(until); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		b.Shutdown()
+	}
+}
+
+// sink counts the events that are not written yet.
+type sink struct {
+	record.EventSink
+	open atomic.Int64
+}
+
+func (s *sink) Create(e *corev1.Event) (*corev1.Event, error) {
+	return s.done(s.EventSink.Create(e))
+}
+
+func (s *sink) Patch(e *corev1.Event, data []byte) (*corev1.Event, error) {
+	return s.done(s.EventSink.Patch(e, data))
+}
+
+func (s *sink) done(e *corev1.Event, err error) (*corev1.Event, error) {
+	if err == nil {
+		s.open.Add(-1)
+	}
+	return e, err
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -109,13 +108,9 @@ func TestEvents(t *testing.T) {
 	note, end := kube.Events(client, "mesh", kube.Name, "meshbench-run")
 	note(true, "FellBack", "drift")
 	end()
-	var all *corev1.EventList
-	for range 100 {
-		all, _ = client.CoreV1().Events("mesh").List(context.Background(), metav1.ListOptions{})
-		if len(all.Items) > 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+	all, err := client.CoreV1().Events("mesh").List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if len(all.Items) != 1 || all.Items[0].Reason != "FellBack" || all.Items[0].Type != "Warning" || !strings.Contains(all.Items[0].Message, "drift") ||
 		all.Items[0].InvolvedObject.Kind != "Lease" {
