@@ -375,30 +375,68 @@ func (r *Rewards) env(past int, value control.Valuer) control.Config {
 	return control.Config{Past: past, Value: value, Seconds: r.cfg.Timing.Seconds()}
 }
 
-// NewBlindEnv is NewEnv for a learner that looks at loads, knobs and rewards
-// alone: its steps are paid but not measured, which is half of the work. Response
-// times and carried loads are missing.
-func (r *Rewards) NewBlindEnv(p load.Pattern, past int) (*control.Env, error) {
-	var values *Values
-	return control.NewEnv(&blind{r.simulator(), mesh.NewMeasurement(r.Space().Layout())}, p, r.objective,
-		r.env(past, func(s objective.Step) (float64, error) {
-			if !r.static() {
-				return r.Step(s)
-			}
-			v, ok, err := r.known(s.Load, s.Action)
-			if ok || err != nil {
-				return v, err
-			}
-			if values == nil {
-				values, err = r.At(s.Load)
-			} else {
-				err = values.turn(s.Load)
-			}
-			if err != nil {
-				return 0, err
-			}
-			return values.Of(s.Action)
-		}))
+// BlindEnvs is NewEnv for a learner that looks at loads, knobs and rewards alone: its
+// steps are paid but not measured, which is half of the work. Response times and
+// carried loads are missing. The environments that make returns share what they
+// know of a load; one goroutine uses them all.
+func (r *Rewards) BlindEnvs(p load.Pattern) (make func(past int) (*control.Env, error)) {
+	known := &lastPaid{r: r}
+	return func(past int) (*control.Env, error) {
+		return control.NewEnv(&blind{r.simulator(), mesh.NewMeasurement(r.Space().Layout())}, p, r.objective, r.env(past, known.step))
+	}
+}
+
+// lastPaid keeps what was paid at the last load: environments that are offered the
+// same one ask for much the same actions.
+type lastPaid struct {
+	r       *Rewards
+	load    mesh.Load
+	actions []mesh.Action
+	paid    []float64
+	values  *Values
+}
+
+// maxPaid bounds the actions that are kept.
+const maxPaid = 64
+
+// step is what a step pays.
+func (l *lastPaid) step(s objective.Step) (float64, error) {
+	if !l.r.static() {
+		return l.r.Step(s)
+	}
+	if !slices.Equal(l.load, s.Load) {
+		l.load, l.paid = append(l.load[:0], s.Load...), l.paid[:0]
+	}
+	for k, v := range l.paid {
+		if slices.Equal(l.actions[k], s.Action) {
+			return v, nil
+		}
+	}
+	v, err := l.value(s)
+	if k := len(l.paid); err == nil && k < maxPaid {
+		if k == len(l.actions) {
+			l.actions = append(l.actions, nil)
+		}
+		l.actions[k], l.paid = append(l.actions[k][:0], s.Action...), append(l.paid, v)
+	}
+	return v, err
+}
+
+func (l *lastPaid) value(s objective.Step) (float64, error) {
+	v, ok, err := l.r.known(s.Load, s.Action)
+	if ok || err != nil {
+		return v, err
+	}
+	switch load := l.r.rounded(s.Load); {
+	case l.values == nil:
+		l.values, err = l.r.At(slices.Clone(s.Load))
+	case !slices.Equal(load, l.values.load):
+		err = l.values.turn(slices.Clone(load))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return l.values.Of(s.Action)
 }
 
 // blind is a simulator that measures nothing.

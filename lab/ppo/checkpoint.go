@@ -29,6 +29,7 @@ type checkpointHeader struct {
 	Sampling  []byte    `json:"rng_sampling"`
 	Shuffling []byte    `json:"rng_shuffling"`
 	Resets    []byte    `json:"rng_resets"`
+	Seed      uint64    `json:"reset_seed,omitempty"` // of the last reset
 	Held      []float64 `json:"held_draws,omitempty"`
 
 	EnvState [][]byte `json:"environment_state"`
@@ -65,7 +66,7 @@ func (t *Trainer) Checkpoint(path string) error {
 		Format: checkpointFormat, Version: formatVersion, Config: t.cfg,
 		Obs: t.shape.obs, Heads: t.shape.heads, Envs: len(t.envs), Masked: r.widths.mask > 0,
 		Steps: t.steps, Updates: t.updates, AdamT: t.adam.t, Started: t.started, Rollout: r.n,
-		Curve: t.curve, Episodes: t.episodes, Held: t.held,
+		Curve: t.curve, Episodes: t.episodes, Held: t.held, Seed: t.seed,
 	}
 	for _, s := range []struct {
 		to  *[]byte
@@ -302,6 +303,7 @@ func parseCheckpoint(files archive, cfg Config, envs []Env) (*Trainer, error) {
 	copy(r.done, h.Done)
 	copy(r.mask, h.Mask)
 
+	t.seed = h.Seed
 	t.episodes, t.started, t.steps, t.updates, t.curve, t.adam.t = h.Episodes, h.Started, h.Steps, h.Updates, h.Curve, h.AdamT
 	for _, s := range []struct {
 		from []byte

@@ -51,6 +51,13 @@ type Config struct {
 	// to start, independent draws never see it. Default: nil, independent draws.
 	Hold []int
 
+	// Common resets all environments with the same seed and keeps the rows of one
+	// step in one minibatch. Where an observation does not depend on the choices
+	// before, such as one of offered loads, each is then met by as many draws as
+	// there are environments, which are compared with each other and share the
+	// computation of the networks. Default: false, seeds of their own.
+	Common bool
+
 	Clip float64 // range of the probability ratio, 1 ± Clip. Default: 0.2
 	// ClipValue limits the change of a value in the value loss. Default: 0,
 	// no limit, as in SB3.
@@ -154,6 +161,9 @@ func (c Config) withDefaults(envs int) (Config, error) {
 	set(&c.Clip, 0.2)
 	set(&c.ValueCoef, 0.5)
 	set(&c.MaxGradNorm, 0.5)
+	if c.Common {
+		c.Batch = max(1, c.Batch/envs) * envs
+	}
 	return c, c.check()
 }
 

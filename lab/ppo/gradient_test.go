@@ -66,7 +66,7 @@ func exactLoss(c lossWeights, s shape, w *weights, b *minibatch, credit []int) f
 	for r := range b.rows {
 		x := make([]float64, s.obs)
 		for i := range x {
-			x[i] = float64(b.obs[r*s.obs+i])
+			x[i] = float64(b.inputs.obs[int(b.input[r])*s.obs+i])
 		}
 		logits := exactLogits(s, w, x, b.choice[r*len(s.heads):])
 		logProb, at := make([]float64, b.credits), 0
@@ -74,7 +74,7 @@ func exactLoss(c lossWeights, s shape, w *weights, b *minibatch, credit []int) f
 			norm := 0.0
 			p := make([]float64, n)
 			for i := range p {
-				if b.mask == nil || b.mask[r*s.choices()+at+i] {
+				if b.inputs.mask == nil || b.inputs.mask[int(b.input[r])*s.choices()+at+i] {
 					p[i] = math.Exp(logits[at+i])
 					norm += p[i]
 				}
@@ -122,6 +122,8 @@ func TestGradient(t *testing.T) {
 		{"autoregressive, masked", []int{6}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 		{"immediate", []int{9, 7}, false, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
 		{"autoregressive, immediate, masked", []int{9, 7}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
+		{"rows alike", []int{9, 8}, false, 1, lossWeights{clip: .2, clipValue: .3, entropy: .1, value: .5}},
+		{"rows alike, masked, immediate", []int{9, 8}, true, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 		{"autoregressive, sparse", []int{9, 7}, false, 1, lossWeights{clip: .2, entropy: .1, value: .5}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -144,27 +146,34 @@ func TestGradient(t *testing.T) {
 				}
 			})
 			b := &tr.batch
-			b.rows = rows
+			b.rows, b.inputs.rows = rows, rows
+			if strings.Contains(test.name, "alike") {
+				b.inputs.rows = 3
+			}
+			for r := range b.input {
+				b.input[r] = int32(r % b.inputs.rows)
+			}
+			in := &b.inputs
 			sparse := strings.Contains(test.name, "sparse")
-			for i := range b.obs {
-				if b.obs[i] = float32(rng.NormFloat64()); sparse && rng.IntN(14) > 0 {
-					b.obs[i] = 0
+			for i := range in.obs {
+				if in.obs[i] = float32(rng.NormFloat64()); sparse && rng.IntN(14) > 0 {
+					in.obs[i] = 0
 				}
 			}
-			for i := range b.mask {
-				b.mask[i] = rng.IntN(2) == 0
+			for i := range in.mask {
+				in.mask[i] = rng.IntN(2) == 0
 			}
-			at := 0
 			for i := range b.choice {
 				n := s.heads[i%len(s.heads)]
 				b.choice[i] = int32(rng.IntN(n))
-				if b.mask != nil {
-					b.mask[at+int(b.choice[i])] = true
+				if in.mask != nil {
+					at := int(b.input[i/len(s.heads)]) * s.choices()
+					in.mask[at+sum(s.heads[:i%len(s.heads)])+int(b.choice[i])] = true
 				}
-				at += n
 			}
+			copy(in.choice, b.choice)
 			p := tr.learning
-			values := tr.forward(b)
+			values := tr.forward(&b.inputs)
 			// As if the steps had been taken by a slightly different policy, on
 			// both sides of the kinks where clipping sets in but not near them.
 			shift := func(small, large float64) float32 {
@@ -176,12 +185,12 @@ func TestGradient(t *testing.T) {
 			}
 			n := b.credits
 			for r := range rows {
-				p.dist.logProbs(r, b.choice[r*len(s.heads):], tr.credit, b.logProb[r*n:][:n])
+				p.dist.logProbs(int(b.input[r]), b.choice[r*len(s.heads):], tr.credit, b.logProb[r*n:][:n])
 			}
 			for i := range rows * n {
 				b.logProb[i] += shift(.15, .3)
 				b.advantage[i] = float32(test.advantage * rng.NormFloat64())
-				b.value[i] = values[i/n*tr.valueStride()+i%n] + shift(.25, .35)
+				b.value[i] = values[int(b.input[i/n])*tr.valueStride()+i%n] + shift(.25, .35)
 				b.ret[i] = b.value[i] + float32(rng.NormFloat64())
 			}
 

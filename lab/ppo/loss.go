@@ -165,18 +165,33 @@ func errForbidden(choices, head int) error {
 }
 
 // minibatch is what the loss is computed on; slices have rows entries for each
-// value that heads are credited by, or rows times the length of an observation, of
-// a choice, of a mask.
+// value that heads are credited by, or rows times as many as a choice has.
 type minibatch struct {
 	rows      int
 	credits   int // values that heads are credited by
-	obs       []float32
 	choice    []int32
-	mask      []bool    // nil: all allowed
+	inputs    inputRows
+	input     []int32   // per row: which of inputs is its own
 	logProb   []float32 // under the policy that chose
 	advantage []float32
 	ret       []float32 // return
 	value     []float32 // the value estimated at the rollout
+
+	// Of loss: the gradient by the log-probability of each row's choices, its sum
+	// over the rows of each input, and their number.
+	pull, pulls []float64
+	count       []int32
+	at          []int32 // of gather: where among inputs a row of the rollout is, -1 for not yet
+}
+
+// inputRows are what the networks of a minibatch are computed for: rows that are
+// alike are there once. Slices have rows times the length of an observation, of a
+// mask, of a choice.
+type inputRows struct {
+	rows   int
+	obs    []float32
+	mask   []bool  // nil: all allowed
+	choice []int32 // of an autoregressive policy, whose heads they are inputs of
 }
 
 // lossTerms are the loss of a minibatch and what it is made of.
@@ -198,8 +213,8 @@ type lossWeights struct {
 //
 //	-mean(min(A·ratio, A·clamp(ratio, 1±clip))) - c_ent·mean(entropy) + c_v·mean((ret - V)²)
 //
-// and its gradient by the values (rows×ldv) and by the logits, the latter in
-// the place of d.e. d holds the distributions of the present policy.
+// and its gradient by the values (rows of inputs×ldv) and by the logits, the latter
+// in the place of d.e. d holds the distributions of the present policy.
 //
 // Heads of different credits have ratios, advantages and values of their own,
 // whose losses are added. The entropy is the sum over heads. Where a head depends on the choices before
@@ -211,11 +226,14 @@ func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []f
 	n := float64(b.rows)
 	heads := len(d.heads)
 	credits := b.credits
+	b.pull = zeroed(b.pull, b.rows*credits)
+	b.pulls, b.count = zeroed(b.pulls, b.inputs.rows*credits), zeroed(b.count, b.inputs.rows)
+	clear(gradValues[:b.inputs.rows*ldv])
 	for r := range b.rows {
-		choice := b.choice[r*heads:][:heads]
+		choice, in := b.choice[r*heads:][:heads], int(b.input[r])
 		var logProb [2]float32
-		var pulls [2]float64
-		d.logProbs(r, choice, credit, logProb[:credits])
+		d.logProbs(in, choice, credit, logProb[:credits])
+		b.count[in]++
 		for k := range credits {
 			logRatio := float64(logProb[k] - b.logProb[r*credits+k])
 			ratio := math.Exp(logRatio)
@@ -230,26 +248,12 @@ func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []f
 			// The gradient by the log-probability vanishes where the clipped
 			// term is the smaller one.
 			if free <= held {
-				pulls[k] = -free / n
+				b.pull[r*credits+k] = -free / n
+				b.pulls[in*credits+k] += -free / n
 			}
 		}
-
-		// Per head, with p = softmax(z) and log p = z - lse: the entropy is
-		// lse - Σ p z; d logProb/dz = 1[chosen] - p; dH/dz = -p (log p + H),
-		// where log p + H = z - Σ p z.
-		for h := range d.heads {
-			k, pull := r*heads+h, pulls[credit[h]]
-			inv := 1 / d.sum[k]
-			mean := d.ez[k] * inv
-			t.entropy += float64(d.lse[k] - mean)
-			grad := d.weights(r, h)
-			at := r*d.ld + d.at[h]
-			kernel.SoftmaxGrad(grad, d.z[at:][:len(grad)], float32(-pull)*inv, float32(c.entropy/n)*inv, mean)
-			grad[choice[h]] += float32(pull)
-		}
-
 		for k := range credits {
-			v, old, ret := float64(values[r*ldv+k]), float64(b.value[r*credits+k]), float64(b.ret[r*credits+k])
+			v, old, ret := float64(values[in*ldv+k]), float64(b.value[r*credits+k]), float64(b.ret[r*credits+k])
 			slope := 1.0
 			if c.clipValue > 0 {
 				if math.Abs(v-old) > c.clipValue {
@@ -258,7 +262,26 @@ func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []f
 				v = old + min(max(v-old, -c.clipValue), c.clipValue)
 			}
 			t.value += (ret - v) * (ret - v)
-			gradValues[r*ldv+k] = float32(2 * c.value * slope * (v - ret) / n)
+			gradValues[in*ldv+k] += float32(2 * c.value * slope * (v - ret) / n)
+		}
+	}
+	// Per head, with p = softmax(z) and log p = z - lse: the entropy is
+	// lse - Σ p z; d logProb/dz = 1[chosen] - p; dH/dz = -p (log p + H),
+	// where log p + H = z - Σ p z.
+	for in := range b.inputs.rows {
+		for h := range d.heads {
+			k, pull, count := in*heads+h, b.pulls[in*credits+credit[h]], float64(b.count[in])
+			inv := 1 / d.sum[k]
+			mean := d.ez[k] * inv
+			t.entropy += count * float64(d.lse[k]-mean)
+			grad := d.weights(in, h)
+			at := in*d.ld + d.at[h]
+			kernel.SoftmaxGrad(grad, d.z[at:][:len(grad)], float32(-pull)*inv, float32(count*c.entropy/n)*inv, mean)
+		}
+	}
+	for r := range b.rows {
+		for h, c := range b.choice[r*heads:][:heads] {
+			d.weights(int(b.input[r]), h)[c] += float32(b.pull[r*credits+credit[h]])
 		}
 	}
 	t.policy /= n
@@ -268,6 +291,16 @@ func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []f
 	t.clipped /= n
 	t.total = t.policy - c.entropy*t.entropy + c.value*t.value
 	return t
+}
+
+// zeroed returns n zeros, in the memory of x where that is enough.
+func zeroed[T any](x []T, n int) []T {
+	if cap(x) < n {
+		return make([]T, n)
+	}
+	x = x[:n]
+	clear(x)
+	return x
 }
 
 // normalise shifts and scales every stride-th of x to mean 0 and standard deviation

@@ -11,6 +11,7 @@ import (
 func (t *Trainer) optimise() (Metrics, error) {
 	r, c := t.rollout, &t.cfg
 	envs, obs := r.envs, t.shape.obs
+	r.compare(t.shape.chained)
 	t.value()
 	last := t.values(r.obs[r.n*envs*obs:], envs)
 	r.finish(last, c.Gamma, c.GAELambda)
@@ -31,11 +32,20 @@ func (t *Trainer) optimise() (Metrics, error) {
 	for i := range t.order {
 		t.order[i] = int32(i)
 	}
+	together := 1 // rows that are shuffled as one
+	if c.Common {
+		together = envs
+	}
 	batches, steps := 0, 0
 epochs:
 	for range c.Epochs {
 		m.Epochs++
-		t.shuffler.Shuffle(len(t.order), func(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] })
+		t.shuffler.Shuffle(len(t.order)/together, func(i, j int) {
+			for k := range together {
+				i, j := i*together+k, j*together+k
+				t.order[i], t.order[j] = t.order[j], t.order[i]
+			}
+		})
 		kl, inEpoch := 0.0, 0
 		for at := 0; at < len(t.order); at += c.Batch {
 			b := t.batch.gather(r, t.order[at:min(at+c.Batch, len(t.order))])
@@ -84,17 +94,17 @@ func (t *Trainer) prepare() {
 		rows := r.steps * r.envs
 		t.order = make([]int32, rows)
 		rows = min(t.cfg.Batch, rows)
-		t.learning, t.batch = newPasses(t.shape, t.weights, rows, true), newMinibatch(rows, r.widths)
+		t.learning, t.batch = newPasses(t.shape, t.weights, rows, true), newMinibatch(rows, len(t.order), r.widths, t.shape.chained)
 	}
 }
 
 // gradient computes the loss on a minibatch and its gradient into t.grads.
 func (t *Trainer) gradient(lw lossWeights, b *minibatch) lossTerms {
 	p, w := t.learning, t.weights
-	values := t.forward(b)
+	values := t.forward(&b.inputs)
 	l := loss(lw, b, t.credit, p.dist, values, t.valueStride(), p.value.result())
 	if t.shape.chained {
-		p.policy.backwardHeads(t.shape, w, t.grads, &p.in, b.choice, p.dist.e, p.dist.at, p.dist.ld)
+		p.policy.backwardHeads(t.shape, w, t.grads, &p.in, b.inputs.choice, p.dist.e, p.dist.at, p.dist.ld)
 	} else {
 		p.policy.backward(w.policy, t.grads.policy, &p.in, p.dist.e)
 	}
@@ -102,9 +112,9 @@ func (t *Trainer) gradient(lw lossWeights, b *minibatch) lossTerms {
 	return l
 }
 
-// forward computes the distributions of a minibatch, given its choices, and
-// returns its values.
-func (t *Trainer) forward(b *minibatch) []float32 {
+// forward computes the distributions of a minibatch's inputs and returns their
+// values.
+func (t *Trainer) forward(b *inputRows) []float32 {
 	p, w, s := t.learning, t.weights, t.shape
 	p.in.set(b.obs, b.rows, s.obs)
 	logits := p.policy.policyForward(w, &p.in)
@@ -117,31 +127,45 @@ func (t *Trainer) forward(b *minibatch) []float32 {
 	return p.value.forward(w.value, &p.in)
 }
 
-func newMinibatch(rows int, w widths) minibatch {
+// newMinibatch takes the memory for rows rows of a rollout of all rows.
+func newMinibatch(rows, all int, w widths, chained bool) minibatch {
 	b := minibatch{
-		obs: make([]float32, rows*w.obs), choice: make([]int32, rows*w.choice),
+		inputs: inputRows{obs: make([]float32, rows*w.obs)}, input: make([]int32, rows), at: make([]int32, all),
+		choice:  make([]int32, rows*w.choice),
 		credits: w.credits, logProb: make([]float32, rows*w.credits), advantage: make([]float32, rows*w.credits),
 		ret: make([]float32, rows*w.credits), value: make([]float32, rows*w.credits),
 	}
 	if w.mask > 0 {
-		b.mask = make([]bool, rows*w.mask)
+		b.inputs.mask = make([]bool, rows*w.mask)
+	}
+	if chained {
+		b.inputs.choice = make([]int32, rows*w.choice)
+	}
+	for i := range b.at {
+		b.at[i] = -1
 	}
 	return b
 }
 
 // gather copies the given rows of the rollout.
 func (b *minibatch) gather(r *rollout, rows []int32) *minibatch {
-	w := r.widths
-	b.rows = len(rows)
+	w, in := r.widths, &b.inputs
+	b.rows, in.rows = len(rows), 0
 	n := w.credits
 	b.advantage = b.advantage[:b.rows*n]
 	for i, row := range rows {
-		at := int(row)
-		copy(b.obs[i*w.obs:][:w.obs], r.obs[at*w.obs:])
-		copy(b.choice[i*w.choice:][:w.choice], r.choice[at*w.choice:])
-		if w.mask > 0 {
-			copy(b.mask[i*w.mask:][:w.mask], r.mask[at*w.mask:])
+		first := &b.at[r.first[row]]
+		if *first < 0 {
+			*first = int32(in.rows)
+			r.input(in, in.rows, int(row))
+			in.rows++
 		}
+		b.input[i] = *first
+	}
+	for i, row := range rows {
+		at := int(row)
+		b.at[r.first[row]] = -1
+		copy(b.choice[i*w.choice:][:w.choice], r.choice[at*w.choice:])
 		copy(b.logProb[i*n:][:n], r.logProb[at*n:])
 		copy(b.advantage[i*n:][:n], r.advantage[at*n:])
 		copy(b.ret[i*n:][:n], r.ret[at*n:])

@@ -1,5 +1,10 @@
 package ppo
 
+import (
+	"math"
+	"slices"
+)
+
 // widths are the lengths of a step's parts.
 type widths struct {
 	obs    int
@@ -29,6 +34,9 @@ type rollout struct {
 	reward    []float32 // with what is expected after a truncated episode
 	advantage []float32 // by finish
 	ret       []float32 // by finish
+
+	first []int32 // by compare: per row, the first that the networks see alike
+	alike map[uint64]int32
 }
 
 func newRollout(steps, envs int, w widths) *rollout {
@@ -57,6 +65,61 @@ func grown[T any](x []T, n int) []T {
 	y := make([]T, n)
 	copy(y, x)
 	return y
+}
+
+// compare finds the rows that the networks see alike: of the same observation and
+// mask, and where heads depend on the choices before them, of the same choices.
+func (r *rollout) compare(chained bool) {
+	w := r.widths
+	if r.alike == nil {
+		r.alike = map[uint64]int32{}
+	}
+	clear(r.alike)
+	r.first = r.first[:0]
+	for row := range r.steps * r.envs {
+		obs, mask, choice := r.obs[row*w.obs:][:w.obs], r.mask[row*w.mask:][:w.mask], r.choice[row*w.choice:][:w.choice]
+		var hash uint64
+		mix := func(i int, v uint32) {
+			hash = (hash ^ uint64(i)<<32 ^ uint64(v)) * 0x9e3779b97f4a7c15
+			hash ^= hash >> 29
+		}
+		for i, v := range obs {
+			if v != 0 {
+				mix(i, math.Float32bits(v))
+			}
+		}
+		for i, ok := range mask {
+			if !ok {
+				mix(i, 0)
+			}
+		}
+		if chained {
+			for i, v := range choice {
+				mix(i, uint32(v))
+			}
+		}
+		first, ok := r.alike[hash]
+		switch f := int(first); {
+		case !ok:
+			first, r.alike[hash] = int32(row), int32(row)
+		case !slices.Equal(obs, r.obs[f*w.obs:][:w.obs]) || !slices.Equal(mask, r.mask[f*w.mask:][:w.mask]) ||
+			chained && !slices.Equal(choice, r.choice[f*w.choice:][:w.choice]):
+			first = int32(row)
+		}
+		r.first = append(r.first, first)
+	}
+}
+
+// input copies what the networks see in a row to place i of dst.
+func (r *rollout) input(dst *inputRows, i, row int) {
+	w := r.widths
+	copy(dst.obs[i*w.obs:][:w.obs], r.obs[row*w.obs:])
+	if w.mask > 0 {
+		copy(dst.mask[i*w.mask:][:w.mask], r.mask[row*w.mask:])
+	}
+	if dst.choice != nil {
+		copy(dst.choice[i*w.choice:][:w.choice], r.choice[row*w.choice:])
+	}
 }
 
 // finish computes advantages by generalised advantage estimation (Schulman et

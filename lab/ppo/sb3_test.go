@@ -153,10 +153,11 @@ func TestAgainstSB3(t *testing.T) {
 		b := minibatch{rows: rows, credits: 1, logProb: make([]float32, rows), advantage: make([]float32, rows), ret: make([]float32, rows), value: make([]float32, rows)}
 		for r, row := range ref.Masked.Logits {
 			copy(logits[r*d.ld:], row)
-			b.mask = append(b.mask, ref.Masked.Mask[r]...)
+			b.inputs.rows, b.input = rows, append(b.input, int32(r))
+			b.inputs.mask = append(b.inputs.mask, ref.Masked.Mask[r]...)
 			b.choice = append(b.choice, ref.Masked.Choice[r]...)
 		}
-		d.set(logits, rows, b.mask, 0, len(ref.Heads))
+		d.set(logits, rows, b.inputs.mask, 0, len(ref.Heads))
 		entropy, credit := 0.0, make([]int, len(ref.Heads))
 		for r := range rows {
 			var logProb [1]float32

@@ -23,6 +23,7 @@ type Trainer struct {
 	conditional []ConditionalMasker
 	credit      []int // per head: the value that it is credited by
 	stepwise    bool  // choices are drawn head by head
+	one         bool  // all environments had the same observation in the last step
 
 	weights *weights
 	adam    *adam
@@ -34,8 +35,9 @@ type Trainer struct {
 
 	rollout  *rollout
 	episodes episodes
-	started  bool // environments have been reset
-	steps    int  // over all environments
+	started  bool   // environments have been reset
+	seed     uint64 // of the last reset
+	steps    int    // over all environments
 	updates  int
 	curve    []Evaluation
 	metrics  Metrics
@@ -266,7 +268,11 @@ func (t *Trainer) step() error {
 	for e, env := range t.envs {
 		row := first + e
 		choice := r.choice[row*heads:][:heads]
-		d.logProbs(e, choice, t.credit, r.logProb[row*s:][:s])
+		from := e
+		if t.one {
+			from = 0
+		}
+		d.logProbs(from, choice, t.credit, r.logProb[row*s:][:s])
 		for h, c := range choice {
 			t.choice[h] = int(c)
 		}
@@ -304,13 +310,26 @@ func (t *Trainer) step() error {
 }
 
 func (t *Trainer) reset(e int, obs []float32) error {
-	if err := t.envs[e].Reset(t.resets.Uint64(), obs); err != nil {
+	if e == 0 || !t.cfg.Common {
+		t.seed = t.resets.Uint64()
+	}
+	if err := t.envs[e].Reset(t.seed, obs); err != nil {
 		return fmt.Errorf("ppo: resetting environment %d at step %d: %w", e, t.steps, err)
 	}
 	if i := notFinite(obs); i >= 0 {
 		return fmt.Errorf("ppo: resetting environment %d at step %d: observation %d is %v, want a finite number", e, t.steps, i, obs[i])
 	}
 	return nil
+}
+
+// alike says whether all rows of obs values are the same.
+func alike(x []float32, obs int) bool {
+	for at := obs; at < len(x); at += obs {
+		if !slices.Equal(x[:obs], x[at:][:obs]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *Trainer) valueStride() int { return kernel.Pad(t.rollout.widths.credits) }
@@ -347,13 +366,17 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 			return fmt.Errorf("ppo: environment %d, step %d: %w", e, t.steps, err)
 		}
 	}
-	p.in.set(now, envs, s.obs)
+	rows := envs
+	if t.one = t.cfg.Common && !t.stepwise && mask == nil && alike(now, s.obs); t.one {
+		rows = 1
+	}
+	p.in.set(now, rows, s.obs)
 	logits := p.policy.policyForward(t.weights, &p.in)
 	if !t.stepwise {
-		p.dist.set(logits, envs, mask, 0, heads)
+		p.dist.set(logits, rows, mask, 0, heads)
 		for e := range envs {
 			for h := range s.heads {
-				choice[e*heads+h] = int32(p.dist.sample(e, h, t.uniform(e, h)))
+				choice[e*heads+h] = int32(p.dist.sample(min(e, rows-1), h, t.uniform(e, h)))
 			}
 		}
 		return nil

@@ -42,18 +42,19 @@ func Paper(s scenario.Scenario) Setting {
 // Best is the setting that does best: loads from the whole range beside those of
 // random load, shown at knots, larger batches, and an entropy bonus and a learning
 // rate that both fall to 0. In a space of few actions there is one choice among
-// all of them; else a head for each knob that knows what those before it chose, a
-// wider network, smaller batches, more frequent updates, and training is longer the
-// more knobs there are.
+// all of them, and each load is met by eight draws; else there is a head for each
+// knob that knows what those before it chose, a wider network, smaller batches, more
+// frequent updates, and training is longer the more knobs there are.
 func Best(s scenario.Scenario) Setting {
 	l := learner.PPO{
 		Config: ppo.Config{
-			TotalSteps: 300 * 1024, EvalEvery: 4 * 1024,
-			Batch: 512, Steps: 4096, Epochs: 3, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
+			TotalSteps: 600 * 1024, EvalEvery: 8 * 1024,
+			Batch: 1024, Steps: 1024, Epochs: 3, Common: true, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .2, EntropyCoefSchedule: ppo.Linear,
 		},
-		Observation: learner.Observation{Knots: 76, Gain: 2},
-		Heads:       learner.WholeAction,
+		Observation:  learner.Observation{Knots: 76, Gain: 2},
+		Heads:        learner.WholeAction,
+		Environments: 8,
 	}
 	space := s.MustSpace()
 	if space.Slow() {
@@ -61,6 +62,7 @@ func Best(s scenario.Scenario) Setting {
 	}
 	if space.Len() > learner.MaxWhole {
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
+		l.Environments, l.Config.Common = 1, false
 		knobs := len(space.Knobs())
 		l.Config.TotalSteps, l.Config.Steps = 15*1024*knobs*knobs, 1024
 		l.Config.EvalEvery = l.Config.TotalSteps / 25

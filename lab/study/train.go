@@ -46,7 +46,7 @@ func Problem(r *optimum.Rewards, sc scenario.Scenario, s Setting) learner.Proble
 	}
 	p := learner.Problem{
 		Env:   func(past int) (*control.Env, error) { return r.NewEnv(s.Load, past) },
-		Blind: func(past int) (*control.Env, error) { return r.NewBlindEnv(s.Load, past) },
+		Blind: r.BlindEnvs(s.Load),
 		Score: func(p policy.Policy) (float64, error) {
 			score, _, err := policy.Score(r, p, loads)
 			return score, err
