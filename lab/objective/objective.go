@@ -143,7 +143,7 @@ func (o Objective) Key() (string, bool) {
 func (o Objective) Tail() bool {
 	for _, t := range o.Terms {
 		for _, f := range t.Product {
-			if f.Quantile != Mean || f.Of == Failures {
+			if f.Quantile != Mean || f.Of == Failures || f.Of == Over {
 				return true
 			}
 		}

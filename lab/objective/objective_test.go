@@ -138,6 +138,33 @@ func TestReward(t *testing.T) {
 	}
 }
 
+// The share above the goal follows from the percentiles: in between, and beyond the
+// last, the logarithm of what is left is linear.
+func TestOver(t *testing.T) {
+	nan := math.NaN()
+	for _, tt := range []struct{ goal, p50, p95, p99, want float64 }{
+		{.1, .1, .2, .4, .5}, {.2, .1, .2, .4, .05}, {.4, .1, .2, .4, .01},
+		{.05, .1, .2, .4, math.Sqrt(.5)}, {.15, .1, .2, .4, math.Sqrt(.5 * .05)}, {.3, .1, .2, .4, math.Sqrt(.05 * .01)},
+		{.6, .1, .2, .4, .01 / 5}, {.2, .1, nan, .4, math.Exp(math.Log(.5) + math.Log(.02)/3)},
+		{.1, .2, nan, nan, math.Sqrt(.5)}, {.1, .2, .2, .2, math.Sqrt(.5)}, {.1, nan, nan, nan, 1},
+	} {
+		l, a, x := step()
+		x.Service[0].P50, x.Service[0].P95, x.Service[0].P99 = tt.p50, tt.p95, tt.p99
+		o := objective.Objective{Services: services, Targets: []objective.Target{{Goal: tt.goal}, {Goal: 1}},
+			Terms: []objective.Term{{Product: []objective.Factor{{Of: objective.Over, Service: "service1"}}}}}
+		e, err := o.Bind(space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Reward(objective.Steady(space, l, a, x)); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%+v: %v", tt, got)
+		}
+		if !o.Tail() {
+			t.Error("a model is not told to learn percentiles")
+		}
+	}
+}
+
 func TestRewardMissing(t *testing.T) {
 	e, err := paper(t, "MO1").Bind(space)
 	if err != nil {

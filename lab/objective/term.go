@@ -29,6 +29,7 @@ const (
 	Utility  Quantity = "utility"  // r_i(d_i)
 	Met      Quantity = "met"      // 1 where d_i is at most the goal, else 0; 0 where nothing was answered
 	Missed   Quantity = "missed"   // 1 - met
+	Over     Quantity = "over"     // share of the answered requests above the goal, by the percentiles; 1 where nothing was answered
 	Grace    Quantity = "grace"    // exp(-bound late), late in s
 	MinLoad  Quantity = "min-load" // r3 of the carried load: 1 from the bound on, falling steeply below it
 	AtLeast  Quantity = "at-least" // 1 where the carried load is at least the bound, else 0
@@ -39,7 +40,7 @@ const (
 )
 
 // quantities are those accepted, and what follows them in text.
-var quantities = []Quantity{Offered, Carried, Turned, Failures, Delay, Late, Utility, Met, Missed, Grace, MinLoad, AtLeast, Cost, Changed, Setting}
+var quantities = []Quantity{Offered, Carried, Turned, Failures, Delay, Late, Utility, Met, Missed, Over, Grace, MinLoad, AtLeast, Cost, Changed, Setting}
 
 func (q Quantity) bounded() bool { return q == MinLoad || q == AtLeast || q == Grace }
 
@@ -216,6 +217,8 @@ func (f factor) value() func(e *Evaluator, s *Step) float64 {
 		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Carried }
 	case Turned:
 		return of(func(x *Outcome) float64 { return x.Offered - x.Carried })
+	case Over:
+		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].over(e.targets[k].Goal) }
 	case Failures:
 		return of(func(x *Outcome) float64 { return x.Failed })
 	case Delay:
@@ -242,6 +245,31 @@ func (f factor) delay(x *Outcome) float64 {
 		return x.Delay
 	}
 	return f.quantile.of(x.P50, x.P95, x.P99)
+}
+
+// over is about the share of requests that took longer than goal s: the logarithm
+// of the share that took longer than d is linear in d between 0, the percentiles
+// that are known, and beyond the last two of them.
+func (x *Outcome) over(goal float64) float64 {
+	d, log := 0.0, 0.0
+	slope := math.NaN()
+	for _, p := range []struct{ d, share float64 }{{x.P50, .5}, {x.P95, .05}, {x.P99, .01}} {
+		if !(p.d > d) { // missing, or no later than the one before
+			if p.d == d {
+				log = math.Log(p.share)
+			}
+			continue
+		}
+		slope = (math.Log(p.share) - log) / (p.d - d)
+		if goal <= p.d {
+			break
+		}
+		d, log = p.d, math.Log(p.share)
+	}
+	if math.IsNaN(slope) {
+		return 1
+	}
+	return math.Exp(log + slope*(goal-d))
 }
 
 // late is how far a service is above its goal in s, negative below it; of all
