@@ -378,51 +378,47 @@ func (r *Rewards) env(past int, value control.Valuer) control.Config {
 // BlindEnvs is NewEnv for a learner that looks at loads, knobs and rewards alone: its
 // steps are paid but not measured, which is half of the work. Response times and
 // carried loads are missing. The environments that make returns share what they
-// know of a load; one goroutine uses them all.
+// know; one goroutine uses them all.
 func (r *Rewards) BlindEnvs(p load.Pattern) (make func(past int) (*control.Env, error)) {
-	known := &lastPaid{r: r}
+	known := &paid{r: r}
 	return func(past int) (*control.Env, error) {
 		return control.NewEnv(&blind{r.simulator(), mesh.NewMeasurement(r.Space().Layout())}, p, r.objective, r.env(past, known.step))
 	}
 }
 
-// lastPaid keeps what was paid at the last load: environments that are offered the
-// same one ask for much the same actions.
-type lastPaid struct {
-	r       *Rewards
-	load    mesh.Load
-	actions []mesh.Action
-	paid    []float64
-	values  *Values
+// paid keeps what was paid: who learns asks again and again for what is good at a
+// load, and several at a time do at the same one.
+type paid struct {
+	r      *Rewards
+	of     map[string]float64
+	values *Values
 }
 
-// maxPaid bounds the actions that are kept.
-const maxPaid = 64
+// maxPaid bounds what is kept; then all of it is forgotten.
+const maxPaid = 1 << 18
 
 // step is what a step pays.
-func (l *lastPaid) step(s objective.Step) (float64, error) {
+func (l *paid) step(s objective.Step) (float64, error) {
 	if !l.r.static() {
 		return l.r.Step(s)
 	}
-	if !slices.Equal(l.load, s.Load) {
-		l.load, l.paid = append(l.load[:0], s.Load...), l.paid[:0]
-	}
-	for k, v := range l.paid {
-		if slices.Equal(l.actions[k], s.Action) {
-			return v, nil
-		}
+	var buf [256]byte
+	key := loadKey(loadKey(buf[:0], s.Load), s.Action)
+	if v, ok := l.of[string(key)]; ok {
+		return v, nil
 	}
 	v, err := l.value(s)
-	if k := len(l.paid); err == nil && k < maxPaid {
-		if k == len(l.actions) {
-			l.actions = append(l.actions, nil)
-		}
-		l.actions[k], l.paid = append(l.actions[k][:0], s.Action...), append(l.paid, v)
+	if err != nil {
+		return 0, err
 	}
-	return v, err
+	if l.of == nil || len(l.of) == maxPaid {
+		l.of = map[string]float64{}
+	}
+	l.of[string(key)] = v
+	return v, nil
 }
 
-func (l *lastPaid) value(s objective.Step) (float64, error) {
+func (l *paid) value(s objective.Step) (float64, error) {
 	v, ok, err := l.r.known(s.Load, s.Action)
 	if ok || err != nil {
 		return v, err
