@@ -81,6 +81,7 @@ func TestMeshes(t *testing.T) {
 			set := study.Best(s)
 			l := set.Learner.(learner.PPO)
 			l.Config.TotalSteps, l.Config.EvalEvery, l.Config.Steps, l.Config.Batch = 2000, 1000, 500, 128
+			l.Environments, l.Config.Common = 1, false
 			set.Learner = l
 			r, err := study.Run(ctx, study.Config{Sources: []study.Source{source}, Settings: []study.Setting{set},
 				Patterns: study.Patterns(s, 10, 10), Seeds: 1, Splits: 1})

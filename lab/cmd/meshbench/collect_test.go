@@ -55,7 +55,7 @@ func TestCollectRefuses(t *testing.T) {
 		{"a rate that cannot be served", []string{"-testbed", "virtual", "-load", "constant:1e9", path}, "load constant, step 0: a load of 2e+09 requests/s makes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := run(context.Background(), append([]string{"collect"}, c.args...))
+			err := run(context.Background(), append([]string{"collect", "-lock", filepath.Join(t.TempDir(), "lock")}, c.args...))
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, want one line with %q", err, c.want)
 			}
