@@ -25,7 +25,7 @@ import (
 // Config says how much is done. The zero value is that of the command.
 type Config struct {
 	Steps    int     // of the trace; default 6,000
-	Training float64 // part of the training steps of setting best; default .2
+	Training float64 // part of the training steps of setting best; default .4
 	// Loads are those at which policies are compared with the true optimum. Default
 	// five of the range.
 	Loads []mesh.Load
@@ -40,7 +40,7 @@ type Config struct {
 
 func (c Config) defaults() Config {
 	c.Steps = cmp.Or(c.Steps, 6000)
-	c.Training = cmp.Or(c.Training, .2)
+	c.Training = cmp.Or(c.Training, .4)
 	if c.Loads == nil {
 		c.Loads = []mesh.Load{{5, 20}, {10, 10}, {15, 15}, {20, 5}, {20, 20}}
 	}
