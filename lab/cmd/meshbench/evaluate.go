@@ -33,7 +33,7 @@ func evaluate(ctx context.Context, args []string) error {
 	offered := flags.String("load", "", "`NAME` of the load, where knobs take their time (default the scenario's patterns in turn)")
 	policies := flags.String("policies", "", "`NAMES` of policies, with commas between, where knobs take their time (default all)")
 	learn := flags.String("trace", "", "`FILE` of the trace that policies are learned from (default the project's own, of a scenario other than paper one of its virtual testbed)")
-	drawings := flags.String("figures", "", "`FOLDER` to draw figure 7 and the table of this evaluation into (default none)")
+	drawings := flags.String("figures", "", "`FOLDER` for the table of this evaluation and, where knobs take no time, figure 7 (default none)")
 	sc, help, err := flags.parse(args, "evaluate [options]\n\nTrains policies on a trace, where the cache has none, and evaluates them on a\ntestbed beside the baselines, all under the same loads and requests.")
 	if help || err != nil {
 		return err
@@ -69,7 +69,7 @@ func evaluate(ctx context.Context, args []string) error {
 		if *policies != "" {
 			t.Policies = strings.Split(*policies, ",")
 		}
-		return evaluateRewards(ctx, &b, root, sc, *learn, t)
+		return evaluateRewards(ctx, &b, root, sc, *learn, *drawings, t)
 	}
 	if *offered != "" || *policies != "" {
 		return errors.New("evaluate: -load and -policies are for scenarios whose knobs take their time")
@@ -133,7 +133,7 @@ func evaluate(ctx context.Context, args []string) error {
 }
 
 // evaluateRewards makes a trial of a scenario whose knobs take their time.
-func evaluateRewards(ctx context.Context, b *bed, root string, sc scenario.Scenario, learn string, t study.RewardTrial) error {
+func evaluateRewards(ctx context.Context, b *bed, root string, sc scenario.Scenario, learn, drawings string, t study.RewardTrial) error {
 	own, err := source(ctx, root, learn, sc)
 	if err != nil {
 		return err
@@ -165,7 +165,10 @@ func evaluateRewards(ctx context.Context, b *bed, root string, sc scenario.Scena
 	}
 	os.Stdout.Write(table.Markdown())
 	fmt.Println("runs:", t.File)
-	return nil
+	if drawings == "" {
+		return nil
+	}
+	return table.Save(drawings, "trial-"+b.name)
 }
 
 // source is a trace to learn from: that of a file, or the project's own.
