@@ -114,7 +114,7 @@ func (c *Controller) view() view {
 		v.Text = fmt.Sprintf("%s. The policy comes back after %s without an objection; so far %d.", why, steps1(s.Wait), s.Calm)
 	}
 	if age, ok := s.age(time.Now()); ok {
-		v.Age = fmt.Sprintf("The last measurement is %v old.", age.Round(100*time.Millisecond))
+		v.Age = fmt.Sprintf("The last measurement is %.1f s old.", age.Seconds())
 	} else if s.Leading {
 		v.Age = "Nothing is measured yet."
 	}
@@ -149,8 +149,7 @@ func (c *Controller) row(s Status, e Entry) row {
 	for i := range s.Names.Services {
 		l, d, missed := "-", "-", false
 		if i < len(e.Load) {
-			l = fmt.Sprintf("%.1f", float64(e.Load[i]))
-			d = fmt.Sprintf("%.0f", 1e3*float64(e.Delay[i]))
+			l, d = cell("%.1f", float64(e.Load[i])), cell("%.0f", 1e3*float64(e.Delay[i]))
 			missed = i < len(s.Names.Goals) && float64(e.Delay[i]) > s.Names.Goals[i]
 		}
 		r.Load, r.Delay, r.Missed = append(r.Load, l), append(r.Delay, d), append(r.Missed, missed)
@@ -172,6 +171,14 @@ func (c *Controller) row(s Status, e Entry) row {
 	}
 	r.Why = strings.Join(why, "; ")
 	return r
+}
+
+// cell is a number, or a dash for a missing one.
+func cell(format string, v float64) string {
+	if math.IsNaN(v) {
+		return "-"
+	}
+	return fmt.Sprintf(format, v)
 }
 
 // Chart draws the response times and the load of the last steps, shaded where
