@@ -2,7 +2,6 @@ package ppo
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -178,28 +177,7 @@ func TestAutoregressivePolicy(t *testing.T) {
 // of an update.
 func TestAutoregressiveResume(t *testing.T) {
 	cfg := Config{Seed: 5, Steps: 50, Autoregressive: true, Immediate: []bool{false, true}, EntropyCoef: .01, Gamma: .5}
-	path := filepath.Join(t.TempDir(), "checkpoint.zip")
-	straight := newTrainer(t, cfg, newRising(), newRising())
-	if err := straight.Train(ctx, 300); err != nil {
-		t.Fatal(err)
-	}
-	tr := newTrainer(t, cfg, newRising(), newRising())
-	if err := tr.Train(&countdown{Context: ctx, left: 77}, 300); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if err := tr.Checkpoint(path); err != nil {
-		t.Fatal(err)
-	}
-	tr, err := Resume(path, Config{}, newRising(), newRising())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.Train(ctx, 300); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(tr.weights.pack(), straight.weights.pack()) {
-		t.Error("other weights than without a break")
-	}
+	sameAfterBreak(t, cfg, 77, 300, func() []Env { return []Env{newRising(), newRising()} })
 }
 
 // rising is identity whose second choice must not be below the first, up to

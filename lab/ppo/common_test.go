@@ -1,9 +1,7 @@
 package ppo
 
 import (
-	"bytes"
 	"math"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -116,34 +114,5 @@ func TestAlikeRows(t *testing.T) {
 
 // Common seeds are in a checkpoint.
 func TestCommonResume(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "checkpoint.zip")
-	run := func(stop bool) []byte {
-		tr := newTrainer(t, Config{Common: true, Steps: 48}, newIdentity(), newIdentity())
-		if stop {
-			if err := tr.Train(&countdown{Context: ctx, left: 29}, 400); err == nil {
-				t.Fatal("not interrupted")
-			}
-			if err := tr.Checkpoint(path); err != nil {
-				t.Fatal(err)
-			}
-			var err error
-			if tr, err = Resume(path, Config{}, newIdentity(), newIdentity()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := tr.Train(ctx, 400); err != nil {
-			t.Fatal(err)
-		}
-		if err := tr.Checkpoint(path); err != nil {
-			t.Fatal(err)
-		}
-		files, err := readArchive(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return files.entries[weightsName]
-	}
-	if !bytes.Equal(run(false), run(true)) {
-		t.Error("another training after a break")
-	}
+	sameAfterBreak(t, Config{Common: true, Steps: 48}, 29, 400, func() []Env { return []Env{newIdentity(), newIdentity()} })
 }

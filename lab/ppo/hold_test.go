@@ -1,9 +1,7 @@
 package ppo
 
 import (
-	"bytes"
 	"math"
-	"path/filepath"
 	"testing"
 )
 
@@ -77,38 +75,7 @@ func TestHold(t *testing.T) {
 
 // Held draws are in a checkpoint.
 func TestHoldResume(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "checkpoint.zip")
-	run := func(stop bool) []byte {
-		tr, err := New(Config{Seed: 1, Gamma: .9, Steps: 100, Hold: []int{30, 1}}, &slowly{}, &slowly{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stop {
-			if err := tr.Train(&countdown{Context: ctx, left: 17}, 1000); err == nil {
-				t.Fatal("not interrupted")
-			}
-			if err := tr.Checkpoint(path); err != nil {
-				t.Fatal(err)
-			}
-			if tr, err = Resume(path, Config{}, &slowly{}, &slowly{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := tr.Train(ctx, 1000-tr.Steps()); err != nil {
-			t.Fatal(err)
-		}
-		if err := tr.Checkpoint(path); err != nil {
-			t.Fatal(err)
-		}
-		files, err := readArchive(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return append(files.entries[weightsName], files.entries[choiceName]...)
-	}
-	if !bytes.Equal(run(false), run(true)) {
-		t.Error("another training after a break")
-	}
+	sameAfterBreak(t, Config{Seed: 1, Gamma: .9, Steps: 100, Hold: []int{30, 1}}, 17, 1000, func() []Env { return []Env{&slowly{}, &slowly{}} })
 }
 
 func TestHoldErrors(t *testing.T) {

@@ -244,6 +244,42 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 	}
 }
 
+// sameAfterBreak trains with and without a break, after left looks at the context,
+// and compares the weights and the choices since the last update.
+func sameAfterBreak(t *testing.T, cfg Config, left, total int, envs func() []Env) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "checkpoint.zip")
+	run := func(stop bool) []byte {
+		tr := newTrainer(t, cfg, envs()...)
+		if stop {
+			if err := tr.Train(&countdown{Context: ctx, left: left}, total); !errors.Is(err, context.Canceled) {
+				t.Fatal("not interrupted: ", err)
+			}
+			if err := tr.Checkpoint(path); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if tr, err = Resume(path, Config{}, envs()...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tr.Train(ctx, total); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Checkpoint(path); err != nil {
+			t.Fatal(err)
+		}
+		files, err := readArchive(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(files.entries[weightsName], files.entries[choiceName]...)
+	}
+	if !bytes.Equal(run(false), run(true)) {
+		t.Error("another training after a break")
+	}
+}
+
 // countdown is cancelled after its error was asked for left times.
 type countdown struct {
 	context.Context
