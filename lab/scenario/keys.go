@@ -33,7 +33,11 @@ func mustBuiltin(name string) Scenario {
 	return s
 }
 
-// Objective returns the scenario's objective of that name.
+// Objective returns the scenario's objective of that name, of no name the first.
 func (s Scenario) Objective(name string) (objective.Objective, error) {
-	return objective.Find(s.Defaults().Objectives, name)
+	all := s.Defaults().Objectives
+	if name == "" {
+		return all[0], nil
+	}
+	return objective.Find(all, name)
 }

@@ -249,11 +249,9 @@ func (s Spec) Tasks(sources []Source) ([]Task, error) {
 			}
 		}
 		for _, name := range s.Objectives {
-			o := sc.Objectives[0]
-			if name != "" {
-				if o, err = sc.Objective(name); err != nil {
-					return nil, fmt.Errorf("sweep: scenario %s: %w", sc.Name, err)
-				}
+			o, err := sc.Objective(name)
+			if err != nil {
+				return nil, fmt.Errorf("sweep: scenario %s: %w", sc.Name, err)
 			}
 			for _, x := range settings {
 				l, err := x.learner(sc, s.Steps)

@@ -43,11 +43,9 @@ func gymCommand(ctx context.Context, args []string) error {
 	if *length == 0 {
 		*length = sc.Episode
 	}
-	obj := sc.Objectives[0]
-	if *name != "" {
-		if obj, err = sc.Objective(*name); err != nil {
-			return fmt.Errorf("gym: -objective: %w", err)
-		}
+	obj, err := sc.Objective(*name)
+	if err != nil {
+		return fmt.Errorf("gym: -objective: %w", err)
 	}
 	set, err := trainSetting(sc, *setting, 0)
 	if err != nil {

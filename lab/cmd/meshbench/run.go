@@ -202,11 +202,9 @@ func (r *running) guard(space *mesh.Space) error {
 	if c := r.policy.Card; name == "" && c != nil {
 		name = c.Objective
 	}
-	obj := r.sc.Objectives[0]
-	if name != "" {
-		if obj, err = r.sc.Objective(name); err != nil {
-			return fmt.Errorf("-objective: %w", err)
-		}
+	obj, err := r.sc.Objective(name)
+	if err != nil {
+		return fmt.Errorf("-objective: %w", err)
 	}
 	e, err := obj.Bind(space)
 	if err != nil {

@@ -50,11 +50,9 @@ func trainCommand(ctx context.Context, args []string) error {
 	if *from != "" && (l.trace != "" || l.joint) {
 		return fmt.Errorf("train: -model %s beside -trace or -joint; accepted: a model, or what to learn one from", *from)
 	}
-	obj := sc.Defaults().Objectives[0]
-	if *name != "" {
-		if obj, err = sc.Objective(*name); err != nil {
-			return fmt.Errorf("train: -objective: %w", err)
-		}
+	obj, err := sc.Objective(*name)
+	if err != nil {
+		return fmt.Errorf("train: -objective: %w", err)
 	}
 	set, err := trainSetting(sc, *setting, *steps)
 	if err != nil {
