@@ -402,12 +402,24 @@ func (l *paid) step(s objective.Step) (float64, error) {
 	if !l.r.static() {
 		return l.r.Step(s)
 	}
+	v, ok, err := l.r.known(s.Load, s.Action)
+	if ok || err != nil {
+		return v, err
+	}
 	var buf [256]byte
 	key := loadKey(loadKey(buf[:0], s.Load), s.Action)
 	if v, ok := l.of[string(key)]; ok {
 		return v, nil
 	}
-	v, err := l.value(s)
+	switch load := l.r.rounded(s.Load); {
+	case l.values == nil:
+		l.values, err = l.r.At(slices.Clone(s.Load))
+	case !slices.Equal(load, l.values.load):
+		err = l.values.turn(slices.Clone(load))
+	}
+	if err == nil {
+		v, err = l.values.Of(s.Action)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -416,23 +428,6 @@ func (l *paid) step(s objective.Step) (float64, error) {
 	}
 	l.of[string(key)] = v
 	return v, nil
-}
-
-func (l *paid) value(s objective.Step) (float64, error) {
-	v, ok, err := l.r.known(s.Load, s.Action)
-	if ok || err != nil {
-		return v, err
-	}
-	switch load := l.r.rounded(s.Load); {
-	case l.values == nil:
-		l.values, err = l.r.At(slices.Clone(s.Load))
-	case !slices.Equal(load, l.values.load):
-		err = l.values.turn(slices.Clone(load))
-	}
-	if err != nil {
-		return 0, err
-	}
-	return l.values.Of(s.Action)
 }
 
 // blind is a simulator that measures nothing.
