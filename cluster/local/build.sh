@@ -36,6 +36,13 @@ proxy_image() {
     /usr/sbin/xtables-nft-multi:/usr/sbin/xtables-nft-multi:755 "${xt[@]}" "${links[@]}"
 }
 
+# The application of the walk-through, of which no line is of this project.
+application_image() {
+  [ "$IMAGES/fortio.tar" -nt "$HERE/fortio/go.mod" ] && return
+  (cd "$HERE/fortio" && CGO_ENABLED=0 $GO build -trimpath -ldflags '-s -w' -o "$BIN/fortio" fortio.org/fortio)
+  "$HERE/image.py" "$IMAGES/fortio.tar" meshbench.local/fortio:local --entry /fortio --user 10001:10001 "$BIN/fortio:/fortio:755"
+}
+
 # The images of the mesh are one static binary each.
 mesh_images() {
   for name in front node generator meshbench; do
@@ -46,6 +53,7 @@ mesh_images() {
     mv "$BIN/$name.new" "$BIN/$name"
     "$HERE/image.py" "$IMAGES/$name.tar" "meshbench.local/$name:local" --entry "/$name" --user 10001:10001 "$BIN/$name:/$name:755"
   done
+  application_image
   [ -f "$IMAGES/pause.tar" ] && return
   (cd "$ROOT" && CGO_ENABLED=0 $GO build -trimpath -ldflags '-s -w' -o "$BIN/pause" ./cluster/local/pause)
   "$HERE/image.py" "$IMAGES/pause.tar" meshbench.local/pause:local --entry /pause "$BIN/pause:/pause:755"

@@ -152,7 +152,7 @@ mesh() {
   local overlay=$ROOT/cluster/overlays/local deploy=$STATE/deploy
   if [ "$SCENARIO" != paper ]; then
     rm -rf "$deploy" && mkdir -p "$deploy/overlays"
-    cp -r "$overlay" "$deploy/overlays/local" && overlay=$deploy/overlays/local
+    cp -r "$ROOT/cluster/overlays/." "$deploy/overlays" && overlay=$deploy/overlays/local
     (cd "$ROOT" && $GO run ./cluster/cmd/manifests "$SCENARIO" "$deploy/base")
   fi
   kubectl_ create namespace meshbench --dry-run=client -o yaml | kubectl_ apply -f - >/dev/null 2>&1

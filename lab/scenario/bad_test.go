@@ -209,7 +209,7 @@ func TestDeployed(t *testing.T) {
 		{"no URL", "https://shop.example/v2", "shop.example", `line 14: application: URL "shop.example" of "v2"`},
 		{"no header", "  header: X-Version\n", "", "line 14: application: attribution by header; say which header"},
 		{"a header for nothing", "attribution: header", "attribution: none", `a header or names, but attribution "none"`},
-		{"another attribution", "attribution: header", "attribution: guess", `attribution "guess"; accepted: front, header, none`},
+		{"another attribution", "attribution: header", "attribution: guess", `attribution "guess"; accepted: front, header, proxy, none`},
 		{"a value of no node", "two: v2", "two: v3", `header value "two" is of "v3", which is no node`},
 		{"nothing to ask for", "    requests:\n      - path: /product/{id}\n        values: {id: {csv: ids.csv}}\n", "", `application: service "shop" has no requests`},
 		{"several calls", "    stages: [shop]", "    stages: [shop, cart]", `application: service "shop" makes several calls`},

@@ -251,7 +251,7 @@ func explain(text string) string {
 	if m := unknownKey.FindStringSubmatch(text); m != nil {
 		keys := map[string]any{"file": file{}, "node": nodeFile{}, "microservice": microserviceFile{}, "service": serviceFile{},
 			"range": rangeFile{}, "knob": knobFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{},
-			"Application": Application{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
+			"Application": Application{}, "Route": Route{}, "Destination": Destination{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
 		what := m[3]
 		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.NewReplacer("file", "scenario", "entry", "request").Replace(strings.ToLower(what)), strings.Join(keysOf(keys[what]), ", "))
 	}

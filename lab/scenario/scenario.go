@@ -137,7 +137,7 @@ func (w Work) defaults() Work {
 // Defaults returns s with its zero fields filled in.
 func (s Scenario) Defaults() Scenario {
 	s.Timing = s.Timing.Defaults()
-	s.Application = s.Application.defaults()
+	s.Application = s.application()
 	if s.Queue == 0 {
 		s.Queue = item.Queue
 	}

@@ -51,6 +51,10 @@ type FrontConfig struct {
 	// that has services of several calls needs them; others use them for the page
 	// only.
 	Items []int
+	// Sidecar is the base URL of the admin endpoint of the proxy that carries the
+	// front's requests, of which those who have the token may read what routes it
+	// has. Default none.
+	Sidecar string
 	// Application, where it is given, makes it the front of an application that
 	// is not of this project; see there.
 	Application *Application
@@ -63,6 +67,7 @@ type FrontConfig struct {
 //	GET, PUT /control            the Setting in force; needs the token
 //	GET /probe/{service}         where the mesh routes: health of a node that it chooses, never blocked; needs the token;
 //	                             of a service of several calls with ?microservice=NAME
+//	GET /sidecar/routes          Envoy's config dump of the routes of the front's sidecar; needs the token
 //	GET /healthz, /readyz        alive
 //	GET /metrics                 Prometheus
 //
@@ -177,8 +182,15 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	}
 	f.mux.HandleFunc("GET /control", f.control)
 	f.mux.HandleFunc("PUT /control", f.control)
-	if cfg.Upstreams != nil {
+	if cfg.Upstreams != nil && cfg.Application == nil {
 		f.mux.HandleFunc("GET /probe/{service}", f.probe)
+	}
+	if cfg.Sidecar != "" {
+		sidecar, err := f.sidecar(cfg.Sidecar)
+		if err != nil {
+			return nil, err
+		}
+		f.mux.Handle("GET "+RoutesPath, sidecar)
 	}
 	f.mux.HandleFunc("GET /healthz", healthy)
 	f.mux.HandleFunc("GET /readyz", healthy)
@@ -332,6 +344,30 @@ func (f *Front) probe(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set(ProbeHeader, "1")
 	r.Header.Set(ServiceHeader, f.cfg.Mesh.Services[at.Service].Name)
 	f.proxy[at.Microservice].ServeHTTP(w, r)
+}
+
+// RoutesPath is where a front with a sidecar tells what routes that has.
+const RoutesPath = "/sidecar/routes"
+
+// sidecar asks the front's sidecar for its routes, which it tells nobody outside
+// the pod.
+func (f *Front) sidecar(base string) (http.Handler, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("service: %q is not the URL of a sidecar, such as http://127.0.0.1:15000", base)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL = &url.URL{Path: "/config_dump", RawQuery: "resource=dynamic_route_configs"}
+		r.SetURL(u)
+		r.Out.Header.Del("Authorization")
+	}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !f.authorised(r) {
+			refuse(w)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}), nil
 }
 
 // arrival is the context's key of the time at which a request came.

@@ -1,8 +1,10 @@
 package service
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -14,8 +16,9 @@ import (
 )
 
 // Application is what the front of an application that is not of this project
-// knows of it. Such a front passes requests on to FrontConfig.Nodes as they are,
-// whatever they ask for. A request is of the service that ServiceHeader says,
+// knows of it. Such a front passes requests on as they are, whatever they ask for:
+// to FrontConfig.Nodes, or where a mesh routes to the first of the service's
+// microservices in FrontConfig.Upstreams, which calls the others itself. A request is of the service that ServiceHeader says,
 // else of the first service whose requests look like it; those of a session are
 // routed and blocked one by one. None of this project's
 // headers reaches the application, and none of its own by these names the
@@ -24,8 +27,12 @@ type Application struct {
 	Requests []request.Mix  // of each service
 	Client   request.Client // how nodes are connected to; its Timeout is the generator's, not the front's
 	// Node says which node an answer is of, "" for unknown; to is the node that the
-	// front asked. It is told to clients in NodeHeader. Default to.
+	// front asked, "" where a mesh routes. It is told to clients in NodeHeader.
+	// Default to.
 	Node func(to string, answer http.Header) string
+	// Aborted has an answer of Envoy's fault filter with status 429 count as a
+	// request that was blocked, where the mesh blocks in place of the front.
+	Aborted bool
 }
 
 // Control serves the front's own endpoints: control, healthz, readyz, metrics.
@@ -34,14 +41,14 @@ func (f *Front) Control() http.Handler { return f.mux }
 // passing prepares the front of an application.
 func (f *Front) passing() error {
 	a := f.cfg.Application
-	if f.cfg.Upstreams != nil || f.cfg.Link > 0 {
-		return errors.New("the front of an application has nodes, and emulates no link")
+	if f.cfg.Link > 0 {
+		return errors.New("the front of an application emulates no link")
 	}
 	if len(a.Requests) != f.cfg.Mesh.M() {
 		return fmt.Errorf("requests of %d services; the mesh has %d", len(a.Requests), f.cfg.Mesh.M())
 	}
 	for i, name := range f.cfg.Mesh.ServiceNames() {
-		if !single(f.layout, i) {
+		if !single(f.layout, i) && f.cfg.Upstreams == nil {
 			return fmt.Errorf("service %s makes several calls; the front of an application passes requests on", name)
 		}
 		m, err := request.NewMatcher(a.Requests[i])
@@ -84,6 +91,10 @@ func (f *Front) pass(w http.ResponseWriter, r *http.Request) {
 // passProxy passes requests on to node k.
 func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 	a := f.cfg.Application
+	asked := ""
+	if f.cfg.Upstreams == nil {
+		asked = f.names[k]
+	}
 	return &httputil.ReverseProxy{
 		Transport:     f.round,
 		FlushInterval: -1, // what an application streams comes as it is sent
@@ -97,7 +108,7 @@ func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 			}
 		},
 		ModifyResponse: func(r *http.Response) error {
-			node := f.names[k]
+			node := asked
 			if a.Node != nil {
 				node = a.Node(node, r.Header)
 			}
@@ -109,6 +120,9 @@ func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 			}
 			if r.StatusCode == http.StatusTooManyRequests {
 				r.Header.Set(FailureHeader, cause.Limited)
+				if a.Aborted && aborted(r) {
+					r.Header.Set(FailureHeader, cause.Blocked)
+				}
 			}
 			// A redirect to the node itself would lead past the front.
 			if to, err := r.Location(); err == nil && (to.Host == target.Host || to.Host == r.Request.Host) {
@@ -120,8 +134,8 @@ func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			// Where it went is known, whatever the answer would have said.
-			if a.Node == nil {
-				w.Header().Set(NodeHeader, f.names[k])
+			if a.Node == nil && asked != "" {
+				w.Header().Set(NodeHeader, asked)
 			}
 			status := http.StatusBadGateway
 			reason := request.Reason(err)
@@ -132,4 +146,21 @@ func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 			http.Error(w, reason, status)
 		},
 	}
+}
+
+// faultAbort is what Envoy's fault filter answers.
+const faultAbort = "fault filter abort"
+
+// aborted tells an answer of Envoy's fault filter, whose body it reads and puts
+// back.
+func aborted(r *http.Response) bool {
+	if r.ContentLength != int64(len(faultAbort)) {
+		return false
+	}
+	body, err := io.ReadAll(r.Body)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{bytes.NewReader(body), r.Body}
+	return err == nil && string(body) == faultAbort
 }

@@ -36,8 +36,13 @@ func run(ctx context.Context) error {
 	cfg := service.FrontConfig{Mesh: sc.Mesh, Token: s.Token(), Seed: s.Whole("SEED", 0),
 		Link: max(s.Positive("LINK", sc.Link), 0) / s.Positive("TIME_SCALE", 1)}
 	upstream := s.Text("UPSTREAM", "http://%s:8080")
+	listen, control := s.Text("LISTEN", ":8080"), s.Text("CONTROL", ":8090")
 	if err := s.Err(); err != nil {
 		return err
+	}
+	if sc.Application.Meshed() {
+		cfg.Sidecar = s.Text("SIDECAR", "http://127.0.0.1:15000")
+		return application(ctx, sc, cfg, listen, control)
 	}
 	hosts, err := hosts(sc, os.Args[1:])
 	if err != nil {
@@ -53,8 +58,24 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return pod.Serve(ctx, pod.Port{Address: s.Text("LISTEN", ":8080"), Handler: front},
-		pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: control(front)})
+	return pod.Serve(ctx, pod.Port{Address: listen, Handler: front}, pod.Port{Address: control, Handler: controlled(front)})
+}
+
+// application serves the front of an application that is not of this project,
+// which emulates no link.
+func application(ctx context.Context, sc scenario.Scenario, cfg service.FrontConfig, listen, control string) error {
+	cfg.Link, cfg.Upstreams = 0, sc.Upstreams()
+	limits := service.Limits{Read: -1, Write: -1} // of requests the generator's time-out is the limit
+	cfg.Timeout = -1
+	if c := sc.Client.Defaults(); c.Timeout > 0 {
+		cfg.Timeout = c.Timeout + 10 // the generator gives up first
+	}
+	cfg.Application = &service.Application{Requests: sc.Requests, Client: sc.Client, Node: sc.NodeOf(), Aborted: sc.Application.Blocking == scenario.FaultBlocks}
+	front, err := service.NewFront(cfg)
+	if err != nil {
+		return err
+	}
+	return pod.Serve(ctx, pod.Port{Address: listen, Handler: front, Limits: limits}, pod.Port{Address: control, Handler: front.Control()})
 }
 
 func hosts(sc scenario.Scenario, args []string) ([]string, error) {
@@ -68,8 +89,8 @@ func hosts(sc scenario.Scenario, args []string) ([]string, error) {
 	return args, nil
 }
 
-// control serves what does not come from the mesh: no items.
-func control(front http.Handler) http.Handler {
+// controlled serves what does not come from the mesh: no items.
+func controlled(front http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range []string{"/control", "/probe/", "/healthz"} {
 		mux.Handle(path, front)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/meshbench/meshbench/cluster/cmd/internal/pod"
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/service"
 )
 
@@ -47,6 +48,12 @@ func run(ctx context.Context) error {
 	var err error
 	if cfg.Items, err = pod.Items(sc); err != nil {
 		return err
+	}
+	if sc.Deployed() {
+		// Versions and certificates are between the front and the application.
+		c := sc.Client
+		cfg.Client = request.Client{Timeout: c.Timeout, Redirects: c.Redirects, Fresh: c.Fresh, Idle: c.Idle}
+		cfg.Requests, cfg.ServiceHeader, cfg.CallsHeader = sc.Requests, service.ServiceHeader, ""
 	}
 	g, err := httpload.New(cfg, 0)
 	if err != nil {

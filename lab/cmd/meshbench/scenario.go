@@ -107,7 +107,17 @@ func check(s scenario.Scenario) error {
 	}
 	if s.Deployed() {
 		for _, name := range s.Mesh.NodeNames() {
-			fmt.Printf("  node      %s at %s\n", name, s.Application.Nodes[name])
+			if url := s.Application.Nodes[name]; url != "" {
+				fmt.Printf("  node      %s at %s\n", name, url)
+			}
+		}
+		if a := s.Defaults().Application; a.Meshed() {
+			l := s.Mesh.Layout()
+			for c := range l.Calls {
+				r := a.Route(l, c)
+				fmt.Printf("  route     %s at %s:%d in namespace %s\n", l.CallName(c), r.Host, r.Port, a.Namespace)
+			}
+			fmt.Printf("  blocking  %s; which node answered: %s\n", a.Blocking, a.Attribution)
 		}
 		for i, mix := range s.Requests {
 			fmt.Printf("  requests  %d kinds for %s\n", len(mix), s.Mesh.Services[i].Name)

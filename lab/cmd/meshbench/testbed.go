@@ -31,7 +31,7 @@ type bed struct {
 
 // register adds the options to those of a command.
 func (b *bed) register(flags *flag.FlagSet) {
-	flags.StringVar(&b.name, "testbed", "", "`NAME` of the testbed: local, istio, virtual or http (default http for a scenario of an application that is deployed, else local)")
+	flags.StringVar(&b.name, "testbed", "", "`NAME` of the testbed: local, istio, virtual or http (default for a scenario of an application that is deployed http, or istio where it has no URLs of nodes, else local)")
 	flags.Float64Var(&b.scale, "timescale", 10, "local: times are divided and rates multiplied by it; that of istio is in its ConfigMap")
 	flags.StringVar(&b.front, "front", "", "local: `ADDRESS` of the front (default 127.0.0.1, a free port); istio: URL of its control port, where it was forwarded; http: address of the front (default as for local), or with -control URL of one that runs apart")
 	flags.StringVar(&b.control, "control", "", "http: `URL` for control of a front that runs apart (meshbench front), with its token in $"+tokenVariable)
@@ -40,7 +40,7 @@ func (b *bed) register(flags *flag.FlagSet) {
 	flags.StringVar(&b.dsn, "dsn", "", "local: databases of the nodes, separated by spaces, in place of SQLite files")
 	flags.StringVar(&b.kubeconfig, "kubeconfig", "", "istio: `FILE` (default $KUBECONFIG, then ~/.kube/config)")
 	flags.StringVar(&b.cluster, "context", "", "istio: `NAME` of a context in it (default its current one)")
-	flags.StringVar(&b.space, "namespace", "meshbench", "istio: `NAME` of the mesh's namespace")
+	flags.StringVar(&b.space, "namespace", "", "istio: `NAME` of the mesh's namespace (default that of the scenario's application, else meshbench)")
 	flags.StringVar(&b.generator, "generator", "", "istio: `URL` of the load generator's control port, where it was forwarded")
 	flags.StringVar(&b.lock, "lock", "", "local, http: `FILE` that is locked meanwhile, so that one command at a time drives the testbed (default one below "+os.TempDir()+"); "+noLock+" for no lock, for istio for no Lease")
 	flags.StringVar(&b.block, "blocking", "front", "istio: what turns requests away, front or fault (Istio's fault abort)")
@@ -54,8 +54,16 @@ const tokenVariable = "MESHBENCH_TOKEN"
 func (b *bed) check(s scenario.Scenario) error {
 	if b.name == "" {
 		b.name = "local"
-		if s.Deployed() {
+		switch {
+		case s.Application.Nodes != nil:
 			b.name = "http"
+		case s.Application.Meshed():
+			b.name = "istio"
+		}
+	}
+	if b.space == "" {
+		if b.space = s.Application.Namespace; b.space == "" {
+			b.space = "meshbench"
 		}
 	}
 	switch {

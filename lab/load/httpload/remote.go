@@ -24,6 +24,14 @@ type Remote struct {
 type order struct {
 	Seed *uint64 `json:"seed,omitempty"` // POST /reset
 	Step *Step   `json:"step,omitempty"` // POST /run
+	Try  *try    `json:"try,omitempty"`  // POST /try
+}
+
+// try is one request or session apart from steps.
+type try struct {
+	Service int
+	Draw    uint64
+	Run     string `json:",omitempty"`
 }
 
 // maxOrder bounds the body of an order, in bytes.
@@ -38,6 +46,13 @@ func (r *Remote) Reset(ctx context.Context, seed uint64) error {
 func (r *Remote) Run(ctx context.Context, step Step) ([]Result, error) {
 	var results []Result
 	err := r.post(ctx, "/run", order{Step: &step}, &results)
+	return results, err
+}
+
+// Try is Generator.Try.
+func (r *Remote) Try(ctx context.Context, service int, draw uint64, run string) ([]Result, error) {
+	var results []Result
+	err := r.post(ctx, "/try", order{Try: &try{service, draw, run}}, &results)
 	return results, err
 }
 
@@ -78,7 +93,9 @@ func (r *Remote) post(ctx context.Context, path string, o order, reply any) erro
 //	POST /reset   {"seed": 1}
 //	POST /run     {"step": {"Number": 0, "Load": [5, 20], "Settle": 0.5, "Seconds": 5}}
 //
-// Both need the header "Authorization: Bearer TOKEN". A step ends with its
+//	POST /try     {"try": {"Service": 0, "Draw": 7}}
+//
+// All need the header "Authorization: Bearer TOKEN". A step ends with its
 // client: one that hangs up stops it.
 type Handler struct {
 	token string
@@ -103,6 +120,12 @@ func NewHandler(g *Generator, token string) (*Handler, error) {
 			return nil, fmt.Errorf(`the body has no step with %d loads, Seconds above 0 and Settle not below 0; accepted: {"step": {"Number": 0, "Load": [5, 20], "Settle": 0.5, "Seconds": 5}}`, g.cfg.Mesh.M())
 		}
 		return g.Run(ctx, *o.Step)
+	}))
+	h.mux.HandleFunc("POST /try", h.order(func(ctx context.Context, o order) (any, error) {
+		if o.Try == nil || o.Try.Service < 0 || o.Try.Service >= g.cfg.Mesh.M() {
+			return nil, fmt.Errorf(`the body has no service of %d to try; accepted: {"try": {"Service": 0, "Draw": 7}}`, g.cfg.Mesh.M())
+		}
+		return g.Try(ctx, o.Try.Service, o.Try.Draw, o.Try.Run), nil
 	}))
 	return h, nil
 }

@@ -29,7 +29,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	s := cfg.Scenario.Defaults()
 	c := s.Client.Defaults()
 	fc := service.FrontConfig{Mesh: s.Mesh, Token: cfg.Token, Timeout: -1,
-		Application: &service.Application{Requests: s.Requests, Client: c, Node: nodeOf(s)}}
+		Application: &service.Application{Requests: s.Requests, Client: c, Node: s.NodeOf()}}
 	write := time.Duration(-1)
 	if c.Timeout > 0 {
 		// The generator gives up first; the front's is for other clients.

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	nethttp "net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -118,7 +117,7 @@ func check(s scenario.Scenario) (*mesh.Space, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	if !s.Deployed() {
+	if s.Application.Nodes == nil {
 		return nil, fmt.Errorf("scenario %s has no application; say where its nodes are and what to ask for", s.Name)
 	}
 	space, err := s.Space()
@@ -253,23 +252,4 @@ func (t *Testbed) preflight(ctx context.Context, s scenario.Scenario) error {
 		}
 	}
 	return errors.Join(all...)
-}
-
-// nodeOf is what tells the node of an answer; nil for where the front sent it.
-func nodeOf(s scenario.Scenario) func(string, nethttp.Header) string {
-	a := s.Application
-	switch a.Attribution {
-	case scenario.Unknown:
-		return func(string, nethttp.Header) string { return "" }
-	case scenario.ByHeader:
-		names := map[string]string{}
-		for _, n := range s.Mesh.NodeNames() {
-			names[n] = n
-		}
-		for value, n := range a.Names {
-			names[value] = n
-		}
-		return func(_ string, h nethttp.Header) string { return names[h.Get(a.Header)] }
-	}
-	return nil
 }

@@ -50,7 +50,7 @@ type routed struct {
 func newRoute(p *plane) *route {
 	// The prefix tells the writings of one process from those of another.
 	r := &route{p: p, prefix: strings.ToLower(rand.Text()[:8]) + "-"}
-	for _, o := range objects(p.cfg.space.Layout(), p.cfg.object) {
+	for _, o := range p.cfg.objects() {
 		r.all = append(r.all, &routed{object: o})
 	}
 	return r
@@ -64,8 +64,10 @@ func (r *route) Needs() (rights []control.Right) {
 	for _, o := range r.all {
 		vs, rule := virtualServices.GroupResource(), destinationRules.GroupResource()
 		rights = append(rights, control.Right{Group: vs.Group, Resource: vs.Resource, Verb: "get", Name: o.name},
-			control.Right{Group: vs.Group, Resource: vs.Resource, Verb: "patch", Name: o.name},
-			control.Right{Group: rule.Group, Resource: rule.Resource, Verb: "get", Name: o.name})
+			control.Right{Group: vs.Group, Resource: vs.Resource, Verb: "patch", Name: o.name})
+		if !r.p.cfg.meshed() {
+			rights = append(rights, control.Right{Group: rule.Group, Resource: rule.Resource, Verb: "get", Name: o.name})
+		}
 	}
 	return rights
 }
@@ -161,11 +163,15 @@ func (r *route) take(o *routed, vs *unstructured.Unstructured) error {
 	}
 	last := o.have
 	if last != nil && !r.p.cfg.Watch && !r.p.half && r.p.good != nil && (now.revision != o.mine || now.revision == last.revision) {
+		who := "another writer"
+		if names := writers(vs); len(names) > 0 {
+			who += " (" + names[0] + ")"
+		}
 		switch {
 		case !now.same(last.routes) || now.revision != last.revision:
-			r.p.note(fmt.Sprintf("another writer routed %s %s in place of %s", o.title, o.say(now.routes), o.say(last.routes)))
+			r.p.note(fmt.Sprintf("%s routed %s %s in place of %s", who, o.title, o.say(now.routes), o.say(last.routes)))
 		case now.generation != last.generation:
-			r.p.note("another writer changed VirtualService " + o.name)
+			r.p.note(who + " changed VirtualService " + o.name)
 		}
 	}
 	o.have = now
@@ -203,12 +209,16 @@ func (r *route) write(ctx context.Context, o *routed, want []routing) error {
 		if err != nil {
 			return err
 		}
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": vs.GetResourceVersion()}, "spec": map[string]any{"http": http}})
+		metadata := map[string]any{"resourceVersion": vs.GetResourceVersion()}
+		if p.cfg.meshed() {
+			metadata["annotations"] = o.annotations(want, revision)
+		}
+		patch, err := json.Marshal(map[string]any{"metadata": metadata, "spec": map[string]any{"http": http}})
 		if err != nil {
 			return err
 		}
 		o.mine, o.sent = revision, time.Now()
-		_, err = api.Patch(ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "meshbench"})
+		_, err = api.Patch(ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manager})
 		if err != nil {
 			if conflicts++; apierrors.IsConflict(err) && conflicts >= tries {
 				return lastingError{fmt.Errorf("others change it all the time: %w", err)}
@@ -247,6 +257,13 @@ func (r *route) Follow(ctx context.Context) error {
 	for _, o := range r.all {
 		h := o.have
 		if h == nil || h.revision == "" || o.seen == h.revision {
+			continue
+		}
+		if r.p.cfg.meshed() {
+			if err := r.followApplication(ctx, o); err != nil {
+				return err
+			}
+			o.seen = h.revision
 			continue
 		}
 		var why error // of the last probe that was not cut off

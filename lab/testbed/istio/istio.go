@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service"
@@ -64,7 +66,7 @@ type Config struct {
 	// within a pod, the account of that pod.
 	Kubeconfig string
 	Context    string // of the kubeconfig; default its current one
-	Namespace  string // default meshbench
+	Namespace  string // default that of the scenario's application, else meshbench
 	// Prefix and Suffix are what an overlay puts around the names of objects.
 	Prefix, Suffix string
 	// Selector chooses the pods by their labels, where other installations have
@@ -128,6 +130,9 @@ func (c Config) defaults() (Config, error) {
 	c.Scenario = c.Scenario.Defaults()
 	var err error
 	if c.space, err = c.Scenario.Space(); err != nil {
+		return c, err
+	}
+	if err := c.application(); err != nil {
 		return c, err
 	}
 	if c.Namespace == "" {
@@ -209,6 +214,9 @@ func (c *Config) rights(p *plane) (rights []control.Right) {
 		rights = slices.DeleteFunc(rights, func(r control.Right) bool { return r.Verb != "get" && r.Verb != "list" })
 	}
 	rights = append(rights, control.Right{Resource: "pods", Verb: "list"})
+	if c.meshed() {
+		rights = append(rights, c.applicationRights()...)
+	}
 	if c.TimeScale == 0 {
 		rights = append(rights, control.Right{Resource: "configmaps", Verb: "get", Name: c.object(settingsName)})
 	}
@@ -299,7 +307,7 @@ func New(ctx context.Context, cfg Config) (*Testbed, error) {
 		load = &generator{Generator: p.remote, patience: time.Minute, mark: p.note}
 	}
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "istio", Space: cfg.space, Goals: cfg.Scenario.Goals(), Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale,
-		Plane: p, Generator: load, Run: p.control.Run, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats})
+		Plane: p, Generator: load, Run: p.control.Run, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats, Foreign: cfg.meshed()})
 	if err := t.Reset(ctx, 0); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -308,6 +316,12 @@ func New(ctx context.Context, cfg Config) (*Testbed, error) {
 
 // localLoad is a generator in this process.
 func localLoad(cfg Config) (*httpload.Generator, error) {
+	if cfg.meshed() {
+		c := cfg.Scenario.Client
+		return httpload.New(httpload.Config{Target: strings.TrimRight(cfg.LocalLoad, "/"), Mesh: cfg.Scenario.Mesh, Requests: cfg.Scenario.Requests,
+			Client:     request.Client{Timeout: c.Timeout, Redirects: c.Redirects, Fresh: c.Fresh, Idle: c.Idle},
+			NodeHeader: service.NodeHeader, FailureHeader: service.FailureHeader, RunHeader: service.RunHeader, ServiceHeader: service.ServiceHeader}, 0)
+	}
 	c, err := item.NewCatalogue(cfg.Scenario.Kinds(), 0)
 	if err != nil {
 		return nil, err
@@ -362,6 +376,9 @@ func (c *Config) settings(ctx context.Context) (f Findings) {
 		} else {
 			c.TimeScale = k
 		}
+		if c.meshed() && c.TimeScale != 1 && c.TimeScale != 0 {
+			f.add(fmt.Sprintf("TIME_SCALE in ConfigMap %s is %v, and an application's time is not scaled", name, c.TimeScale), "set 1 and restart the pods")
+		}
 	}
 	// Those who may not read it, or deployed in their own way, know what runs.
 	if m, err := maps.Get(ctx, c.object(scenarioName), metav1.GetOptions{}); err == nil {
@@ -397,5 +414,5 @@ func sameMesh(a, b scenario.Scenario) bool {
 			return false
 		}
 	}
-	return true
+	return reflect.DeepEqual(a.Application, b.Application) && reflect.DeepEqual(a.Requests, b.Requests)
 }

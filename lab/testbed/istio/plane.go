@@ -74,8 +74,8 @@ func newPlane(cfg Config) *plane {
 	p := &plane{cfg: cfg, pods: pods{cfg: cfg}}
 	p.addresses.of = map[string]string{}
 	p.client = p.newClient()
-	p.control = service.Controller{URL: p.url(cfg.Front, frontApp), Token: cfg.Token, Space: cfg.space, Run: rand.Text(), Client: p.client}
-	p.remote = &httpload.Remote{URL: p.url(cfg.Generator, generatorApp), Token: cfg.Token, Client: p.client}
+	p.control = service.Controller{URL: p.url(cfg.Front, cfg.front()), Token: cfg.Token, Space: cfg.space, Run: rand.Text(), Client: p.client}
+	p.remote = &httpload.Remote{URL: p.url(cfg.Generator, cfg.generator()), Token: cfg.Token, Client: p.client}
 	routes := newRoute(p)
 	if cfg.Blocking == FaultBlocking {
 		p.actuators = []control.Actuator{&abort{p, routes}, routes}
@@ -472,6 +472,12 @@ const hearing = 300 * time.Millisecond
 // up until the next run.
 func (p *plane) Worked(ctx context.Context) []float64 {
 	all := make([]float64, p.cfg.Scenario.Mesh.N())
+	if p.cfg.meshed() { // an application does not say
+		for j := range all {
+			all[j] = math.NaN()
+		}
+		return all
+	}
 	const enough = 3
 	var asked sync.WaitGroup
 	for j, node := range p.cfg.Scenario.Mesh.NodeNames() {

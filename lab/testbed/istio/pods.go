@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -22,9 +23,10 @@ const sidecar = "istio-proxy"
 // pods looks after the pods of the front, the generator and the nodes.
 type pods struct {
 	cfg      Config
-	restarts map[types.UID]int32  // of all containers, as of the last step
-	known    map[string]types.UID // pod of each workload, as of the last step
-	scaled   []string             // workloads whose number of pods is a knob's
+	restarts map[types.UID]int32        // of all containers, as of the last step
+	known    map[string]types.UID       // pod of each workload, as of the last step
+	scaled   []string                   // workloads whose number of pods is a knob's
+	nodes    map[string]labels.Selector // of an application: the pods of a node
 
 	mu   sync.Mutex
 	seen map[string]readiness // of nodes, when the pods were last listed
@@ -91,6 +93,17 @@ func broken(pod *corev1.Pod) bool {
 // workload is what the pods of one deployment are called in marks: "front",
 // "generator", or the node.
 func (p *pods) workload(pod *corev1.Pod) string {
+	if p.cfg.meshed() {
+		for _, node := range p.cfg.Scenario.Mesh.NodeNames() {
+			if s := p.nodes[node]; s != nil && s.Matches(labels.Set(pod.Labels)) {
+				return node
+			}
+		}
+		if app := pod.Labels["app"]; app == ApplicationFront || app == ApplicationGenerator {
+			return app
+		}
+		return ""
+	}
 	if node := pod.Labels["node"]; slices.Contains(p.cfg.Scenario.Mesh.NodeNames(), node) {
 		return node
 	}
@@ -99,11 +112,16 @@ func (p *pods) workload(pod *corev1.Pod) string {
 
 // wanted are the workloads that must be there.
 func (p *pods) wanted() []string {
-	w := []string{frontApp}
+	w := []string{p.cfg.front()}
 	if p.cfg.LocalLoad == "" && p.cfg.Load == nil {
-		w = append(w, generatorApp)
+		w = append(w, p.cfg.generator())
 	}
-	return append(w, p.cfg.Scenario.Mesh.NodeNames()...)
+	for _, node := range p.cfg.Scenario.Mesh.NodeNames() {
+		if p.cfg.deployment(node) != "" { // else nothing is known of its pods
+			w = append(w, node)
+		}
+	}
+	return w
 }
 
 // count lists the pods and notes how they are.

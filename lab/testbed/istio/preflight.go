@@ -162,7 +162,7 @@ func (c *Config) try(ctx context.Context, r control.Right) error {
 		return nil
 	}
 	_, err := c.Dynamic.Resource(schema.GroupVersionResource{Group: r.Group, Version: virtualServices.Version, Resource: r.Resource}).Namespace(c.Namespace).
-		Patch(ctx, r.Name, types.MergePatchType, []byte("{}"), metav1.PatchOptions{FieldManager: "meshbench", DryRun: []string{metav1.DryRunAll}})
+		Patch(ctx, r.Name, types.MergePatchType, []byte("{}"), metav1.PatchOptions{FieldManager: manager, DryRun: []string{metav1.DryRunAll}})
 	if apierrors.IsForbidden(err) {
 		return err
 	}
@@ -173,7 +173,10 @@ func (c *Config) try(ctx context.Context, r control.Right) error {
 func (p *plane) objects(ctx context.Context) (f Findings) {
 	const do = "deploy cluster/ with this scenario, or name the scenario that is deployed"
 	c := &p.cfg
-	for _, o := range objects(c.space.Layout(), c.object) {
+	if c.meshed() {
+		return p.lacks(ctx)
+	}
+	for _, o := range c.objects() {
 		vs, err := c.Dynamic.Resource(virtualServices).Namespace(c.Namespace).Get(ctx, o.name, metav1.GetOptions{})
 		if err != nil {
 			f.add("VirtualService "+o.name+": "+short(err), do)
@@ -207,10 +210,10 @@ func (o *object) usable(vs *unstructured.Unstructured, c *Config) (f Findings) {
 			f.add(err.Error(), "deploy cluster/ with this scenario, or name the scenario that is deployed")
 			continue
 		}
-		if attempts, ok, _ := unstructured.NestedFieldNoCopy(http[k], "retries", "attempts"); !ok || attempts != int64(0) {
+		if attempts, ok, _ := unstructured.NestedFieldNoCopy(http[k], "retries", "attempts"); !c.meshed() && (!ok || attempts != int64(0)) {
 			f.add("VirtualService "+o.name+" lets the proxy try requests again ("+e.name+"), which hides failures in delays", "set retries: {attempts: 0} in its HTTP entry")
 		}
-		_, others := e.fault(http, k)
+		_, others := e.fault(vs, http, k)
 		switch {
 		case others != "" && !c.Faults:
 			f.add("VirtualService "+o.name+" has a fault rule for "+e.name+" that is not the testbed's ("+others+"), which would be measured as the mesh's own",
@@ -246,9 +249,9 @@ func (p *pods) ready(ctx context.Context) (f Findings) {
 		if len(by[name]) == 0 {
 			f.add("no pod of the "+name, "kubectl apply -k cluster/overlays/...")
 		}
-		if name == frontApp && len(by[name]) > 1 {
+		if name == p.cfg.front() && len(by[name]) > 1 {
 			f.add(fmt.Sprintf("%d pods of the front, each blocking for itself", len(by[name])),
-				"kubectl -n "+p.cfg.Namespace+" scale deployment "+p.cfg.object(frontApp)+" --replicas=1; where they are of several installations, set Config.Selector")
+				"kubectl -n "+p.cfg.Namespace+" scale deployment "+p.cfg.object(name)+" --replicas=1; where they are of several installations, set Config.Selector")
 		}
 		// Replicas that a run before has asked for may still be on their way.
 		enough := slices.Contains(p.scaled, name) && slices.ContainsFunc(by[name], func(pod *corev1.Pod) bool { return unready(pod) == "" })
@@ -256,7 +259,7 @@ func (p *pods) ready(ctx context.Context) (f Findings) {
 			if why := unready(pod); why != "" && !enough {
 				f.add("pod "+pod.Name+" is not ready: "+why, "kubectl -n "+p.cfg.Namespace+" describe pod "+pod.Name)
 			}
-			if !hasSidecar(pod) {
+			if !hasSidecar(pod) && (name == p.cfg.front() || !p.cfg.meshed()) {
 				f.add("pod "+pod.Name+" has no sidecar", "switch injection on (kubectl label namespace "+p.cfg.Namespace+" istio-injection=enabled, or its revision's label), then delete the pod")
 			}
 		}
@@ -271,16 +274,22 @@ func (p *plane) answers(ctx context.Context) (f Findings) {
 		f.add("the front's control endpoint does not answer: "+short(err), fmt.Sprintf(do, controlPort, "Front"))
 		return f
 	}
-	for _, o := range objects(p.cfg.space.Layout(), p.cfg.object) {
-		if _, err := p.tryProbe(ctx, &o); err != nil {
-			f.add("the front does not reach "+o.title+": "+short(err), "check the sidecars' logs")
+	if p.cfg.meshed() {
+		f = append(f, p.seen(ctx)...)
+	} else {
+		for _, o := range p.cfg.objects() {
+			if _, err := p.tryProbe(ctx, &o); err != nil {
+				f.add("the front does not reach "+o.title+": "+short(err), "check the sidecars' logs")
+			}
 		}
 	}
-	if slices.Contains(p.pods.wanted(), generatorApp) {
+	if slices.Contains(p.pods.wanted(), p.cfg.generator()) {
 		// An order without content is refused, but only to those who have the token
 		// is it said why.
 		if err := p.asks(ctx, http.MethodPost, p.remote.URL+"/reset", http.StatusBadRequest); err != nil {
 			f.add("the load generator does not answer: "+short(err), fmt.Sprintf(do, controlPort, "Generator"))
+		} else if p.cfg.meshed() {
+			f = append(f, p.tries(ctx)...)
 		}
 	}
 	return f

@@ -62,7 +62,23 @@ type entry struct {
 	call    int
 	name    string   // of the call, for people
 	service string   // that makes the call, where others make one of the same microservice; else ""
-	nodes   []string // subsets of its destinations
+	nodes   []string // of its destinations
+
+	// Of an application:
+	key  string                   // of the call, a word
+	http string                   // name of the HTTP entry; "" for that with the destinations
+	to   []destination            // of the nodes; default their subsets of any host
+	full func(host string) string // a host in full
+}
+
+// node is which of e's nodes a destination of a VirtualService is of, -1 for none.
+func (e entry) node(to map[string]any) int {
+	subset, _, _ := unstructured.NestedString(to, "destination", "subset")
+	if e.to == nil {
+		return slices.Index(e.nodes, subset)
+	}
+	host, _, _ := unstructured.NestedString(to, "destination", "host")
+	return slices.Index(e.to, destination{e.full(host), subset})
 }
 
 // object is a microservice in the API: a VirtualService and a DestinationRule.
@@ -185,6 +201,9 @@ var serviceHeader = strings.ToLower(service.ServiceHeader)
 // takes reports whether an HTTP entry is for the requests of e's service, where
 // that is to be told.
 func (e entry) takes(http map[string]any) bool {
+	if e.http != "" {
+		return http["name"] == e.http
+	}
 	if e.service == "" {
 		return true
 	}
@@ -203,6 +222,12 @@ func (e entry) takes(http map[string]any) bool {
 func (e entry) find(vs *unstructured.Unstructured, http []map[string]any) (place int, destinations []map[string]any, err error) {
 	place = -1
 	which := "the subsets " + strings.Join(e.nodes, ", ")
+	if e.to != nil {
+		which = "the destinations of " + strings.Join(e.nodes, ", ")
+	}
+	if e.http != "" {
+		which += " and the name " + e.http
+	}
 	if e.service != "" {
 		which += " that matches " + serviceHeader + ": " + e.service
 	}
@@ -218,22 +243,25 @@ func (e entry) find(vs *unstructured.Unstructured, http []map[string]any) (place
 			if !ok {
 				continue
 			}
-			subset, _, _ := unstructured.NestedString(d, "destination", "subset")
-			if j := slices.Index(e.nodes, subset); j >= 0 && found[j] == nil {
+			if j := e.node(d); j >= 0 && found[j] == nil {
 				found[j] = d
 				matched++
 			}
 		}
 		if matched == len(e.nodes) && len(list) == len(e.nodes) {
 			if place >= 0 {
-				return -1, nil, fmt.Errorf("VirtualService %s has two HTTP entries for %s; accepted: one", vs.GetName(), which)
+				return -1, nil, fmt.Errorf("VirtualService %s has two HTTP entries for %s; accepted: one, or in a scenario's application the name of one", vs.GetName(), which)
 			}
 			h["route"] = list
 			place, destinations = k, found
 		}
 	}
 	if place < 0 {
-		return -1, nil, fmt.Errorf("VirtualService %s has no HTTP entry with one destination for each of %s", vs.GetName(), which)
+		err := fmt.Errorf("VirtualService %s has no HTTP entry with one destination for each of %s", vs.GetName(), which)
+		if e.to != nil { // its owner has taken it away
+			err = lastingError{err}
+		}
+		return -1, nil, err
 	}
 	return place, destinations, nil
 }
@@ -267,13 +295,17 @@ func (o *object) read(vs *unstructured.Unstructured) (*written, error) {
 		var r routing
 		for _, d := range destinations {
 			weight, ok := number(d["weight"])
-			if !ok && len(e.nodes) == 1 {
+			if (!ok || weight == 0) && len(e.nodes) == 1 {
 				weight = 100 // the only destination needs none
 			}
 			r.weights = append(r.weights, int(weight))
 		}
-		r.abort, r.others = e.fault(http, k)
+		r.abort, r.others = e.fault(vs, http, k)
 		w.routes = append(w.routes, r)
+		if e.to != nil {
+			revisions[vs.GetAnnotations()[WrittenAnnotation]] = true
+			continue
+		}
 		revision, _, _ := unstructured.NestedString(http[k], "headers", "response", "set", RouteHeader)
 		revisions[revision] = true
 	}
@@ -284,12 +316,14 @@ func (o *object) read(vs *unstructured.Unstructured) (*written, error) {
 
 // fault tells the testbed's abort in the fault rule of HTTP entry k, in percent,
 // from what others have there.
-func (e entry) fault(http []map[string]any, k int) (abort float64, others string) {
+func (e entry) fault(vs *unstructured.Unstructured, http []map[string]any, k int) (abort float64, others string) {
 	fault, _ := http[k]["fault"].(map[string]any)
 	rest := maps.Clone(fault)
 	status, _, _ := unstructured.NestedFieldNoCopy(fault, "abort", "httpStatus")
 	code, _ := number(status)
-	if code == statusBlocked && slices.ContainsFunc(http, func(h map[string]any) bool { return h["name"] == e.probeName() }) {
+	ours := e.to != nil && slices.Contains(aborts(vs), e.key) ||
+		e.to == nil && slices.ContainsFunc(http, func(h map[string]any) bool { return h["name"] == e.probeName() })
+	if code == statusBlocked && ours {
 		percentage, _, _ := unstructured.NestedFieldNoCopy(fault, "abort", "percentage", "value")
 		abort, _ = number(percentage)
 		delete(rest, "abort")
@@ -312,7 +346,8 @@ const statusBlocked = 429
 
 // write is the HTTP part of a VirtualService with the routings of o's entries in
 // it and all else as it was. With probing, an entry before each lets the front's
-// probes through.
+// probes through. Of an application's entries weights and aborts alone are
+// changed.
 func (o *object) write(vs *unstructured.Unstructured, routes []routing, revision string, probing bool) ([]any, error) {
 	http, err := httpOf(vs)
 	if err != nil {
@@ -326,14 +361,20 @@ func (o *object) write(vs *unstructured.Unstructured, routes []routing, revision
 		if err != nil {
 			return nil, err
 		}
-		ours = append(ours, e.probeName())
 		for j, d := range destinations {
-			d["weight"] = int64(r.weights[j])
+			if len(destinations) > 1 { // else it has all
+				d["weight"] = int64(r.weights[j])
+			}
 		}
-		if err := unstructured.SetNestedField(http[k], revision, "headers", "response", "set", RouteHeader); err != nil {
-			return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+		abort, others := e.fault(vs, http, k)
+		if e.to == nil {
+			ours = append(ours, e.probeName())
+			if err := unstructured.SetNestedField(http[k], revision, "headers", "response", "set", RouteHeader); err != nil {
+				return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+			}
+		} else if !probing || r.abort == 0 && abort == 0 {
+			continue
 		}
-		_, others := e.fault(http, k)
 		foreign := slices.Contains(strings.Split(others, ", "), "abort")
 		if !foreign {
 			unstructured.RemoveNestedField(http[k], "fault", "abort")
@@ -347,8 +388,10 @@ func (o *object) write(vs *unstructured.Unstructured, routes []routing, revision
 		if foreign {
 			return nil, lastingError{fmt.Errorf("VirtualService %s has a fault abort of another, which stays; remove it, or block at the front", vs.GetName())}
 		}
-		if probes[k], err = e.probeOf(http[k]); err != nil {
-			return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+		if e.to == nil {
+			if probes[k], err = e.probeOf(http[k]); err != nil {
+				return nil, fmt.Errorf("VirtualService %s: %w", vs.GetName(), err)
+			}
 		}
 		if r.abort > 0 {
 			err := errors.Join(

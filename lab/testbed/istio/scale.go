@@ -58,7 +58,7 @@ func newScale(p *plane) *scale {
 	for h := range space.Knobs() {
 		if k := &space.Knobs()[h]; k.Kind == mesh.Replicas {
 			node := space.Mesh().Nodes[k.Of].Name
-			s.all = append(s.all, &scaled{knob: k, h: h, node: node, name: p.cfg.object(node), have: -1, mine: -1, before: -1})
+			s.all = append(s.all, &scaled{knob: k, h: h, node: node, name: p.cfg.deployment(node), have: -1, mine: -1, before: -1})
 		}
 	}
 	return s

@@ -30,14 +30,21 @@ func (t *Testbed) Topology(ctx context.Context) (mesh.Topology, error) {
 	var subsets []subset
 	layout := t.cfg.space.Layout()
 	all.Weights = make([][]int, len(layout.Calls))
-	for _, o := range objects(layout, t.cfg.object) {
-		rule, err := t.cfg.Dynamic.Resource(destinationRules).Namespace(t.cfg.Namespace).Get(ctx, o.name, metav1.GetOptions{})
-		if err != nil {
-			return all, fmt.Errorf("istio: DestinationRule %s: %w", o.name, err)
+	for c, at := range layout.Calls {
+		if len(at.Nodes) == 1 {
+			all.Weights[c] = []int{100}
 		}
-		for _, node := range o.subsets() {
-			if l := subsetLabels(rule, node); l != nil {
-				subsets = append(subsets, subset{o.name + "/" + node, labels.SelectorFromSet(l)})
+	}
+	for _, o := range t.cfg.objects() {
+		if !t.cfg.meshed() { // else pods are known by their Deployments
+			rule, err := t.cfg.Dynamic.Resource(destinationRules).Namespace(t.cfg.Namespace).Get(ctx, o.name, metav1.GetOptions{})
+			if err != nil {
+				return all, fmt.Errorf("istio: DestinationRule %s: %w", o.name, err)
+			}
+			for _, node := range o.subsets() {
+				if l := subsetLabels(rule, node); l != nil {
+					subsets = append(subsets, subset{o.name + "/" + node, labels.SelectorFromSet(l)})
+				}
 			}
 		}
 		vs, err := t.cfg.Dynamic.Resource(virtualServices).Namespace(t.cfg.Namespace).Get(ctx, o.name, metav1.GetOptions{})

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -205,6 +206,9 @@ func (w *world) serve(a clienttesting.Action) (bool, runtime.Object, error) {
 			}
 		})
 	}
+	if p, ok := a.(clienttesting.PatchAction); ok {
+		w.annotate(name, p.GetPatch())
+	}
 	vs = w.objects[name].DeepCopy()
 	after := w.after
 	w.mu.Unlock()
@@ -212,6 +216,27 @@ func (w *world) serve(a clienttesting.Action) (bool, runtime.Object, error) {
 		after(a.GetVerb(), name)
 	}
 	return true, vs, nil
+}
+
+// annotate does what a patch says of annotations; the lock is held.
+func (w *world) annotate(name string, patch []byte) {
+	var p struct {
+		Metadata struct{ Annotations map[string]*string }
+	}
+	if err := json.Unmarshal(patch, &p); err != nil {
+		panic(err)
+	}
+	all := w.objects[name].GetAnnotations()
+	for key, value := range p.Metadata.Annotations {
+		if delete(all, key); value == nil {
+			continue
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[key] = *value
+	}
+	w.objects[name].SetAnnotations(all)
 }
 
 // change writes a VirtualService; the lock is held.
@@ -265,7 +290,8 @@ func (w *world) weights(t *testing.T, name string) []int {
 	return nil
 }
 
-// matches tells whether an HTTP entry is for a request, by exact headers.
+// matches tells whether an HTTP entry is for a request, by exact headers and the
+// beginning of the path.
 func matches(entry map[string]any, r *http.Request) bool {
 	list, _, _ := unstructured.NestedSlice(entry, "match")
 	if len(list) == 0 {
@@ -273,7 +299,8 @@ func matches(entry map[string]any, r *http.Request) bool {
 	}
 	for _, m := range list {
 		headers, _, _ := unstructured.NestedMap(m.(map[string]any), "headers")
-		all := true
+		prefix, _, _ := unstructured.NestedString(m.(map[string]any), "uri", "prefix")
+		all := strings.HasPrefix(r.URL.Path, prefix)
 		for name, want := range headers {
 			all = all && r.Header.Get(name) == want.(map[string]any)["exact"]
 		}

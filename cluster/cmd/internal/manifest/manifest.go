@@ -61,12 +61,12 @@ func Files(name string) (map[string][]byte, error) {
 			return nil, err
 		}
 	}
-	if err := checkNames(sc); err != nil {
-		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
-	}
 	d, err := describe(sc)
+	if err == nil && !d.Application {
+		err = checkNames(sc)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	t, err := template.New("").Funcs(template.FuncMap{"name": scalar, "names": list, "quote": quote}).ParseFS(templates, "templates/*.yaml")
 	if err != nil {
@@ -74,7 +74,7 @@ func Files(name string) (map[string][]byte, error) {
 	}
 	files := map[string][]byte{scenarioFile: text}
 	for _, t := range t.Templates() {
-		if t.Name() == "" {
+		if t.Name() != "kustomization.yaml" && !slices.Contains(d.Resources, t.Name()) && (t.Name() != "names.yaml" || d.Application) {
 			continue
 		}
 		var b bytes.Buffer
@@ -111,6 +111,14 @@ func checkNames(sc scenario.Scenario) error {
 // description is what templates take.
 type description struct {
 	Scenario      string
+	Application   bool // that is not of this project: front and generator alone are deployed
+	Namespace     string
+	Resources     []string // files of them
+	Front         string   // name of it, and value of its label app
+	Generator     string
+	Controller    string // the account
+	Health        int    // port of the front's own health
+	Header        string // that the front's sidecar adds
 	Microservices []string
 	Nodes         []node
 	Objects       []object
@@ -150,7 +158,19 @@ type rule struct {
 
 func describe(sc scenario.Scenario) (description, error) {
 	l := sc.Mesh.Layout()
-	d := description{Scenario: sc.Name, Microservices: l.Microservices}
+	d := description{Scenario: sc.Name, Microservices: l.Microservices, Namespace: "meshbench", Front: "front", Generator: "generator", Controller: "controller", Health: 8080,
+		Resources: []string{"namespace.yaml", "front.yaml", "nodes.yaml", "generator.yaml", "mesh.yaml", "network.yaml", "controller.yaml"}}
+	if a := sc.Defaults().Application; a.Meshed() {
+		d.Application, d.Namespace, d.Header = true, a.Namespace, strings.ToLower(scenario.ProxyHeader)
+		d.Front, d.Generator, d.Controller = istio.ApplicationFront, istio.ApplicationGenerator, "meshbench-controller"
+		d.Health = 8090 // the other port has the application's paths
+		d.Resources = []string{"front.yaml", "generator.yaml", "controller.yaml"}
+		if a.Attribution == scenario.ByProxy {
+			d.Resources = append(d.Resources, "proxy.yaml")
+		}
+	} else if sc.Deployed() {
+		return d, errors.New("its application is on no mesh; say the namespace, and routes")
+	}
 	space, err := sc.Space()
 	if err != nil {
 		return d, err
