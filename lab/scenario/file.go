@@ -201,6 +201,9 @@ func Parse(name string, text []byte) (Scenario, error) {
 		p.List = append(p.List, strings.TrimPrefix(err.Error(), "yaml: "))
 		return Scenario{}, p
 	}
+	if p.List = unsaid(&root, text); p.List != nil {
+		return Scenario{}, p // all else would follow from it
+	}
 	in := yaml.NewDecoder(bytes.NewReader(text))
 	in.KnownFields(true)
 	err := in.Decode(&f)
@@ -242,6 +245,40 @@ func Parse(name string, text []byte) (Scenario, error) {
 		return s, p
 	}
 	return s.Defaults(), nil
+}
+
+// Unsaid stands in a file for what is to be filled in.
+const Unsaid = "TODO"
+
+// unsaid lists the values that are to be filled in, with the comment that stands
+// beside them.
+func unsaid(root *yaml.Node, text []byte) (list []string) {
+	lines := strings.Split(string(text), "\n")
+	var walk func(n *yaml.Node, path string)
+	walk = func(n *yaml.Node, path string) {
+		switch {
+		case n.Kind == yaml.ScalarNode && n.Value == Unsaid:
+			what := fmt.Sprintf("line %d: %s is to be filled in", n.Line, strings.TrimPrefix(path, "."))
+			if _, comment, ok := strings.Cut(lines[n.Line-1], " # "); ok {
+				what += ": " + strings.TrimSpace(comment)
+			}
+			list = append(list, what)
+		case n.Kind == yaml.MappingNode:
+			for k := 0; k+1 < len(n.Content); k += 2 {
+				walk(n.Content[k+1], path+"."+n.Content[k].Value)
+			}
+		default:
+			for k, c := range n.Content {
+				at := path
+				if n.Kind == yaml.SequenceNode {
+					at = fmt.Sprintf("%s[%d]", path, k+1)
+				}
+				walk(c, at)
+			}
+		}
+	}
+	walk(root, "")
+	return list
 }
 
 var unknownKey = regexp.MustCompile(`^(line \d+): field (\S+) not found in type (?:scenario|request)\.(\w+?)(File)?$`)

@@ -12,8 +12,8 @@ import (
 	"github.com/meshbench/meshbench/lab/study"
 )
 
-func scenarioCommand(_ context.Context, args []string) error {
-	const text = "accepted: scenario list, scenario show NAME, scenario check NAME|FILE"
+func scenarioCommand(ctx context.Context, args []string) error {
+	const text = "accepted: scenario list, scenario show NAME, scenario check NAME|FILE, scenario from-cluster -n NAMESPACE"
 	if len(args) == 0 {
 		return errors.New("scenario: " + text)
 	}
@@ -28,6 +28,9 @@ func scenarioCommand(_ context.Context, args []string) error {
 			fmt.Printf("%-16s %s\n", name, s.Title)
 		}
 		return nil
+	}
+	if what == "from-cluster" {
+		return fromCluster(ctx, rest)
 	}
 	if what != "show" && what != "check" {
 		return fmt.Errorf("scenario: %q; %s", what, text)

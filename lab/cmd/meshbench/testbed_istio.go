@@ -5,8 +5,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"flag"
+	"fmt"
+	"io"
 	"os"
 
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 	"github.com/meshbench/meshbench/lab/lease"
 	"github.com/meshbench/meshbench/lab/lease/kube"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -20,6 +24,33 @@ func (b *bed) istioConfig(s scenario.Scenario) istio.Config {
 		cfg.Blocking = istio.FaultBlocking
 	}
 	return cfg
+}
+
+// fromCluster writes a scenario of what is deployed in a namespace.
+func fromCluster(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("scenario from-cluster", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	var cfg istio.Config
+	flags.StringVar(&cfg.Namespace, "n", "", "`NAME` of the namespace")
+	flags.StringVar(&cfg.Kubeconfig, "kubeconfig", "", "`FILE` (default $KUBECONFIG, then ~/.kube/config)")
+	flags.StringVar(&cfg.Context, "context", "", "`NAME` of a context in it (default its current one)")
+	out := flags.String("o", "", "`FILE` to write (default standard output)")
+	const text = "accepted: scenario from-cluster -n NAMESPACE [-o FILE] [-kubeconfig FILE] [-context NAME]"
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("scenario from-cluster: %w; %s", err, text)
+	}
+	if cfg.Namespace == "" || flags.NArg() > 0 {
+		return fmt.Errorf("scenario from-cluster: name one namespace; %s", text)
+	}
+	b, err := istio.Survey(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("scenario from-cluster: %w", err)
+	}
+	if *out == "" {
+		_, err = os.Stdout.Write(b)
+		return err
+	}
+	return atomicfile.Write(*out, b)
 }
 
 // startIstio takes control of a mesh on a cluster.

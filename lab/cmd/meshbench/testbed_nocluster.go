@@ -19,6 +19,8 @@ func (b *bed) startIstio(context.Context, scenario.Scenario) (testbed.Testbed, e
 	return nil, errNoCluster
 }
 
+func fromCluster(context.Context, []string) error { return errNoCluster }
+
 func (b *bed) checkIstio(context.Context, scenario.Scenario) error { return errNoCluster }
 
 func (b *bed) leaseIstio(scenario.Scenario, string, bool, func(string)) (lease.Lease, error) {
