@@ -121,7 +121,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 		return nil, fmt.Errorf("service: the front needs a URL for each of %d nodes, or for each of %d microservices", cfg.Mesh.N(), len(l.Microservices))
 	}
 	for i, name := range cfg.Mesh.ServiceNames() {
-		if !single(l, i) && len(cfg.Items) != len(l.Microservices) {
+		if !single(l, i) && cfg.Application == nil && len(cfg.Items) != len(l.Microservices) {
 			return nil, fmt.Errorf("service: the front needs the number of items of each of %d microservices to make the calls of %s; it has %d", len(l.Microservices), name, len(cfg.Items))
 		}
 	}

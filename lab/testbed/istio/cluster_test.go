@@ -387,7 +387,7 @@ func TestClusterOtherWriter(t *testing.T) {
 	for _, w := range [][2]int{{0, 100}, {33, 66}} { // the second is one that Istio takes for shares of 99
 		patch(fmt.Sprintf(to, w[0], w[1]))
 		x := step(t, bed, a)
-		wantMark(t, x, "another writer routed service1")
+		wantMark(t, x, "another writer (kubectl-patch) routed service1")
 		wantSplit(t, bed, x, a)
 		wantInAPI(t, bed, a)
 	}
