@@ -20,7 +20,7 @@ const importText = `import [options] FILE OUT.csv
        meshbench import -show -preset NAME [options]
 
 Makes a trace of the scenario of a CSV file that another program wrote, packed
-by gzip or not, and audits it. A mapping says which column is what: a preset, a
+by gzip or zstd or not, and audits it. A mapping says which column is what: a preset, a
 YAML file, options, or a file and options over it. -suggest proposes one from
 the file's header and values. Rows that cannot be used are counted and listed.`
 

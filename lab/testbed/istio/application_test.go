@@ -306,7 +306,9 @@ func TestApplication(t *testing.T) {
 		t.Errorf("topology %+v, %v", top, err)
 	}
 	// A mesh that does not follow is said.
-	w.set(func() { w.frozen = map[string]*unstructured.Unstructured{"echo-routes": w.objects["echo-routes"].DeepCopy()} })
+	w.set(func() {
+		w.frozen = map[string]*unstructured.Unstructured{"echo-routes": w.objects["echo-routes"].DeepCopy()}
+	})
 	x, err := bed.Measure(context.Background(), mesh.Load{20}, mesh.Action{.6, .4, 0})
 	if err != nil || !strings.Contains(x.Mark, "shop: echo is not yet routed 60/40: shop: echo is routed 0/100") {
 		t.Errorf("mark %q, %v", x.Mark, err)
@@ -472,10 +474,10 @@ func TestApplicationCollect(t *testing.T) {
 		})
 	}
 	for edit, want := range map[string]string{
-		"blocking: none":           "a knob that blocks",
-		"attribution: front":       `attribution "front"; accepted`,
-		"follow: -1":               "follow -1 s",
-		"deployments: {x: y}":      "",
+		"blocking: none":            "a knob that blocks",
+		"attribution: front":        `attribution "front"; accepted`,
+		"follow: -1":                "follow -1 s",
+		"deployments: {x: y}":       "",
 		"routes: {cart: {port: 1}}": "",
 	} {
 		_, err := scenario.Parse("shop.yaml", []byte(strings.Replace(shopScenario, "  namespace: shop", "  namespace: shop\n  "+edit, 1)))

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -23,7 +25,7 @@ type Options struct {
 	SHA256   string      // hash that the file must have, in hexadecimal; default any
 }
 
-// Import reads a foreign CSV file, packed by gzip or not, as a mapping says. It
+// Import reads a foreign CSV file, packed by gzip or zstd or not, as a mapping says. It
 // streams the file: what it holds is the table and one record. The head of the
 // trace says the file's hash (key sha256). Errors name file, row, line, column,
 // value and what is accepted; with one there is no table, but what became of the
@@ -55,11 +57,24 @@ func Import(path string, m Mapping, o Options) (*trace.Table, *Outcome, error) {
 	return t, out, nil
 }
 
-// unpack is the text of a file that may be packed by gzip.
+// widest bounds the window of a file that is packed by zstd, and so the memory
+// that it takes: what zstd --ultra makes at most, bytes.
+const widest = 128 << 20
+
+// unpack is the text of a file that may be packed by gzip or zstd.
 func unpack(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 1<<16)
-	if head, _ := b.Peek(2); string(head) == "\x1f\x8b" {
+	head, _ := b.Peek(4)
+	switch {
+	case strings.HasPrefix(string(head), "\x1f\x8b"):
 		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, fmt.Errorf("unpack: %w", err)
+		}
+		return z, nil
+	case string(head) == "\x28\xb5\x2f\xfd":
+		// One at a time: nothing goes on in the background that would have to be closed.
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(widest))
 		if err != nil {
 			return nil, fmt.Errorf("unpack: %w", err)
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/trace"
 )
@@ -52,6 +54,14 @@ func packed(text string) string {
 	return b.String()
 }
 
+func zstded(text string) string {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		panic(err)
+	}
+	return string(w.EncodeAll([]byte(text), nil))
+}
+
 // foreign are files of other programs, how they are mapped, and what comes of
 // them: the values of columns of the trace and the rows that are not used by
 // reason, or an error with the given words.
@@ -92,7 +102,9 @@ var foreign = []struct {
 	{name: "a column twice", mapping: base, text: "asked,asked,a,b,delay\n5,5,1,0,.1\n", wrong: []string{`column "asked" is there twice`}},
 	{name: "gzip", mapping: base, text: packed(untimedFile), want: map[string][]float64{"d1": {.031, .045}}},
 	{name: "gzip cut short", mapping: base, text: packed(untimedFile)[:30], wrong: []string{"unexpected EOF"}},
-	{name: "zstd", mapping: base, text: "\x28\xb5\x2f\xfd\x00", wrong: []string{"compressed by zstd; unpack it first"}},
+	{name: "zstd", mapping: base, text: zstded(untimedFile), want: map[string][]float64{"d1": {.031, .045}}},
+	{name: "zstd cut short", mapping: base, text: zstded(untimedFile)[:30], wrong: []string{"unexpected EOF"}},
+	{name: "zstd with a wrong byte", mapping: base, text: strings.Replace(zstded(untimedFile), "\n", "\r", 1), wrong: []string{"checksum"}},
 	{name: "ms, percent, requests of 5 s and of a minute, a scale", text: "asked,sent,carried,a,b,delay,mean\n60,25,300,20,40,31,2\n",
 		mapping: `
 columns:
