@@ -51,6 +51,7 @@ type Measurement struct {
 	Service   []Delay   // d_i of whole paths, length m
 	Endpoint  []Delay   // d_ij of single calls, one for each of the layout's endpoints
 	Busy      []float64 // mean number of servers at work, length n; NaN when unknown
+	Platform  []float64 // what the platform measured beside, in the order that a trace names; NaN for what is missing, nil for nothing
 	Mark      string    // what disturbed the step, "" for a sound one
 }
 
@@ -83,7 +84,7 @@ func NewMeasurement(l *Layout) Measurement {
 
 // Clone returns a copy that shares nothing with x.
 func (x Measurement) Clone() Measurement {
-	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed, &x.Late, &x.Busy} {
+	for _, v := range []*[]float64{&x.Generated, &x.Carried, &x.Blocked, &x.Failed, &x.Late, &x.Busy, &x.Platform} {
 		*v = append([]float64(nil), *v...)
 	}
 	x.Service = append([]Delay(nil), x.Service...)

@@ -374,6 +374,6 @@ func (f *file) requests(s *Scenario, name string) (problems []string) {
 		problems = append(problems, err.Error())
 		s.Client = request.Client{}
 	}
-	s.Application = f.Application
+	s.Application, s.Platform = f.Application, f.Platform
 	return problems
 }

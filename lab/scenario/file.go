@@ -40,6 +40,7 @@ type file struct {
 	Episode       int                `yaml:"episode"`
 	Client        request.Client     `yaml:"client"`
 	Application   Application        `yaml:"application"`
+	Platform      Platform           `yaml:"platform"`
 	Collect       struct {
 		Steps int `yaml:"steps"`
 	} `yaml:"collect"`
@@ -288,7 +289,7 @@ func explain(text string) string {
 	if m := unknownKey.FindStringSubmatch(text); m != nil {
 		keys := map[string]any{"file": file{}, "node": nodeFile{}, "microservice": microserviceFile{}, "service": serviceFile{},
 			"range": rangeFile{}, "knob": knobFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{},
-			"Application": Application{}, "Route": Route{}, "Destination": Destination{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
+			"Application": Application{}, "Route": Route{}, "Destination": Destination{}, "Platform": Platform{}, "Column": Column{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
 		what := m[3]
 		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.NewReplacer("file", "scenario", "entry", "request").Replace(strings.ToLower(what)), strings.Join(keysOf(keys[what]), ", "))
 	}
@@ -456,7 +457,7 @@ func lines(root *yaml.Node) places {
 var (
 	quotedPart   = regexp.MustCompile(`(service|microservice|node|objective)(?: name)? "([^"]*)"`)
 	numberedPart = regexp.MustCompile(`(knob|service|node) (\d+)`)
-	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns|changes|client|application)`)
+	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns|changes|client|application|platform)`)
 )
 
 // of is the line that an error is about, 0 where that cannot be told.

@@ -73,6 +73,9 @@ type Scenario struct {
 	Requests []request.Mix `json:",omitempty"`
 	// Client is how the application is connected to.
 	Client request.Client `json:",omitzero"`
+	// Platform is what is measured beside the client. What is learned does not
+	// depend on it, and so Hash does not.
+	Platform Platform `json:"-"`
 	// Application is where an application that is deployed already is reached;
 	// the zero value for none.
 	Application Application `json:",omitzero"`
@@ -257,6 +260,7 @@ func (s Scenario) Validate() error {
 		add(fmt.Errorf("%d loads and %d targets for %d services", len(s.Loads), len(s.Targets), m), "services")
 	}
 	all = append(all, s.validateRequests()...)
+	all = append(all, s.Platform.validate(s.Mesh.NodeNames())...)
 	add(s.Timing.Validate(), "timing")
 	if s.Queue < 1 || s.Queue > 1<<20 {
 		add(fmt.Errorf("%d; accepted: 1 to %d", s.Queue, 1<<20), "queue")

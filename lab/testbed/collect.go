@@ -99,7 +99,11 @@ func (c Collection) Meta(bed Testbed) (trace.Meta, error) {
 	if err != nil {
 		return trace.Meta{}, fmt.Errorf("testbed: collection: %w", err)
 	}
-	return trace.Meta{Space: bed.Space(), Scenario: c.Scenario.Name, StepSeconds: bed.Timing().Step, TimeScale: bed.TimeScale(), Testbed: bed.Name(),
+	var platform []string
+	if p, ok := bed.(interface{ Platform() []string }); ok {
+		platform = p.Platform()
+	}
+	return trace.Meta{Platform: platform, Space: bed.Space(), Scenario: c.Scenario.Name, StepSeconds: bed.Timing().Step, TimeScale: bed.TimeScale(), Testbed: bed.Name(),
 		Load: c.Load.Name(), Actions: c.Actions, Seed: c.Seed, Reference: c.Reference,
 		Extra: map[string]string{"scenario hash": fingerprint(c.Scenario)}}, nil
 }

@@ -36,6 +36,15 @@ type Meter interface {
 	Worked(ctx context.Context) []float64
 }
 
+// Platform is what measures the mesh beside the client, such as Prometheus.
+type Platform interface {
+	// Names are those of the columns that its values are kept in.
+	Names() []string
+	// Measure returns the values of the time from begin to end, NaN for what is
+	// missing; the error says why something is.
+	Measure(ctx context.Context, begin, end time.Time) ([]float64, error)
+}
+
 // Generator offers load to a testbed: an httpload.Generator, or an
 // httpload.Remote where it is in the mesh.
 type Generator interface {
@@ -55,6 +64,8 @@ type LoopConfig struct {
 	Run       string  // what the generator's requests have in service.RunHeader; the plane tells the front; default none
 	MaxLag    float64 // mean lag of the generator from which on a step is disturbed, s unscaled; default 0.005
 	Repeats   int     // how often a step is made again that the generator disturbed, unless knobs are on their way; default 5, negative for never
+	// Platform, if set, is asked after each step.
+	Platform Platform
 	// Foreign is an application that is not of this project: requests that fail
 	// are what it does, not what disturbed a step. They are counted all the same.
 	Foreign bool
@@ -73,6 +84,7 @@ type Loop struct {
 	tally    *Tally
 	calls    []Call
 	failures map[string]int
+	missing  map[string]int
 }
 
 // NewLoop returns the loop before its first step.
@@ -85,7 +97,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 		cfg.Repeats = 5
 	}
 	l := cfg.Space.Layout()
-	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l, cfg.Goals), failures: map[string]int{}}
+	return &Loop{cfg: cfg, layout: l, nodes: l.Mesh.NodeNames(), tally: NewTally(l, cfg.Goals), failures: map[string]int{}, missing: map[string]int{}}
 }
 
 // Name tells which testbed it is.
@@ -119,6 +131,19 @@ func (l *Loop) Reset(ctx context.Context, seed uint64) error {
 // Failures counts the requests that failed since the start by why, whatever the
 // steps in which they did.
 func (l *Loop) Failures() map[string]int { return maps.Clone(l.failures) }
+
+// Platform names the columns that the platform measures, nil for none.
+func (l *Loop) Platform() []string {
+	if l.cfg.Platform == nil {
+		return nil
+	}
+	return l.cfg.Platform.Names()
+}
+
+// Unmeasured counts the steps since the start in which the platform did not give
+// all of its values, by why: those are missing, and the step is as sound as
+// without.
+func (l *Loop) Unmeasured() map[string]int { return maps.Clone(l.missing) }
 
 // Elapsed is the time of the run in s, unscaled: what is done between two steps
 // takes its time, too.
@@ -168,8 +193,11 @@ func (l *Loop) Measure(ctx context.Context, load mesh.Load, a mesh.Action) (mesh
 			return wrap(err)
 		}
 		end = time.Now()
+		measured := begin.Add(time.Duration(l.cfg.Timing.Settling() / l.cfg.TimeScale * 1e9))
+		until := measured.Add(time.Duration(l.cfg.Timing.Step / l.cfg.TimeScale * 1e9))
 		x, marks = l.summarise(results)
 		copy(x.Busy, busy())
+		x.Platform = l.platform(ctx, measured, until)
 		lag := meanLag(results)
 		if lag <= l.cfg.MaxLag {
 			break
@@ -259,6 +287,22 @@ func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string)
 		marks = append(marks, fmt.Sprintf("%d requests failed for %d other reasons", rest, len(kinds)-maxFailures))
 	}
 	return l.tally.Measurement(l.cfg.Timing.Step), marks
+}
+
+// platform asks for what the platform measured.
+func (l *Loop) platform(ctx context.Context, begin, end time.Time) []float64 {
+	if l.cfg.Platform == nil {
+		return nil
+	}
+	values, err := l.cfg.Platform.Measure(ctx, begin, end)
+	if err != nil {
+		why := err.Error()
+		if _, ok := l.missing[why]; !ok && len(l.missing) >= maxKinds {
+			why = "other reasons"
+		}
+		l.missing[why]++
+	}
+	return values
 }
 
 // maxKinds bounds the reasons that are counted apart.

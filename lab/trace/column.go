@@ -143,8 +143,17 @@ func columns(s *mesh.Space) []column {
 	return list
 }
 
+// columns are those of the space and of the platform.
+func (m Meta) columns() []column {
+	list := columns(m.Space)
+	for k, name := range m.Platform {
+		list = append(list, column{Field{name, Setting, false, -1}, func(t *Table, r int) *float64 { return &t.platform[r*t.p+k] }})
+	}
+	return list
+}
+
 // Columns lists the columns of a trace file in its order: step, start, the
-// numeric columns, mark.
+// numeric columns, mark; those of the platform are between the last two.
 func Columns(s *mesh.Space) []string { return columnNames(columns(s)) }
 
 func columnNames(list []column) []string {

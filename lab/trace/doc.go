@@ -34,6 +34,11 @@
 //	                 repeated: in steps that it divides; 0 for never
 //	units            for people; not read
 //
+// One more may be there:
+//
+//	platform         names of the columns that the platform measured, such as
+//	                 Prometheus, beside the client; separated by commas
+//
 // Any other key is a further fact (Meta.Extra); a key has no colon and comes
 // once. Lines of the head without a colon are passed over.
 //
@@ -68,6 +73,8 @@
 //	                  every service is one call that any node serves (d1_12 where
 //	                  there are more than 9 of either); else d1.2.3 is of the
 //	                  second call of service 1 on node 3
+//	NAME              what the platform measured, for each name in the head, in the
+//	                  unit of its query; a finite number
 //	mark              what disturbed the step, on one line; empty for a sound one
 //
 // All numbers are finite and >= 0, but for those of knobs of a kind of one's

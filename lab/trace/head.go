@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,10 +33,11 @@ const (
 	keyActions   = "actions"
 	keySeed      = "seed"
 	keyReference = "reference every"
+	keyPlatform  = "platform"
 	keyUnits     = "units"
 )
 
-var keys = []string{keyServices, keyNodes, keyScenario, keySpace, keyStep, keyScale, keyTestbed, keyLoad, keyActions, keySeed, keyReference, keyUnits}
+var keys = []string{keyServices, keyNodes, keyScenario, keySpace, keyStep, keyScale, keyTestbed, keyLoad, keyActions, keySeed, keyReference, keyPlatform, keyUnits}
 
 // Validate reports what a trace file could not carry: no space, one that a file
 // does not give back or that has two columns of one name, a value with a line
@@ -56,7 +58,12 @@ func (m Meta) Validate() error {
 	if !back.Same(m.Space) {
 		return fmt.Errorf("trace: %s reads back from a file as %s; accepted: names in UTF-8", spaceText(m.Space), spaceText(&back))
 	}
-	if err := csvfile.Twice(Columns(m.Space)); err != nil {
+	for _, name := range m.Platform {
+		if !platformName.MatchString(name) {
+			return fmt.Errorf("trace: column %s of the platform; accepted: small letters, digits and _, a letter first", csvfile.Quote(name))
+		}
+	}
+	if err := csvfile.Twice(columnNames(m.columns())); err != nil {
 		return fmt.Errorf("trace: of %s: %w", spaceText(m.Space), err)
 	}
 	if !(m.StepSeconds > 0) || math.IsInf(m.StepSeconds, 1) {
@@ -81,6 +88,8 @@ func (m Meta) Validate() error {
 	}
 	return nil
 }
+
+var platformName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // spaceText is a space in an error.
 func spaceText(s *mesh.Space) string { return csvfile.Cut(s.String(), 300) }
@@ -116,6 +125,9 @@ func (m Meta) pairs(version int) [][2]string {
 		{keySeed, strconv.FormatUint(m.Seed, 10)},
 		{keyReference, strconv.Itoa(m.Reference)},
 	}...)
+	if m.Platform != nil {
+		list = append(list, [2]string{keyPlatform, strings.Join(m.Platform, ", ")})
+	}
 	for _, key := range slices.Sorted(maps.Keys(m.Extra)) {
 		list = append(list, [2]string{key, m.Extra[key]})
 	}
@@ -144,7 +156,7 @@ func appendHead(dst []byte, m Meta) []byte {
 		dst = append(dst, strings.TrimRight("# "+pair[0]+": "+pair[1], " ")...)
 		dst = append(dst, '\n')
 	}
-	for k, name := range Columns(m.Space) {
+	for k, name := range columnNames(m.columns()) {
 		if k > 0 {
 			dst = append(dst, ',')
 		}
@@ -279,6 +291,9 @@ func metaOf(values map[string]string, version int) (Meta, error) {
 		m.Reference = int(v)
 		return e
 	})
+	if _, ok := values[keyPlatform]; ok {
+		take(keyPlatform, "names separated by commas", names(&m.Platform))
+	}
 	delete(values, keyUnits)
 	if len(values) > 0 {
 		m.Extra = values

@@ -72,7 +72,7 @@ func decode(r io.Reader, size int64, o ReadOptions) (*Table, error) {
 	if o.Space != nil && !o.Space.Same(h.meta.Space) {
 		return nil, fmt.Errorf("it is of %s; needed: %s", h.meta.what(), spaceText(o.Space))
 	}
-	if err := csvfile.Check(h.header, Columns(h.meta.Space)); err != nil {
+	if err := csvfile.Check(h.header, columnNames(h.meta.columns())); err != nil {
 		return nil, fmt.Errorf("line %d: %w", h.line, err)
 	}
 	t := New(h.meta)

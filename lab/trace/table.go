@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type Meta struct {
 	Actions     string            // how actions were chosen, for instance "random"
 	Seed        uint64            // of loads, actions and arrivals
 	Reference   int               // every so many steps one fixed (load, action) cell was repeated: Step%Reference == 0; 0 for never
+	Platform    []string          // names of the columns that the platform measured beside the client; default none
 	Extra       map[string]string // further facts, key: value
 }
 
@@ -52,7 +54,8 @@ type Table struct {
 	m         int      // services
 	e         int      // endpoints
 	w         int      // values of an action
-	columns   []column // shared by all tables of one space
+	p         int      // values of the platform
+	columns   []column // shared by all tables of one kind
 	step      []int
 	start     []time.Time
 	mark      []string
@@ -64,6 +67,7 @@ type Table struct {
 	action    []float64 // rows x w
 	service   []mesh.Delay
 	endpoint  []mesh.Delay // rows x e
+	platform  []float64    // rows x p
 }
 
 // New returns an empty table. It panics when meta has no space.
@@ -73,12 +77,12 @@ func New(meta Meta) *Table {
 	}
 	meta = meta.defaults()
 	s := meta.Space
-	return &Table{meta: meta, m: s.Mesh().M(), e: len(s.Layout().Endpoints), w: s.Width(), columns: columns(s)}
+	return &Table{meta: meta, m: s.Mesh().M(), e: len(s.Layout().Endpoints), w: s.Width(), p: len(meta.Platform), columns: meta.columns()}
 }
 
 // like is an empty table of t's kind.
 func (t *Table) like() *Table {
-	return &Table{meta: t.meta, m: t.m, e: t.e, w: t.w, columns: t.columns}
+	return &Table{meta: t.meta, m: t.m, e: t.e, w: t.w, p: t.p, columns: t.columns}
 }
 
 // Meta tells where the trace comes from.
@@ -116,6 +120,7 @@ func (t *Table) Row(r int) Row {
 			Failed:    part(t.failed, r, t.m),
 			Service:   part(t.service, r, t.m),
 			Endpoint:  part(t.endpoint, r, t.e),
+			Platform:  part(t.platform, r, t.p),
 			Mark:      t.mark[r],
 		},
 	}
@@ -150,6 +155,9 @@ func (t *Table) Append(row Row) error {
 		if part.got != part.want {
 			return fmt.Errorf("trace: step %d: %d %s; %s takes %d", row.Step, part.got, part.what, t.Mesh(), part.want)
 		}
+	}
+	if n := len(x.Platform); n != t.p && n > 0 {
+		return fmt.Errorf("trace: step %d: %d values of the platform; the trace has %d: %s", row.Step, n, t.p, strings.Join(t.meta.Platform, ", "))
 	}
 	if err := checkWhen(row.Step, row.Start); err != nil {
 		return err
@@ -237,6 +245,10 @@ func (t *Table) push(row Row) {
 	t.action = append(t.action, row.Action...)
 	t.service = append(t.service, x.Service...)
 	t.endpoint = append(t.endpoint, x.Endpoint...)
+	t.platform = append(t.platform, x.Platform...)
+	for range t.p - len(x.Platform) { // nothing was measured
+		t.platform = append(t.platform, math.NaN())
+	}
 }
 
 // cut leaves the first n rows, or makes them n by rows of zeros where there is
@@ -263,8 +275,8 @@ type slab struct {
 	width  int
 }
 
-func (t *Table) slabs() [6]slab {
-	return [...]slab{{&t.load, t.m}, {&t.generated, t.m}, {&t.carried, t.m}, {&t.blocked, t.m}, {&t.failed, t.m}, {&t.action, t.w}}
+func (t *Table) slabs() [7]slab {
+	return [...]slab{{&t.load, t.m}, {&t.generated, t.m}, {&t.carried, t.m}, {&t.blocked, t.m}, {&t.failed, t.m}, {&t.action, t.w}, {&t.platform, t.p}}
 }
 
 // Subset returns a table of the given rows in the given order.

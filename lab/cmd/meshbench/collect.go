@@ -82,16 +82,19 @@ func collectInto(ctx context.Context, b *bed, sc scenario.Scenario, path string,
 	}
 	live.Text("%s: %d steps%s", path, rows, note)
 	if l, ok := bed.(interface{ Failures() map[string]int }); ok {
-		printFailures(l.Failures())
+		printCounts("requests failed", l.Failures())
+	}
+	if l, ok := bed.(interface{ Unmeasured() map[string]int }); ok {
+		printCounts("steps lack values of the platform", l.Unmeasured())
 	}
 	return nil
 }
 
-// printFailures lists why requests failed, the most frequent first.
-func printFailures(failures map[string]int) {
-	kinds := slices.Sorted(maps.Keys(failures))
-	slices.SortStableFunc(kinds, func(a, b string) int { return failures[b] - failures[a] })
+// printCounts lists how often something happened by why, the most frequent first.
+func printCounts(what string, counts map[string]int) {
+	kinds := slices.Sorted(maps.Keys(counts))
+	slices.SortStableFunc(kinds, func(a, b string) int { return counts[b] - counts[a] })
 	for _, why := range kinds {
-		fmt.Printf("%d requests failed: %s\n", failures[why], why)
+		fmt.Printf("%d %s: %s\n", counts[why], what, why)
 	}
 }

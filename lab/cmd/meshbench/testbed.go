@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/prometheus"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/http"
@@ -81,6 +82,9 @@ func (b *bed) check(s scenario.Scenario) error {
 
 // start starts the testbed, or takes control of it.
 func (b *bed) start(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
+	if s.Platform.Prometheus != "" && b.name != "istio" && b.name != "http" {
+		return nil, fmt.Errorf("testbed %s: Prometheus measures none of it; accepted: istio, http, or a scenario without platform", b.name)
+	}
 	switch b.name {
 	case "istio":
 		return b.startIstio(ctx, s)
@@ -92,9 +96,26 @@ func (b *bed) start(ctx context.Context, s scenario.Scenario) (testbed.Testbed, 
 	return local.New(ctx, local.Config{Scenario: s, TimeScale: b.scale, Front: b.front, Dir: b.dir, Databases: strings.Fields(b.dsn)})
 }
 
+// platformOf is what measures beside the client; nil for nothing. It is asked once,
+// so that what it does not know is said before a run.
+func platformOf(ctx context.Context, s scenario.Scenario) (testbed.Platform, error) {
+	if s.Platform.Prometheus == "" {
+		return nil, nil
+	}
+	c, err := prometheus.New(s)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.Check(ctx)
+}
+
 // startHTTP puts a front before an application, or takes control of one.
 func (b *bed) startHTTP(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
-	cfg := http.Config{Scenario: s, Listen: b.front}
+	platform, err := platformOf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	cfg := http.Config{Scenario: s, Listen: b.front, Platform: platform}
 	if b.control != "" {
 		cfg.Listen, cfg.Front, cfg.Control, cfg.Token = "", b.front, b.control, os.Getenv(tokenVariable)
 	}

@@ -55,7 +55,12 @@ func fromCluster(ctx context.Context, args []string) error {
 
 // startIstio takes control of a mesh on a cluster.
 func (b *bed) startIstio(ctx context.Context, s scenario.Scenario) (testbed.Testbed, error) {
-	return istio.New(ctx, b.istioConfig(s))
+	cfg := b.istioConfig(s)
+	var err error
+	if cfg.Platform, err = platformOf(ctx, s); err != nil {
+		return nil, err
+	}
+	return istio.New(ctx, cfg)
 }
 
 // checkIstio lists what a mesh on a cluster lacks, and changes nothing.

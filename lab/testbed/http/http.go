@@ -44,6 +44,8 @@ type Config struct {
 	// MaxLag and Repeats are LoopConfig's.
 	MaxLag  float64
 	Repeats int
+	// Platform, if set, is asked after each step.
+	Platform testbed.Platform
 	// Generator may set Log and Progress; the rest is filled in.
 	Generator httpload.Config
 }
@@ -105,7 +107,7 @@ func New(ctx context.Context, cfg Config) (t *Testbed, err error) {
 		}
 	}
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "http", Space: space, Goals: s.Goals(), Timing: s.Timing, TimeScale: 1, Generator: t.generator, Run: run,
-		Plane: p, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats, Foreign: true})
+		Plane: p, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats, Foreign: true, Platform: cfg.Platform})
 	if err := t.preflight(ctx, s); err != nil {
 		return t, err
 	}

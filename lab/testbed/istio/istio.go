@@ -110,6 +110,8 @@ type Config struct {
 	Start   float64
 	MaxLag  float64 // as in testbed.LoopConfig
 	Repeats int     // as in testbed.LoopConfig
+	// Platform, if set, is asked after each step.
+	Platform testbed.Platform
 	// Clients of the API; default those of the kubeconfig.
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
@@ -307,7 +309,7 @@ func New(ctx context.Context, cfg Config) (*Testbed, error) {
 		load = &generator{Generator: p.remote, patience: time.Minute, mark: p.note}
 	}
 	t.Loop = testbed.NewLoop(testbed.LoopConfig{Name: "istio", Space: cfg.space, Goals: cfg.Scenario.Goals(), Timing: cfg.Scenario.Timing, TimeScale: cfg.TimeScale,
-		Plane: p, Generator: load, Run: p.control.Run, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats, Foreign: cfg.meshed()})
+		Plane: p, Generator: load, Run: p.control.Run, MaxLag: cfg.MaxLag, Repeats: cfg.Repeats, Foreign: cfg.meshed(), Platform: cfg.Platform})
 	if err := t.Reset(ctx, 0); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
