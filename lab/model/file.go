@@ -34,13 +34,14 @@ type card struct {
 	Structure Structure       `json:"structure"`
 	Median    float64         `json:"median,omitempty"`
 	Forests   int             `json:"forests"`
+	Missing   []int           `json:"unmeasured,omitempty"`  // joint: endpoints without a forest
 	Seconds   float64         `json:"stepSeconds,omitempty"` // of the trace
 	Mix       [][][]float64   `json:"mix,omitempty"`         // per node: see host
 }
 
 // Save writes the model to a file that Load reads, whole or not at all.
 func (m *Joint) Save(path string) error {
-	return save(path, m, card{Median: m.median, Seconds: m.seconds}, nil)
+	return save(path, m, card{Median: m.median, Seconds: m.seconds, Missing: m.unmeasured}, nil)
 }
 
 // Save writes the model to a file that Load reads, whole or not at all.
@@ -193,8 +194,14 @@ func unpack(b []byte, space *mesh.Space) (Learned, error) {
 		}
 		outputs += len(f.Outputs())
 	}
-	m := newJoint(space, c.Kind, forests, c.Median, c.Seconds)
-	if outputs != m.targets || c.Kind.measured() && len(forests) != outputs {
+	for k, e := range c.Missing {
+		if e < 0 || e >= len(space.Layout().Endpoints) || k > 0 && e <= c.Missing[k-1] || !c.Kind.measured() {
+			return nil, fmt.Errorf("unmeasured endpoints %v; accepted: numbers of %d that rise", c.Missing, len(space.Layout().Endpoints))
+		}
+	}
+	outputs += len(c.Missing)
+	m := newJoint(space, c.Kind, forests, c.Missing, c.Median, c.Seconds)
+	if outputs != m.targets || c.Kind.measured() && len(forests)+len(c.Missing) != outputs {
 		return nil, fmt.Errorf("its %d forests predict %d targets, a model of kind %q has %d", len(forests), outputs, c.Kind, m.targets)
 	}
 	return m, nil

@@ -24,9 +24,13 @@ type Joint struct {
 	// forests predict targets: one for all when as published and not separate,
 	// one each when measured, since their rows differ.
 	forests []*forest.Forest
-	median  float64 // its weight
-	seconds float64 // of a step of the trace
-	targets int
+	// unmeasured are endpoints that no row of the trace has a delay of: they have
+	// no forest, and what is foreseen of them is missing.
+	unmeasured []int
+	at         []int   // which target the first of each forest is
+	median     float64 // its weight
+	seconds    float64 // of a step of the trace
+	targets    int
 
 	tables memo.Memo[[]float64] // actions x targets
 }
@@ -42,8 +46,16 @@ const (
 	samples = 31
 )
 
-func newJoint(space *mesh.Space, kind Kind, forests []*forest.Forest, median, seconds float64) *Joint {
-	m := &Joint{kind: kind, space: space, forests: forests, median: median, seconds: seconds, targets: len(Targets(space, kind))}
+func newJoint(space *mesh.Space, kind Kind, forests []*forest.Forest, unmeasured []int, median, seconds float64) *Joint {
+	m := &Joint{kind: kind, space: space, forests: forests, unmeasured: unmeasured, median: median, seconds: seconds, targets: len(Targets(space, kind))}
+	next := 0
+	for _, f := range forests {
+		for slices.Contains(unmeasured, next) {
+			next++
+		}
+		m.at = append(m.at, next)
+		next += len(f.Outputs())
+	}
 	m.tables.Bound, m.tables.Size = tableMemory, min(space.Len(), maxTabulated)*m.targets*8
 	return m
 }
@@ -59,11 +71,16 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 		if err != nil {
 			return nil, fmt.Errorf("model: learn %v: %w", names, err)
 		}
-		return newJoint(t.Space(), cfg.Kind, []*forest.Forest{f}, cfg.Median, t.Meta().StepSeconds), nil
+		return newJoint(t.Space(), cfg.Kind, []*forest.Forest{f}, nil, cfg.Median, t.Meta().StepSeconds), nil
 	}
 	var forests []*forest.Forest
+	var unmeasured []int
 	for k, name := range names {
 		px, py := present(x, y, k)
+		if px == nil && k < len(t.Space().Layout().Endpoints) && cfg.Kind.measured() {
+			unmeasured = append(unmeasured, k)
+			continue
+		}
 		if px == nil {
 			return nil, fmt.Errorf("model: learn %s: no row of the trace has it", name)
 		}
@@ -74,7 +91,7 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 		}
 		forests = append(forests, f)
 	}
-	return newJoint(t.Space(), cfg.Kind, forests, cfg.Median, t.Meta().StepSeconds), nil
+	return newJoint(t.Space(), cfg.Kind, forests, unmeasured, cfg.Median, t.Meta().StepSeconds), nil
 }
 
 // present returns the rows of x and of column k of y in which the latter is
@@ -115,8 +132,12 @@ func (m *Joint) Space() *mesh.Space { return m.space }
 // Median is the weight of the leaves' median in a prediction (see Config).
 func (m *Joint) Median() float64 { return m.median }
 
-// Forests returns the forests, in the order of Targets; one for all of them
-// when as published and not separate.
+// Unmeasured returns the endpoints, by number, whose delays the trace does not
+// have and the model does not foresee.
+func (m *Joint) Unmeasured() []int { return m.unmeasured }
+
+// Forests returns the forests, in the order of Targets without those of
+// Unmeasured; one for all of them when as published and not separate.
 func (m *Joint) Forests() []*forest.Forest { return m.forests }
 
 // centre mixes the medians of the rows of x into their means, in place.
@@ -138,14 +159,22 @@ func (m *Joint) PredictMatrix(x mat.Matrix) *mat.Dense {
 		panic(fmt.Sprintf("model: PredictMatrix of %d columns; %s has %d inputs", columns, m.space, want))
 	}
 	y := mat.NewDense(rows, m.targets, nil)
-	from := 0
-	for _, f := range m.forests {
+	for n, f := range m.forests {
 		hat := m.centre(f, x, f.PredictMatrix(x))
 		_, k := hat.Dims()
-		y.Slice(0, rows, from, from+k).(*mat.Dense).Copy(hat)
-		from += k
+		y.Slice(0, rows, m.at[n], m.at[n]+k).(*mat.Dense).Copy(hat)
+	}
+	for r := range rows {
+		m.leave(y.RawRowView(r))
 	}
 	return y
+}
+
+// leave marks what is not foreseen as missing.
+func (m *Joint) leave(y []float64) {
+	for _, e := range m.unmeasured {
+		y[e] = math.NaN()
+	}
 }
 
 // predict appends the targets for one row of inputs to dst.
@@ -154,12 +183,10 @@ func (m *Joint) predict(dst, x []float64) []float64 {
 		return append(dst, m.PredictMatrix(mat.NewDense(1, len(x), x)).RawRowView(0)...)
 	}
 	dst = slices.Grow(dst, m.targets)[:m.targets]
-	from := 0
-	for _, f := range m.forests {
-		to := from + len(f.Outputs())
-		f.Predict(dst[from:to], x)
-		from = to
+	for n, f := range m.forests {
+		f.Predict(dst[m.at[n]:m.at[n]+len(f.Outputs())], x)
 	}
+	m.leave(dst)
 	return dst
 }
 
@@ -197,8 +224,7 @@ func (m *Joint) cell(dst []byte, load mesh.Load) []byte {
 
 func (m *Joint) tabulate(load mesh.Load) ([]float64, error) {
 	table := make([]float64, m.space.Len()*m.targets)
-	at := 0
-	for _, f := range m.forests {
+	for n, f := range m.forests {
 		y, err := m.grid(f, load)
 		if err != nil {
 			return nil, err
@@ -206,11 +232,12 @@ func (m *Joint) tabulate(load mesh.Load) ([]float64, error) {
 		if m.median > 0 {
 			m.centre(f, m.inputs(load), y)
 		}
-		_, outputs := y.Dims()
 		for k := range m.space.Len() {
-			copy(table[k*m.targets+at:], y.RawRowView(k))
+			copy(table[k*m.targets+m.at[n]:], y.RawRowView(k))
 		}
-		at += outputs
+	}
+	for k := range m.space.Len() {
+		m.leave(table[k*m.targets : (k+1)*m.targets])
 	}
 	if m.kind.measured() {
 		for k := range m.space.Len() {
@@ -333,7 +360,7 @@ func (f *jointForecast) sample() [][]float64 {
 	if len(f.x) == 0 || f.table != nil {
 		f.x = f.m.space.Features(f.x[:0], f.load, f.action)
 	}
-	m, n := f.m.space.Mesh().M(), len(f.m.space.Layout().Endpoints)
+	m, n := f.m.space.Mesh().M(), len(f.m.space.Layout().Endpoints)-len(f.m.unmeasured)
 	var out [][]float64
 	for i := range m {
 		out = append(out, f.m.forests[n+i].Quantile(f.x, q...)[0])

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -74,10 +75,10 @@ func TestMeshes(t *testing.T) {
 	}
 }
 
-// A trace that does not say which node answered is learned from by a joint model,
-// in which every node of a call has the delay of its service.
-func TestUnattributed(t *testing.T) {
-	whole := modeltest.Trace(t, mesh.Grid(mesh.New(2, 2), 6), 600)
+// unattributed is a trace of a space that does not say which nodes answered.
+func unattributed(t *testing.T, space *mesh.Space) *trace.Table {
+	t.Helper()
+	whole := modeltest.Trace(t, space, 600)
 	table := trace.New(whole.Meta())
 	for r := range whole.Len() {
 		row := whole.Row(r)
@@ -89,6 +90,46 @@ func TestUnattributed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return table
+}
+
+// Where a service makes several calls, nothing is known of the single ones: their
+// delays are missing in what is foreseen, that of the whole is as with them, also
+// when the model was in a file.
+func TestUnattributedCalls(t *testing.T) {
+	space := mesh.Grid(modeltest.Chain(), 3)
+	cfg := model.Config{Structure: model.JointInputs, Forest: forest.Config{Trees: 5}}
+	m, err := model.Learn(context.Background(), unattributed(t, space), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model")
+	if err := m.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := model.Load(path, space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := modeltest.Learn(t, space, 600, cfg)
+	x := inputs(space, 50)
+	if bits(m, x) != bits(loaded, x) {
+		t.Error("the model that was loaded predicts something else")
+	}
+	y, want := m.PredictMatrix(x), whole.PredictMatrix(x)
+	for k, name := range model.Targets(space, model.Measured) {
+		for r := range 50 {
+			if known := k >= len(space.Layout().Endpoints); known && y.At(r, k) != want.At(r, k) || !known && !math.IsNaN(y.At(r, k)) {
+				t.Fatalf("%s is %v, of the whole trace %v", name, y.At(r, k), want.At(r, k))
+			}
+		}
+	}
+}
+
+// A trace that does not say which node answered is learned from by a joint model,
+// in which every node of a call has the delay of its service.
+func TestUnattributed(t *testing.T) {
+	table := unattributed(t, mesh.Grid(mesh.New(2, 2), 6))
 	m, err := model.Learn(context.Background(), table, model.Config{Forest: forest.Config{Trees: 5}})
 	if err != nil {
 		t.Fatal(err)

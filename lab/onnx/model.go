@@ -24,6 +24,9 @@ func Model(m model.Learned, metadata ...[2]string) ([]byte, error) {
 	if j.Median() > 0 {
 		return nil, fmt.Errorf("onnx: the model mixes medians in, by a weight of %v; accepted: means alone", j.Median())
 	}
+	if n := len(j.Unmeasured()); n > 0 {
+		return nil, fmt.Errorf("onnx: the trace did not say which nodes answered, so %d targets have no trees; accepted: models of all targets", n)
+	}
 	g := newGraph()
 	features := j.Space().FeatureNames()
 	x := g.input("x", float64s, len(features))

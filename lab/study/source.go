@@ -403,7 +403,7 @@ type Prediction struct {
 	TrainMean           float64
 }
 
-// Predicted predicts every target of a model on the rows of test.
+// Predicted predicts every target of a model that rows of test have.
 func Predicted(m model.Learned, train, test *trace.Table) ([]Prediction, error) {
 	names := model.Targets(m.Space(), m.Kind())
 	x := test.Features()
@@ -426,7 +426,9 @@ func Predicted(m model.Learned, train, test *trace.Table) ([]Prediction, error) 
 				p.Predicted = append(p.Predicted, hat.At(r, k))
 			}
 		}
-		out = append(out, p)
+		if p.Measured != nil {
+			out = append(out, p)
+		}
 	}
 	return out, nil
 }

@@ -225,7 +225,8 @@ func Cells(source, setting, learned string, runs []anr.Run) []Cell {
 // Contests are the study's objectives with what a trial of source s compares:
 // the policies trained in the given setting, a training seed for each run, and
 // the baselines, calibrated on the same model: random, the best constant
-// action, the proportional rule, and greedy as in the simulator.
+// action, the proportional rule, and greedy as in the simulator; of an application
+// that is deployed also what it is without control, an even split.
 func (r *Result) Contests(ctx context.Context, s Source, set Setting) ([]Contest, error) {
 	f := s.fitted(ctx, r.Config)
 	greedy, err := s.Greedy(ctx, r.Config.Seed)
@@ -252,6 +253,12 @@ func (r *Result) Contests(ctx context.Context, s Source, set Setting) ([]Contest
 		}}}}
 		for _, b := range baselines {
 			c.Policies = append(c.Policies, Contestant{b.Name(), func(int) (policy.Policy, error) { return b.fresh(), nil }})
+		}
+		if s.Scenario.Deployed() {
+			c.Policies = append(c.Policies, Contestant{"even", func(int) (policy.Policy, error) {
+				space := reference.Space()
+				return policy.Static{Label: "even", Action: space.Default()}, nil
+			}})
 		}
 		contests = append(contests, c)
 	}

@@ -48,7 +48,7 @@ func evaluate(ctx context.Context, args []string) error {
 		return fmt.Errorf("evaluate: -runs %d -steps %d -beds %d; accepted: 1 or more", *runs, *steps, *beds)
 	case *beds > 1 && (b.name == "istio" || b.name == "http"):
 		return fmt.Errorf("evaluate: -beds %d; accepted for %s: 1, for there is one mesh", *beds, b.name)
-	case b.name == "http" && *learn == "":
+	case sc.Deployed() && *learn == "":
 		return errors.New("evaluate: name the trace to learn from with -trace: collect it on this testbed first")
 	}
 	root, err := study.Root()
