@@ -29,7 +29,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"quickstart", "", "the whole way in some seconds: trace, model, policies, and what they get of the true optimum; figure in .out/", quickstartCommand},
-		{"scenario", "list|show|check [NAME|FILE]", "the built-in scenarios; the text of one; all that is wrong with a file, and how large its problem is", scenarioCommand},
+		{"scenario", "list|show|check [NAME|FILE], from-cluster -n NAMESPACE", "the built-in scenarios; the text of one; all that is wrong with a file, and how large its problem is; a scenario of what is deployed", scenarioCommand},
 		{"figure", "all|NAME...", "run the study where it is not cached, and write its figures, tables and results.json into .out/figures/ or the folder of -o, of a scenario other than paper into one of its own there", figureCommand},
 		{"study", "", "run the study in the simulator from nothing, leaving the cache aside, into .out/study, with the time of each stage", studyCommand},
 		{"kth", "FILE", "audit the published trace and run the study on it", kthCommand},

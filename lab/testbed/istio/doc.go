@@ -28,4 +28,33 @@
 // when a permission was withdrawn, ends the run. There is one moment that
 // nothing can be done about: a process that is killed between the writing of
 // two objects leaves one of them for the next run to put right.
+//
+// # Applications that are not of this project
+//
+// A scenario whose application is on a mesh (scenario.Application) names its
+// VirtualServices, HTTP entries, destinations and Deployments. Front and generator
+// are deployed beside it; nothing else is. Of a VirtualService the weights of the
+// named HTTP entry are changed, and its fault abort where that blocks; other
+// entries, whatever they match, TCP and TLS stay byte for byte. Two annotations of
+// the metadata (WrittenAnnotation, AbortsAnnotation) note what is the testbed's.
+//
+// Server-side apply cannot own this: the list of HTTP entries has no keys in
+// Istio's CRD, so that a field manager owns all of it or nothing, and to force
+// that would take the entries of others too. Instead the list is written as it was
+// read, with the version that it was read with: what somebody writes in between is
+// a conflict, upon which it is read again. Who wrote since the last look is found
+// by annotation and generation and named by the object's managed fields. His
+// change stays but for the weights, which the next step puts right, and marks the
+// step. Who himself applies on the server's side is told by the API server of the
+// conflict with "meshbench". A VirtualService that a controller owns is refused.
+//
+// No header tells when a change is in force, since that would change the routes.
+// The front's sidecar tells instead: its own config dump, which the front passes
+// on, has the weights. Sidecars of other pods hear of them in the same push; a
+// route that the front's has not is waited for (scenario.Application.Follow).
+//
+// Which node answered is told by a header of the application, or by the front's
+// sidecar, to which an EnvoyFilter for that pod alone adds the cluster that it sent
+// a request to: request by request, so that delays have percentiles, where Envoy's
+// statistics of clusters have sums. Else nothing is known, and models are joint.
 package istio
