@@ -20,6 +20,10 @@ export GOMODCACHE := $(CURDIR)/.cache/go-mod
 export GOFLAGS := -modcacherw $(GOFLAGS)
 endif
 
+# A user's settings that would build or install something else.
+export GOWORK := off
+export PIP_USER := 0
+
 GONB   := .bin/gonb
 VENV   := .venv/installed
 KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
@@ -42,6 +46,7 @@ setup: needed ## tools, kernel and packages (incremental; from empty caches a fe
 needed:
 	@$(call need,$(GO),Go 1.26 or newer: https://go.dev/dl)
 	@$(call need,$(PYTHON),Python 3.10 or newer with the venv module)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); needed: Python 3.10 or newer, for instance make PYTHON=python3.12" >&2; exit 1; }
 
 need = command -v $(1) >/dev/null || { echo "make: '$(1)' is not on the PATH; needed: $(2)" >&2; exit 1; }
 
@@ -59,7 +64,12 @@ goimports   := golang.org/x/tools/cmd/goimports
 gopls       := golang.org/x/tools/gopls
 staticcheck := honnef.co/go/tools/cmd/staticcheck
 
-$(VENV): notebooks/requirements.lock
+# Jupyter's programs name the folder that they were installed into.
+ifeq ($(shell test -e $(VENV) && ! grep -qsF "$(CURDIR)/.venv/" .venv/bin/jupyter && echo moved),moved)
+.PHONY: $(VENV)
+endif
+
+$(VENV): notebooks/requirements.lock | needed
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "make: $(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "installing Jupyter into .venv"
@@ -162,7 +172,7 @@ lab: setup .bin/gopls ## JupyterLab on 127.0.0.1, in notebooks/
 bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baselines3 (installs them: about 6 GB)
 	@$(LAB) bench -o "$(OUT)" .bench/bin/python
 
-.bench/installed: lab/bench/peers/requirements.txt
+.bench/installed: lab/bench/peers/requirements.txt | needed
 	@echo "installing the peers into .bench"
 	@$(PYTHON) -m venv --clear .bench
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<

@@ -90,7 +90,8 @@ const heading = "# Card of a "
 // Markdown is the card for people.
 func (c Card) Markdown() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%s for scenario %s\n\n", heading, c.What, c.Scenario)
+	line := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	fmt.Fprintf(&b, "%s%s for scenario %s\n\n", heading, c.What, line(c.Scenario))
 	t := figure.Table{Header: []string{"", ""}}
 	add := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
@@ -128,7 +129,7 @@ func (c Card) Markdown() []byte {
 	b.Write(scores.Markdown())
 	b.WriteString("\n## Where it must not be used\n\n")
 	for _, l := range c.Limits {
-		fmt.Fprintf(&b, "- %s\n", l)
+		fmt.Fprintf(&b, "- %s\n", line(l))
 	}
 	if len(c.Settings) > 0 {
 		var compact bytes.Buffer

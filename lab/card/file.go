@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/ppo"
 )
 
@@ -24,18 +25,30 @@ const (
 	maxCard = 1 << 20
 )
 
+// open opens an archive; end closes it.
+func open(path string) (z *zip.Reader, end func() error, err error) {
+	f, size, err := regular.Read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if z, err = zip.NewReader(f, size); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return z, f.Close, nil
+}
+
 // Kind says what a file is, Policy or Model, by what its archive holds. Another
 // file is an error.
 func Kind(path string) (string, error) {
-	z, err := zip.OpenReader(path)
-	if err != nil {
-		var p *fs.PathError
-		if errors.As(err, &p) {
-			return "", fmt.Errorf("card: %w", err)
-		}
+	z, end, err := open(path)
+	if errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, zip.ErrChecksum) {
 		return "", fmt.Errorf("card: %s is truncated, or neither a policy nor a model", path)
 	}
-	defer z.Close()
+	if err != nil {
+		return "", fmt.Errorf("card: %w", err)
+	}
+	defer end()
 	for _, f := range z.File {
 		switch f.Name {
 		case "policy.json":
@@ -78,11 +91,11 @@ func Read(path string) (c Card, ok bool, err error) {
 
 // readEntry returns the card of a model's file, nil where there is none.
 func readEntry(path string) ([]byte, error) {
-	z, err := zip.OpenReader(path)
+	z, end, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer z.Close()
+	defer end()
 	f, err := z.Open(entry)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -149,11 +162,11 @@ func (c Card) SaveModel(path string, m Saver) error {
 
 // add returns the archive at path with one more entry.
 func add(path, name string, data []byte) ([]byte, error) {
-	r, err := zip.OpenReader(path)
+	r, end, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer end()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for _, f := range r.File {
@@ -177,14 +190,18 @@ func Beside(path, extension string) string {
 	return strings.TrimSuffix(path, filepath.Ext(path)) + extension
 }
 
-// Free reports a file that is where the Markdown of an artefact's card goes and
-// is none: it would be lost.
+// Free reports what keeps an artefact from being written: no regular file of its
+// name, or a file where the Markdown of its card goes that is none and would be
+// lost.
 func Free(path string) error {
 	at := Beside(path, ".md")
 	if at == path {
 		return fmt.Errorf("card: %s is where its card goes; accepted: a name that does not end in .md", path)
 	}
-	f, err := os.Open(at)
+	if err := regular.Free(path); err != nil {
+		return fmt.Errorf("card: %w", err)
+	}
+	f, _, err := regular.Read(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

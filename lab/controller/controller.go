@@ -215,7 +215,11 @@ func (c *Controller) Run(ctx context.Context) error {
 func (c *Controller) decide(s mesh.State, asked mesh.Action) Entry {
 	e := Entry{Step: c.Status().Step, Charge: ByFallback, Worth: Number(math.NaN()), Would: Number(math.NaN())}
 	if s.Load != nil {
-		if a, err := c.cfg.Policy.Act(s); err != nil {
+		a, err := c.cfg.Policy.Act(s)
+		if err == nil {
+			err = c.space.Validate(a)
+		}
+		if err != nil {
 			e.Error = err.Error()
 		} else {
 			e.Decided = a.Clone()
@@ -238,7 +242,7 @@ func (c *Controller) decide(s mesh.State, asked mesh.Action) Entry {
 // known, what was asked for before, and its only action or none before the first.
 func (c *Controller) fallBack(s mesh.State, asked mesh.Action) mesh.Action {
 	if s.Load != nil {
-		if a, err := c.cfg.Fallback.Act(s); err == nil {
+		if a, err := c.cfg.Fallback.Act(s); err == nil && c.space.Validate(a) == nil {
 			return a.Clone()
 		}
 	}
@@ -358,7 +362,7 @@ func (c *Controller) looked() {
 			x.Objection = g.objections[k]
 		}
 		if d, ok := check.(interface{ Statistic() float64 }); ok {
-			x.Statistic = d.Statistic()
+			x.Statistic = Number(d.Statistic())
 		}
 		s.Checks = append(s.Checks, x)
 	}

@@ -529,3 +529,31 @@ func TestRefused(t *testing.T) {
 }
 
 var _ control.System = (*world)(nil)
+
+// wrong is a policy of another mesh, or one that has gone wrong: it decides what is
+// no action here.
+type wrong struct{ mesh.Action }
+
+func (wrong) Name() string                          { return "wrong" }
+func (wrong) Reset(uint64)                          {}
+func (w wrong) Act(mesh.State) (mesh.Action, error) { return w.Action, nil }
+
+// What is no action is not asked for: the fallback is in charge, and the log says
+// why.
+func TestWrongAction(t *testing.T) {
+	for _, a := range []mesh.Action{nil, {1, 0}, {1, 0, 0, 1, math.NaN(), 0}, {1, 0, 0, 1, 0, 7}} {
+		w := newWorld(t)
+		cfg := config(w)
+		cfg.Policy = wrong{a}
+		_, all := drive(t, cfg, 5)
+		for _, e := range all {
+			if e.Charge != controller.ByFallback || e.Decided != nil || e.Step > 0 && !strings.Contains(e.Error, "action") {
+				t.Errorf("%v: step %d by the %s, decided %v, error %q", a, e.Step, e.Charge, e.Decided, e.Error)
+			}
+			if _, err := json.Marshal(e); err != nil {
+				t.Error(err)
+			}
+		}
+		wantInForce(t, all)
+	}
+}

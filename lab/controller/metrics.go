@@ -52,7 +52,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge("objection", "1 where the check objects to the policy.", v, "check", x.Name)
 		if x.Statistic != 0 {
-			gauge("statistic", "Of a check that has one; 1 is an objection.", x.Statistic, "check", x.Name)
+			gauge("statistic", "Of a check that has one; 1 is an objection.", float64(x.Statistic), "check", x.Name)
 		}
 	}
 	if age, ok := s.age(time.Now()); ok {

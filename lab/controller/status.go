@@ -44,10 +44,10 @@ type Status struct {
 
 // CheckState is a check after the last step.
 type CheckState struct {
-	Name      string  `json:"name"`
-	State     string  `json:"state"`
-	Objection string  `json:"objection,omitempty"`
-	Statistic float64 `json:"statistic,omitempty"`
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	Objection string `json:"objection,omitempty"`
+	Statistic Number `json:"statistic,omitempty"`
 }
 
 // keptSwitches bounds those that a status has.

@@ -11,13 +11,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // doc.go describes the format. Which rows are in which leaf is not
@@ -140,7 +140,7 @@ func appendFloats(b []byte, v []float64) []byte {
 // error names the file and says whether it is no forest, of a newer version,
 // truncated or damaged.
 func Load(path string) (*Forest, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Any)
 	if err != nil {
 		return nil, fmt.Errorf("forest: load: %w", err)
 	}

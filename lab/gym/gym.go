@@ -76,8 +76,20 @@ type server struct {
 	bytes []byte
 }
 
-// Serve answers requests from in until it ends.
+// Serve answers requests from in until it ends, or until the context does: then
+// it returns at once, though a read from in may still wait.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, cfg Config) error {
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, in, out, cfg) }()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-done:
+		return err
+	}
+}
+
+func serve(ctx context.Context, in io.Reader, out io.Writer, cfg Config) error {
 	if len(cfg.Environments) == 0 {
 		return errors.New("gym: no environment to serve")
 	}

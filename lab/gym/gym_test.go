@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meshbench/meshbench/lab/gym"
 	"github.com/meshbench/meshbench/lab/ppo"
@@ -190,5 +191,23 @@ func TestPython(t *testing.T) {
 	}
 	if out := check("--steps", "20480", "model="+model, "length=100"); out.ANR < .85 {
 		t.Errorf("ANR %.3f after 20,480 steps; a random policy has about .4", out.ANR)
+	}
+}
+
+// A server that waits for a request ends with its context.
+func TestEndsWithContext(t *testing.T) {
+	in, other := io.Pipe() // nobody writes
+	defer other.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- gym.Serve(ctx, in, io.Discard, gym.Config{Environments: []ppo.Env{&counter{}}}) }()
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it still waits")
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/lab/internal/filelock"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // Lease is the right to drive one testbed.
@@ -65,7 +66,7 @@ func (l File) Hold(ctx context.Context, do func(context.Context) error) error {
 	if err := os.MkdirAll(filepath.Dir(l.Path), 0o755); err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}
-	f, err := os.OpenFile(l.Path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := regular.Open(l.Path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 
 	"github.com/meshbench/meshbench/lab/forest"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -110,7 +110,7 @@ func save(path string, m Learned, c card, delays []*nodeDelay) error {
 // It is an error when the file is damaged, of another version or for another
 // mesh or other knobs.
 func Load(path string, space *mesh.Space) (Learned, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Any)
 	if err != nil {
 		return nil, fmt.Errorf("model: load: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // SizeVariable is the environment variable that asks for short runs: "small".
@@ -56,7 +57,7 @@ func Table(header []string, rows [][]string) {
 
 // TableFile shows a table from a CSV file whose first row is its header.
 func TableFile(path string) error {
-	f, err := os.Open(path)
+	f, _, err := regular.Read(path)
 	if err != nil {
 		return fmt.Errorf("nb: %w", err)
 	}
@@ -159,7 +160,7 @@ func Must2[A, B any](a A, b B, err error) (A, B) {
 
 // SVGFile shows an SVG file.
 func SVGFile(path string) error {
-	f, err := os.Open(path)
+	f, _, err := regular.Read(path)
 	if err != nil {
 		return fmt.Errorf("nb: %w", err)
 	}

@@ -12,10 +12,11 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // Files are zip archives of a JSON header, arrays of little-endian numbers and
@@ -222,7 +223,7 @@ func LoadFor(path string, env Env) (*Policy, error) {
 }
 
 func load(path string) (*Policy, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.ReadFile(path, regular.Any)
 	if err != nil {
 		return nil, err
 	}
@@ -327,32 +328,14 @@ func (a archive) header(name, format string, header any) error {
 	return nil
 }
 
-// writeArchive writes entries and their checksums to a zip file, by way of a
-// temporary file in the same folder. The same entries give the same bytes.
+// writeArchive writes entries and their checksums to a zip file. The same entries
+// give the same bytes.
 func writeArchive(path string, entries map[string][]byte) error {
 	data, err := packArchive(entries)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails after the rename
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.Write(path, data)
 }
 
 // packArchive returns the bytes of the file that writeArchive writes.
@@ -397,7 +380,7 @@ func packArchive(entries map[string][]byte) ([]byte, error) {
 func packed(name string) bool { return strings.HasSuffix(name, ".json") }
 
 func readArchive(path string) (archive, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.ReadFile(path, regular.Any)
 	if err != nil {
 		return archive{}, err
 	}

@@ -163,23 +163,11 @@ func Open(name string) (Scenario, error) {
 		}
 		return Parse("built-in "+name, b)
 	}
-	b, err := read(name)
+	b, err := regular.ReadFile(name, maxFile)
 	if err != nil {
 		return Scenario{}, fmt.Errorf("scenario: %w", err)
 	}
 	return Parse(name, b)
-}
-
-func read(name string) ([]byte, error) {
-	f, size, err := regular.Read(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if size > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes; accepted: at most %d", name, size, maxFile)
-	}
-	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
 // Problems are all that is wrong with a scenario's file.

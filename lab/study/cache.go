@@ -15,6 +15,7 @@ import (
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 	"github.com/meshbench/meshbench/lab/internal/code"
 	"github.com/meshbench/meshbench/lab/internal/filelock"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // Cache keeps the results of stages in files named by the hash of what they
@@ -83,7 +84,7 @@ func Do[T any](c *Cache, stage string, inputs []any, compute func() (T, error)) 
 
 // kept reads a result from its file.
 func kept[T any](path string) (v T, ok bool) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Any)
 	if err != nil || len(b) <= sha256.Size || sha256.Sum256(b[sha256.Size:]) != [sha256.Size]byte(b[:sha256.Size]) {
 		return v, false
 	}

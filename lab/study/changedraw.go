@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/scenario"
 )
 
@@ -53,7 +53,7 @@ func changeRuns(s scenario.Scenario, bed string) ([]ChangeRun, error) {
 		return nil, err
 	}
 	path := filepath.Join(root, ChangeFile(s, bed))
-	f, err := os.Open(path)
+	f, _, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoData
 	}

@@ -92,6 +92,8 @@ type Compared struct {
 	// as foreseen and as measured; nil where loads are too many to foresee all
 	// of their actions.
 	Rewards []float64
+
+	splits []int // that each of Scores is of
 }
 
 // Compare cross-validates the candidates of a source: each is fitted to 70 % of
@@ -126,6 +128,18 @@ func Compare(ctx context.Context, s Source, by string, splits int, progress func
 			out[k].add(scores, rewards, 1/float64(splits))
 		}
 	}
+	for _, c := range out {
+		for k, n := range c.splits {
+			s := &c.Scores[k]
+			switch {
+			case n == 0:
+				s.NMAE, s.R2, s.Naive = math.NaN(), math.NaN(), math.NaN()
+			case n < splits:
+				more := float64(splits) / float64(n)
+				s.NMAE, s.R2, s.Naive = more*s.NMAE, more*s.R2, more*s.Naive
+			}
+		}
+	}
 	return out, nil
 }
 
@@ -137,8 +151,15 @@ func (c *Compared) add(scores []Score, rewards []float64, share float64) {
 			c.Scores = append(c.Scores, Score{Trace: s.Trace, Split: s.Split, Target: s.Target})
 		}
 		c.Worst = slices.Clone(scores)
+		c.splits = make([]int, len(scores))
 	}
 	for k, s := range scores {
+		if math.IsNaN(s.NMAE) { // the rows held out have none of it
+			continue
+		}
+		if c.splits[k]++; math.IsNaN(c.Worst[k].NMAE) {
+			c.Worst[k] = s
+		}
 		c.Worst[k].NMAE = max(c.Worst[k].NMAE, s.NMAE)
 		c.Worst[k].R2 = min(c.Worst[k].R2, s.R2)
 		c.Scores[k].NMAE += share * s.NMAE
@@ -203,7 +224,11 @@ func (s Source) foreseen(m model.Learned, t *trace.Table) ([]float64, error) {
 				y, hat = append(y, v), append(hat, table.Reward[k])
 			}
 		}
-		out = append(out, forest.R2(column(y), column(hat))[0])
+		r2 := math.NaN() // of no row
+		if len(y) > 0 {
+			r2 = forest.R2(column(y), column(hat))[0]
+		}
+		out = append(out, r2)
 	}
 	return out, nil
 }
@@ -285,8 +310,8 @@ func (r *Result) ModelTable(ctx context.Context, s Source) (figure.Table, error)
 		for _, c := range compared {
 			nmae, r2 := []string{c.Model, by}, []string(nil)
 			for k, x := range c.Scores[:nodes] {
-				nmae = append(nmae, fmt.Sprintf("%.4f (%.4f)", x.NMAE, c.Worst[k].NMAE))
-				r2 = append(r2, fmt.Sprintf("%.3f (%.3f)", x.R2, c.Worst[k].R2))
+				nmae = append(nmae, fmt.Sprintf("%s (%s)", figure.Number(x.NMAE, 4), figure.Number(c.Worst[k].NMAE, 4)))
+				r2 = append(r2, fmt.Sprintf("%s (%s)", figure.Number(x.R2, 3), figure.Number(c.Worst[k].R2, 3)))
 			}
 			for _, v := range c.Rewards {
 				r2 = append(r2, figure.Number(v, 3))

@@ -383,6 +383,10 @@ func score(s Source, by string, m model.Learned, train, test *trace.Table) ([]Sc
 	}
 	var out []Score
 	for _, t := range p {
+		if len(t.Measured) == 0 { // of none there is no score
+			out = append(out, Score{Trace: s.Name, Split: by, Target: t.Target, NMAE: math.NaN(), R2: math.NaN(), Naive: math.NaN()})
+			continue
+		}
 		y, hat := column(t.Measured), column(t.Predicted)
 		naive := make([]float64, len(t.Measured))
 		for k := range naive {

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -58,12 +58,14 @@ type Variant struct {
 	Grid map[string][]any `yaml:"grid"`
 }
 
-// maxTasks bounds a sweep.
-const maxTasks = 1_000_000
+const (
+	maxTasks = 1_000_000 // of a sweep
+	maxFile  = 1 << 20   // bytes
+)
 
 // Read reads the file of a sweep.
 func Read(path string) (Spec, error) {
-	text, err := os.ReadFile(path)
+	text, err := regular.ReadFile(path, maxFile)
 	if err != nil {
 		return Spec{}, fmt.Errorf("sweep: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // Store keeps objects that are never changed. Names are words with slashes between
@@ -47,7 +49,7 @@ func (f Folder) Get(_ context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Any)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s in %s", ErrAbsent, name, f.Dir)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/meshbench/meshbench/lab/bench"
@@ -35,7 +34,7 @@ func benchCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	cfg := bench.Config{Source: sources[0], Python: o.Arg(0), Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
-		Log: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }}
+		Log: func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) }}
 	cases, err := bench.Run(ctx, cfg)
 	if err != nil {
 		return err
@@ -44,7 +43,7 @@ func benchCommand(ctx context.Context, args []string) error {
 	for _, c := range cases {
 		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
 	}
-	os.Stdout.Write(t.Markdown())
+	stdout.Write(t.Markdown())
 	if err := bench.Draw(*dir, cases); err != nil {
 		return err
 	}

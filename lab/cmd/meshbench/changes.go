@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -94,7 +93,7 @@ func changes(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	fmt.Println("monitor:", c.Monitor.Describe())
+	fmt.Fprintln(stdout, "monitor:", c.Monitor.Describe())
 	t := study.ChangeTrial{Start: start, Changes: given, Runs: *runs, Steps: *steps, Quiet: *quiet, Beds: *beds, File: *file}
 	if t.File == "" {
 		t.File = filepath.Join(root, study.ChangeFile(sc, b.name))
@@ -117,8 +116,8 @@ func changes(ctx context.Context, args []string) error {
 		return err
 	}
 	table := study.ChangeTable(study.ChangeCells(out, study.Adaptations()))
-	os.Stdout.Write(table.Markdown())
-	fmt.Println(study.ChangeSummary(out))
-	fmt.Println("runs:", t.File)
+	stdout.Write(table.Markdown())
+	fmt.Fprintln(stdout, study.ChangeSummary(out))
+	fmt.Fprintln(stdout, "runs:", t.File)
 	return nil
 }

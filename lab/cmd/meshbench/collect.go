@@ -95,6 +95,6 @@ func printCounts(what string, counts map[string]int) {
 	kinds := slices.Sorted(maps.Keys(counts))
 	slices.SortStableFunc(kinds, func(a, b string) int { return counts[b] - counts[a] })
 	for _, why := range kinds {
-		fmt.Printf("%d %s: %s\n", counts[why], what, why)
+		fmt.Fprintf(stdout, "%d %s: %s\n", counts[why], what, why)
 	}
 }

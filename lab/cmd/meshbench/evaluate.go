@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -115,8 +114,8 @@ func evaluate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	os.Stdout.Write(comparison.Markdown())
-	fmt.Println("runs:", t.File)
+	stdout.Write(comparison.Markdown())
+	fmt.Fprintln(stdout, "runs:", t.File)
 	if *drawings == "" {
 		return nil
 	}
@@ -128,7 +127,7 @@ func evaluate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %s\n", *drawings, strings.Join(wrote, ", "))
+	fmt.Fprintf(stdout, "%s: %s\n", *drawings, strings.Join(wrote, ", "))
 	return nil
 }
 
@@ -163,8 +162,8 @@ func evaluateRewards(ctx context.Context, b *bed, root string, sc scenario.Scena
 	if err != nil {
 		return err
 	}
-	os.Stdout.Write(table.Markdown())
-	fmt.Println("runs:", t.File)
+	stdout.Write(table.Markdown())
+	fmt.Fprintln(stdout, "runs:", t.File)
 	if drawings == "" {
 		return nil
 	}

@@ -35,6 +35,6 @@ func exportCommand(_ context.Context, args []string) error {
 	if err := atomicfile.Write(*out, data); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	fmt.Printf("%s: %d bytes\n", *out, len(data))
+	fmt.Fprintf(stdout, "%s: %d bytes\n", *out, len(data))
 	return nil
 }

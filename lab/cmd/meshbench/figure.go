@@ -69,7 +69,7 @@ func figures(ctx context.Context, root, dir string, cfg study.Config, names []st
 			if _, err := r.Draw(ctx, dir, first...); err != nil {
 				return interrupted(err)
 			}
-			fmt.Printf("%s: %s; training goes on\n", dir, strings.Join(first, ", "))
+			fmt.Fprintf(stdout, "%s: %s; training goes on\n", dir, strings.Join(first, ", "))
 		}
 		if r, err = runAll(ctx, root, cfg, need); err != nil {
 			return interrupted(err)
@@ -89,9 +89,9 @@ func figures(ctx context.Context, root, dir string, cfg study.Config, names []st
 		}
 	}
 	for _, t := range r.Times {
-		fmt.Printf("%6.1f s  %s\n", t.Seconds, t.Stage)
+		fmt.Fprintf(stdout, "%6.1f s  %s\n", t.Seconds, t.Stage)
 	}
-	fmt.Printf("%s: %s\n", dir, strings.Join(wrote, ", "))
+	fmt.Fprintf(stdout, "%s: %s\n", dir, strings.Join(wrote, ", "))
 	return nil
 }
 
@@ -120,13 +120,13 @@ func runAll(ctx context.Context, root string, cfg study.Config, need study.Needs
 func summary(r *study.Result) error {
 	s := r.Config.Sources[0]
 	if isPaper(r.Config) {
-		os.Stdout.Write(r.Table2(s.Name).Markdown())
+		stdout.Write(r.Table2(s.Name).Markdown())
 		return nil
 	}
 	if s.Scenario.MustSpace().Slow() {
 		t, err := r.RewardTable(s)
 		if err == nil {
-			os.Stdout.Write(t.Markdown())
+			stdout.Write(t.Markdown())
 		}
 		return err
 	}
@@ -134,10 +134,10 @@ func summary(r *study.Result) error {
 	if err != nil {
 		return err
 	}
-	os.Stdout.Write(t.Markdown())
+	stdout.Write(t.Markdown())
 	if t, err = r.TrueTable(s); err == nil {
-		fmt.Println()
-		os.Stdout.Write(t.Markdown())
+		fmt.Fprintln(stdout)
+		stdout.Write(t.Markdown())
 	}
 	return nil
 }
@@ -214,9 +214,9 @@ func studyCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	for _, t := range r.Times {
-		fmt.Printf("%6.1f s  %s\n", t.Seconds, t.Stage)
+		fmt.Fprintf(stdout, "%6.1f s  %s\n", t.Seconds, t.Stage)
 	}
-	fmt.Println("figures, tables and results.json:", dir)
+	fmt.Fprintln(stdout, "figures, tables and results.json:", dir)
 	return nil
 }
 
@@ -270,9 +270,9 @@ func auditCommand(_ context.Context, args []string) error {
 
 func audit(t *trace.Table) {
 	findings := trace.Audit(t)
-	fmt.Printf("%d rows of %s, %d findings\n", t.Len(), t.Mesh(), len(findings))
+	fmt.Fprintf(stdout, "%d rows of %s, %d findings\n", t.Len(), t.Mesh(), len(findings))
 	for _, f := range findings {
-		fmt.Printf("- %s: %s\n", f.Title, f.Detail)
+		fmt.Fprintf(stdout, "- %s: %s\n", f.Title, f.Detail)
 	}
 }
 

@@ -29,7 +29,7 @@ func frontCommand(ctx context.Context, args []string) error {
 		return fmt.Errorf("front: %w", err)
 	}
 	defer f.Close()
-	fmt.Printf("front of %s: %s, control %s\n", s.Name, f.URL(), f.ControlURL())
+	fmt.Fprintf(stdout, "front of %s: %s, control %s\n", s.Name, f.URL(), f.ControlURL())
 	<-ctx.Done()
 	return nil
 }

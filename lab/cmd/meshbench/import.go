@@ -164,7 +164,7 @@ func importCommand(_ context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		_, err = os.Stdout.Write(b)
+		_, err = stdout.Write(b)
 		return err
 	}
 	space, err := s.Space()
@@ -183,7 +183,7 @@ func importCommand(_ context.Context, args []string) error {
 	if err := t.Write(o.Arg(1)); err != nil {
 		return err
 	}
-	fmt.Printf("%s: %s", o.Arg(1), out)
+	fmt.Fprintf(stdout, "%s: %s", o.Arg(1), out)
 	audit(t)
 	return nil
 }
@@ -201,6 +201,6 @@ func suggestMapping(path string, s scenario.Scenario) error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.Write(b)
+	_, err = stdout.Write(b)
 	return err
 }

@@ -167,7 +167,7 @@ func learnCommand(ctx context.Context, args []string) error {
 	if err := c.SaveModel(l.out, m); err != nil {
 		return err
 	}
-	fmt.Printf("%s: model of %d rows of %s; its card is %s\n", l.out, c.Data.Rows, s.Title, card.Beside(l.out, ".md"))
+	fmt.Fprintf(stdout, "%s: model of %d rows of %s; its card is %s\n", l.out, c.Data.Rows, s.Title, card.Beside(l.out, ".md"))
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/quickstart"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
@@ -83,7 +84,7 @@ func indent(text string) string {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends what does not look at the context
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "meshbench:", err)
 		code := 1
@@ -94,7 +95,26 @@ func main() {
 	}
 }
 
+// printer is where results are printed. It keeps the first error.
+type printer struct{ err error }
+
+var stdout = &printer{}
+
+func (p *printer) Write(b []byte) (int, error) {
+	n, err := os.Stdout.Write(b)
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("what was to be printed is lost: %w", err)
+	}
+	return n, err
+}
+
 func run(ctx context.Context, args []string) (err error) {
+	stdout.err = nil
+	defer func() {
+		if err == nil {
+			err = stdout.err
+		}
+	}()
 	flags := flag.NewFlagSet("meshbench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	profile := flags.String("cpuprofile", "", "write a profile of the processor time to `FILE`")
@@ -108,7 +128,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return errors.New("no command\n" + usage())
 	}
 	if *profile != "" {
-		f, err := os.Create(*profile)
+		f, err := regular.Create(*profile)
 		if err != nil {
 			return fmt.Errorf("-cpuprofile: %w", err)
 		}
@@ -142,7 +162,7 @@ func quickstartCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return quickstart.Run(ctx, quickstart.Config{Dir: filepath.Join(root, ".out"), Out: os.Stdout})
+	return quickstart.Run(ctx, quickstart.Config{Dir: filepath.Join(root, ".out"), Out: stdout})
 }
 
 // options are those of one command.

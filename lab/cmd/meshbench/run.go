@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +13,8 @@ import (
 
 	"github.com/meshbench/meshbench/lab/artefact"
 	"github.com/meshbench/meshbench/lab/controller"
+	"github.com/meshbench/meshbench/lab/internal/appendfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/lease"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -22,6 +22,7 @@ import (
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/policy"
 	"github.com/meshbench/meshbench/lab/scenario"
+	"github.com/meshbench/meshbench/lab/service"
 )
 
 const runText = `run [options] POLICY
@@ -110,6 +111,11 @@ func (r *running) prepare() (err error) {
 		return errors.New("-before beside -safe; accepted: one of both")
 	case r.steps < 0 || r.missed < 0 || r.missing < 1 || r.back < 1 || r.calibrate < 20:
 		return fmt.Errorf("-steps %d -missed %d -missing %d -return %d -calibrate %d; accepted: 0 or more, 0 or more, 1 or more, 1 or more, 20 or more", r.steps, r.missed, r.missing, r.back, r.calibrate)
+	}
+	if r.log != "" {
+		if err := regular.Free(r.log); err != nil {
+			return fmt.Errorf("-log: %w", err)
+		}
 	}
 	r.keep, r.watch = true, r.mode == shadowMode
 	space := r.sc.MustSpace()
@@ -227,36 +233,32 @@ func (r *running) guard(space *mesh.Space) error {
 
 // dry says what a run would do, and looks whether it could.
 func (r *running) dry(ctx context.Context) error {
-	fmt.Printf("%s would drive %s on testbed %s; without it: %s\n", r.path, r.sc.MustSpace(), r.name, r.fallback.Name())
+	fmt.Fprintf(stdout, "%s would drive %s on testbed %s; without it: %s\n", r.path, r.sc.MustSpace(), r.name, r.fallback.Name())
 	if r.move > 0 || r.every > 0 {
-		fmt.Printf("limits: a value moves by at most %g of its range, a knob is left alone for %d steps after a change\n", r.move, r.every)
+		fmt.Fprintf(stdout, "limits: a value moves by at most %g of its range, a knob is left alone for %d steps after a change\n", r.move, r.every)
 	}
 	for _, c := range r.checks {
-		fmt.Printf("check %s: %s\n", c.Name(), c.State())
+		fmt.Fprintf(stdout, "check %s: %s\n", c.Name(), c.State())
 	}
 	const rows = 16
 	t, err := r.policy.Decisions(rows)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	fmt.Println("what it would decide:")
-	os.Stdout.Write(t.Markdown())
+	fmt.Fprintln(stdout, "what it would decide:")
+	stdout.Write(t.Markdown())
 	if r.name == "istio" {
 		if err := r.checkIstio(ctx, r.sc); err != nil {
 			return fmt.Errorf("run: %w", err)
 		}
-		fmt.Println("the cluster is ready; nothing was changed")
+		fmt.Fprintln(stdout, "the cluster is ready; nothing was changed")
 	}
 	return nil
 }
 
 // run waits for the lease, drives the mesh, and waits again where it was lost.
 func (r *running) run(ctx context.Context) error {
-	log, end, err := r.logFile()
-	if err != nil {
-		return fmt.Errorf("run: %w", err)
-	}
-	defer end()
+	log := &stepLog{path: r.log}
 	note := func(bool, string, string) {}
 	if r.name == "istio" {
 		n, flush, err := r.eventsIstio(r.sc)
@@ -269,7 +271,7 @@ func (r *running) run(ctx context.Context) error {
 	live := nb.NewLive()
 	defer live.Close()
 	m := &later{space: r.sc.MustSpace()}
-	c, err := controller.New(r.config(m, live, log, note))
+	c, err := controller.New(r.config(m, live, log.add, note))
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -290,6 +292,10 @@ func (r *running) run(ctx context.Context) error {
 			c.Lead(true, "")
 			note(false, "Leading", lease.Process()+" drives the mesh")
 			defer c.Lead(false, "")
+			if err := log.open(); err != nil { // not while another still writes it
+				return err
+			}
+			defer log.close()
 			return r.drive(ctx, c, m)
 		})
 		switch {
@@ -327,7 +333,7 @@ func (r *running) config(m controller.Mesh, live *nb.Live, log func(controller.E
 			live.Text("%s", text)
 		},
 		OnSwitch: func(s controller.Switch) {
-			fmt.Printf("from step %d on the %s is in charge: %s\n", s.Step, s.To, s.Why)
+			fmt.Fprintf(stdout, "from step %d on the %s is in charge: %s\n", s.Step, s.To, s.Why)
 			reason := "PolicyInCharge"
 			if s.To != controller.ByPolicy {
 				reason = "FellBack"
@@ -376,24 +382,46 @@ func (l *later) First() mesh.State {
 	return l.Mesh.(interface{ First() mesh.State }).First()
 }
 
-// logFile is where steps are appended to.
-func (r *running) logFile() (log func(controller.Entry), end func() error, err error) {
-	if r.log == "" {
-		return func(controller.Entry) {}, func() error { return nil }, nil
+// stepLog is where steps are appended to, if it has a path.
+type stepLog struct {
+	path string
+	file *appendfile.File
+}
+
+func (l *stepLog) open() (err error) {
+	if l.path == "" {
+		return nil
 	}
-	f, err := os.OpenFile(r.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if l.file, err = appendfile.Open(l.path, appendfile.Lines); err != nil {
+		return fmt.Errorf("-log: %w", err)
+	}
+	return nil
+}
+
+func (l *stepLog) add(e controller.Entry) {
+	if l.file == nil {
+		return
+	}
+	b, err := json.Marshal(e)
+	if err == nil {
+		err = l.file.Append(append(b, '\n'))
+	}
+	if err == nil {
+		err = l.file.Sync()
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("-log: %w", err)
+		warn("-log: %v", err)
 	}
-	return func(e controller.Entry) {
-		b, err := json.Marshal(e)
-		if err == nil {
-			_, err = f.Write(append(b, '\n')) // a line in one write
-		}
-		if err != nil {
-			warn("-log: %v", err)
-		}
-	}, f.Close, nil
+}
+
+func (l *stepLog) close() {
+	if l.file == nil {
+		return
+	}
+	if err := l.file.Close(); err != nil {
+		warn("-log: %v", err)
+	}
+	l.file = nil
 }
 
 // serve serves the status page.
@@ -405,8 +433,8 @@ func (r *running) serve(c *controller.Controller) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w; give another, or none", err)
 	}
-	s := &http.Server{Handler: c.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	s := service.NewServer(c.Handler(), service.Limits{Connections: 256})
 	go s.Serve(l)
-	fmt.Printf("status: http://%s\n", l.Addr())
+	fmt.Fprintf(stdout, "status: http://%s\n", l.Addr())
 	return func() { s.Close() }, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -25,7 +24,7 @@ func scenarioCommand(ctx context.Context, args []string) error {
 			if err != nil {
 				return err
 			}
-			fmt.Printf("%-16s %s\n", name, s.Title)
+			fmt.Fprintf(stdout, "%-16s %s\n", name, s.Title)
 		}
 		return nil
 	}
@@ -50,7 +49,7 @@ func scenarioCommand(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		_, err = os.Stdout.Write(b)
+		_, err = stdout.Write(b)
 		return err
 	}
 	s, err := scenario.Open(name)
@@ -97,33 +96,33 @@ func check(s scenario.Scenario) error {
 		state = fmt.Sprintf("; of%s what is in force and on its way, up to %g s", state[1:], longest)
 		row = 2*step + longest/2 // a step more, and the wait of half of the rows
 	}
-	fmt.Printf("%s: %s\n", s.Name, s.Title)
-	fmt.Printf("  mesh      %s\n", s.Mesh)
-	fmt.Printf("  actions   %s: %v points of %d knobs\n", space.Size(), space.Choices(), len(space.Knobs()))
-	fmt.Printf("  state     the loads of %d services: %.3g of random load, and any in their ranges%s\n", s.Mesh.M(), math.Pow(10, values), state)
-	fmt.Printf("  optimum   %s\n", optimum)
-	fmt.Printf("  trace     %d steps of %g s: %.1f h on a testbed in real time\n", s.Collect.Steps, step, float64(s.Collect.Steps)*row/3600)
-	fmt.Printf("  training  %d steps of PPO, %s, for each objective and seed: %.1f h on a testbed in real time\n",
+	fmt.Fprintf(stdout, "%s: %s\n", s.Name, s.Title)
+	fmt.Fprintf(stdout, "  mesh      %s\n", s.Mesh)
+	fmt.Fprintf(stdout, "  actions   %s: %v points of %d knobs\n", space.Size(), space.Choices(), len(space.Knobs()))
+	fmt.Fprintf(stdout, "  state     the loads of %d services: %.3g of random load, and any in their ranges%s\n", s.Mesh.M(), math.Pow(10, values), state)
+	fmt.Fprintf(stdout, "  optimum   %s\n", optimum)
+	fmt.Fprintf(stdout, "  trace     %d steps of %g s: %.1f h on a testbed in real time\n", s.Collect.Steps, step, float64(s.Collect.Steps)*row/3600)
+	fmt.Fprintf(stdout, "  training  %d steps of PPO, %s, for each objective and seed: %.1f h on a testbed in real time\n",
 		l.Config.TotalSteps, heads, float64(l.Config.TotalSteps)*step/3600)
 	for _, o := range s.Defaults().Objectives {
-		fmt.Printf("  objective %s\n", o)
+		fmt.Fprintf(stdout, "  objective %s\n", o)
 	}
 	if s.Deployed() {
 		for _, name := range s.Mesh.NodeNames() {
 			if url := s.Application.Nodes[name]; url != "" {
-				fmt.Printf("  node      %s at %s\n", name, url)
+				fmt.Fprintf(stdout, "  node      %s at %s\n", name, url)
 			}
 		}
 		if a := s.Defaults().Application; a.Meshed() {
 			l := s.Mesh.Layout()
 			for c := range l.Calls {
 				r := a.Route(l, c)
-				fmt.Printf("  route     %s at %s:%d in namespace %s\n", l.CallName(c), r.Host, r.Port, a.Namespace)
+				fmt.Fprintf(stdout, "  route     %s at %s:%d in namespace %s\n", l.CallName(c), r.Host, r.Port, a.Namespace)
 			}
-			fmt.Printf("  blocking  %s; which node answered: %s\n", a.Blocking, a.Attribution)
+			fmt.Fprintf(stdout, "  blocking  %s; which node answered: %s\n", a.Blocking, a.Attribution)
 		}
 		for i, mix := range s.Requests {
-			fmt.Printf("  requests  %d kinds for %s\n", len(mix), s.Mesh.Services[i].Name)
+			fmt.Fprintf(stdout, "  requests  %d kinds for %s\n", len(mix), s.Mesh.Services[i].Name)
 		}
 	}
 	return nil

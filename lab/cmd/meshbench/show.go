@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/meshbench/meshbench/lab/artefact"
@@ -76,7 +75,7 @@ func showCommand(_ context.Context, args []string) error {
 		}
 		fmt.Fprintf(&b, "\npicture: %s\n", *picture)
 	}
-	_, err = b.WriteTo(os.Stdout)
+	_, err = b.WriteTo(stdout)
 	return err
 }
 
@@ -154,10 +153,10 @@ func compareCommand(_ context.Context, args []string) error {
 	default:
 		return errors.New("compare: one is a policy, the other a model; accepted: two of a kind")
 	}
-	os.Stdout.Write(t.Markdown())
+	stdout.Write(t.Markdown())
 	if scores := artefact.Scores(a, b); len(scores.Rows) > 0 {
-		fmt.Println()
-		os.Stdout.Write(scores.Markdown())
+		fmt.Fprintln(stdout)
+		stdout.Write(scores.Markdown())
 	}
 	return nil
 }

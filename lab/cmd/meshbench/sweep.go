@@ -192,7 +192,7 @@ func (s *sweeping) here(ctx context.Context, store sweep.Store, tasks []sweep.Ta
 		live.Text("%s", text)
 	}})
 	live.Close()
-	fmt.Printf("%d tasks: %d were done before, %d done now, of which %d have a setting that is not accepted, %d failed; %d trainings begun\n",
+	fmt.Fprintf(stdout, "%d tasks: %d were done before, %d done now, of which %d have a setting that is not accepted, %d failed; %d trainings begun\n",
 		state.Total, state.Before, state.Now, state.Bad, state.Failed, state.Tries)
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("sweep: interrupted; the same command goes on")
@@ -220,13 +220,13 @@ func (s *sweeping) collect(ctx context.Context, store sweep.Store, tasks []sweep
 			return err
 		}
 	}
-	os.Stdout.Write(table.Markdown())
+	stdout.Write(table.Markdown())
 	if f, err := c.Draw(); err == nil {
 		if err := f.Save(s.out, "scores"); err != nil {
 			return fmt.Errorf("sweep: %w", err)
 		}
 	}
-	fmt.Printf("%s: table.md, table.csv, results.csv, scores.svg, and the best policies\n", s.out)
+	fmt.Fprintf(stdout, "%s: table.md, table.csv, results.csv, scores.svg, and the best policies\n", s.out)
 	if c.Missing > 0 {
 		return fmt.Errorf("sweep: %d of %d tasks have no result; the same command tries again", c.Missing, len(tasks))
 	}
@@ -295,6 +295,6 @@ func (s *sweeping) work(ctx context.Context) error {
 	if r.Bad != "" {
 		return exit{fmt.Errorf("sweep: %s: not accepted: %s", tasks[i], r.Bad), badCode}
 	}
-	fmt.Printf("%s: score %.4f\n", tasks[i], r.Score)
+	fmt.Fprintf(stdout, "%s: score %.4f\n", tasks[i], r.Score)
 	return nil
 }

@@ -47,7 +47,7 @@ func (s *sweeping) submit(ctx context.Context, client kubernetes.Interface, stor
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d of %d tasks have a result\n", len(tasks)-len(left), len(tasks))
+	fmt.Fprintf(stdout, "%d of %d tasks have a result\n", len(tasks)-len(left), len(tasks))
 	if len(left) == 0 {
 		return nil
 	}
@@ -94,6 +94,6 @@ func (s *sweeping) submit(ctx context.Context, client kubernetes.Interface, stor
 	if end.Why != "" {
 		why = ": " + end.Why
 	}
-	fmt.Printf("job %s: %d done, %d not accepted or given up; %d pods failed%s\n", name, end.Done, end.Failed, end.Retried, why)
+	fmt.Fprintf(stdout, "job %s: %d done, %d not accepted or given up; %d pods failed%s\n", name, end.Done, end.Failed, end.Retried, why)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/prometheus"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
@@ -122,7 +123,7 @@ func (b *bed) startHTTP(ctx context.Context, s scenario.Scenario) (testbed.Testb
 	if b.log == "" {
 		return http.New(ctx, cfg)
 	}
-	log, err := os.Create(b.log)
+	log, err := regular.Create(b.log)
 	if err != nil {
 		return nil, fmt.Errorf("-requests: %w", err)
 	}

@@ -47,7 +47,7 @@ func fromCluster(ctx context.Context, args []string) error {
 		return fmt.Errorf("scenario from-cluster: %w", err)
 	}
 	if *out == "" {
-		_, err = os.Stdout.Write(b)
+		_, err = stdout.Write(b)
 		return err
 	}
 	return atomicfile.Write(*out, b)

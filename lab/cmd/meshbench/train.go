@@ -103,7 +103,7 @@ func trainCommand(ctx context.Context, args []string) error {
 	if err := history.write(); err != nil {
 		return err
 	}
-	fmt.Printf("%s: policy for %s, setting %s, %s %.4f; its card is %s, its training %s\n",
+	fmt.Fprintf(stdout, "%s: policy for %s, setting %s, %s %.4f; its card is %s, its training %s\n",
 		l.out, obj.Name, set.Name, c.Scores[0].Name, c.Scores[0].Value, card.Beside(l.out, ".md"), history.csv())
 	return nil
 }

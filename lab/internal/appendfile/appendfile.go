@@ -8,6 +8,7 @@
 package appendfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,24 @@ func Open(path string, valid func(r io.Reader) (size int64, err error)) (*File, 
 		return nil, err
 	}
 	return a, nil
+}
+
+// Lines is what Open takes for a file of lines, whatever they say: what follows the
+// last line break is torn.
+func Lines(r io.Reader) (size int64, err error) {
+	var at int64
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		if k := bytes.LastIndexByte(buf[:n], '\n'); k >= 0 {
+			size = at + int64(k) + 1
+		}
+		if at += int64(n); err == io.EOF {
+			return size, nil
+		} else if err != nil {
+			return size, err
+		}
+	}
 }
 
 func (a *File) resume(valid func(io.Reader) (int64, error)) error {

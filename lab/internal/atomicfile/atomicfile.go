@@ -4,11 +4,17 @@ package atomicfile
 import (
 	"os"
 	"path/filepath"
+
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // Write puts data into the file at path, whose folder it makes. Who reads the
-// path sees the old content or the new, never a part.
+// path sees the old content or the new, never a part. What is there and is no
+// regular file stays, which is an error.
 func Write(path string, data []byte) (err error) {
+	if err := regular.Free(path); err != nil {
+		return err
+	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -3,8 +3,11 @@
 package regular
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 )
 
@@ -45,6 +48,39 @@ func Read(path string) (f *os.File, size int64, err error) {
 		return nil, 0, err
 	}
 	return f, info.Size(), nil
+}
+
+// Any is the bound of ReadFile for files of whatever size.
+const Any = math.MaxInt64
+
+// ReadFile reads a whole regular file of at most so many bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
+	f, size, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > most {
+		return nil, fmt.Errorf("%s has %d bytes; accepted: at most %d", path, size, most)
+	}
+	b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	_, err = b.ReadFrom(io.LimitReader(f, most))
+	return b.Bytes(), err
+}
+
+// Create is os.Create for regular files.
+func Create(path string) (*os.File, error) {
+	return Open(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+}
+
+// Free reports what is at path and no regular file: to write there would replace
+// a device or a pipe.
+func Free(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // that it cannot be written is said by who writes
+	}
+	return check(path, info)
 }
 
 func check(path string, info fs.FileInfo) error {

@@ -44,17 +44,12 @@ func (c Client) Load(dir string) (Client, error) {
 	if c.CA == "" || strings.HasPrefix(strings.TrimSpace(c.CA), "-----BEGIN") {
 		return c, nil
 	}
-	f, size, err := regular.Read(in(dir, c.CA))
+	text, err := regular.ReadFile(in(dir, c.CA), maxCA)
 	if err != nil {
 		return c, fmt.Errorf("client: ca: %w", err)
 	}
-	defer f.Close()
-	if size > maxCA {
-		return c, fmt.Errorf("client: ca: %s has %d bytes; accepted: at most %d", c.CA, size, maxCA)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxCA))
 	c.CA = string(text)
-	return c, err
+	return c, nil
 }
 
 func in(dir, name string) string {

@@ -84,15 +84,7 @@ const maxMapping = 1 << 20
 
 // Open reads a mapping from a YAML file.
 func Open(path string) (Mapping, error) {
-	f, size, err := regular.Read(path)
-	if err != nil {
-		return Mapping{}, fmt.Errorf("mapping: %w", err)
-	}
-	defer f.Close()
-	if size > maxMapping {
-		return Mapping{}, fmt.Errorf("mapping: %s has %d bytes; accepted: at most %d", path, size, maxMapping)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxMapping))
+	text, err := regular.ReadFile(path, maxMapping)
 	if err != nil {
 		return Mapping{}, fmt.Errorf("mapping: %w", err)
 	}

@@ -1,0 +1,71 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Wherever a command takes a file, a pipe that nobody writes to or reads from is
+// refused at once, and stays.
+func TestPipes(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe.yaml")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Skip(err)
+	}
+	trace := filepath.Join("..", "..", "..", "datasets", "local.csv")
+	out := filepath.Join(dir, "out")
+	for _, args := range []string{
+		"-cpuprofile PIPE scenario list",
+		"scenario check PIPE", "audit PIPE", "kth PIPE", "show PIPE", "compare PIPE PIPE", "export PIPE -o OUT", "sweep PIPE",
+		"collect -testbed virtual -steps 1 PIPE", "collect -testbed virtual -steps 1 -load replay:PIPE OUT", "collect -scenario PIPE -steps 1 OUT",
+		"import PIPE OUT -preset kth-2022", "import TRACE OUT -mapping PIPE",
+		"learn -trace PIPE -o OUT", "learn -trace TRACE -o PIPE", "train -model PIPE -o OUT", "train -trace TRACE -o PIPE", "gym -model PIPE",
+		"run PIPE", "evaluate -testbed virtual -trace PIPE -file OUT",
+	} {
+		args = strings.NewReplacer("PIPE", pipe, "TRACE", trace, "OUT", out).Replace(args)
+		done := make(chan error, 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { done <- run(ctx, strings.Fields(args)) }()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), "is a pipe; accepted: a regular file") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", args, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: it still waits", args)
+		}
+		cancel()
+		if info, err := os.Stat(pipe); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+			t.Fatalf("%s: the pipe is gone", args)
+		}
+		if list, _ := os.ReadDir(dir); len(list) != 1 {
+			t.Errorf("%s: it made %v", args, list)
+			os.RemoveAll(out)
+		}
+	}
+}
+
+// What cannot be printed is an error.
+func TestFullStdout(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	before := os.Stdout
+	os.Stdout = full
+	defer func() { os.Stdout = before }()
+	for _, args := range []string{"scenario list", "scenario show graph", "scenario check graph"} {
+		if err := run(context.Background(), strings.Fields(args)); err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
