@@ -113,10 +113,10 @@ func Parse(text string, l *mesh.Layout) (Change, error) {
 	kind, options, _ := strings.Cut(text, ":")
 	c := Change{Kind: Kind(kind), Of: All}
 	wrap := func(format string, args ...any) (Change, error) {
-		return Change{}, fmt.Errorf("change %q: %s", text, fmt.Sprintf(format, args...))
+		return Change{}, fmt.Errorf("change %.80q: %s", text, fmt.Sprintf(format, args...))
 	}
 	if !slices.Contains(Kinds(), c.Kind) {
-		return wrap("unknown kind %q; accepted: %v", kind, Kinds())
+		return wrap("unknown kind %.80q; accepted: %v", kind, Kinds())
 	}
 	seen := map[string]bool{}
 	for field := range strings.SplitSeq(options, ",") {
@@ -135,7 +135,7 @@ func Parse(text string, l *mesh.Layout) (Change, error) {
 			if c.Of = slices.Index(names, value); c.Of < 0 {
 				n, e := strconv.Atoi(value)
 				if e != nil || n < 1 || n > len(names) {
-					return wrap("%s %q; accepted: %s, or 1 to %d", name, value, strings.Join(names, ", "), len(names))
+					return wrap("%s %.80q; accepted: %s, or 1 to %d", name, value, strings.Join(names, ", "), len(names))
 				}
 				c.Of = n - 1
 			}
@@ -150,10 +150,10 @@ func Parse(text string, l *mesh.Layout) (Change, error) {
 		case "for":
 			c.For, err = strconv.Atoi(value)
 		default:
-			return wrap("unknown option %q; accepted: %s, factor, at, within, for", name, c.part())
+			return wrap("unknown option %.80q; accepted: %s, factor, at, within, for", name, c.part())
 		}
 		if err != nil {
-			return wrap("option %s is %q; accepted: a number, of steps a whole one", name, value)
+			return wrap("option %s is %.80q; accepted: a number, of steps a whole one", name, value)
 		}
 	}
 	if err := c.Validate(l); err != nil {

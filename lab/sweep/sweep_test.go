@@ -165,6 +165,44 @@ func TestDo(t *testing.T) {
 	}
 }
 
+// A result that is not as it was written is not taken for one.
+func TestDamagedResult(t *testing.T) {
+	ctx := context.Background()
+	f := sweep.Folder{Dir: t.TempDir()}
+	task := tasks(t, f, "name: a\nseeds: [3]")[0]
+	_, err := sweep.Do(ctx, []sweep.Task{task}, sweep.Config{Store: f, Do: func(_ context.Context, t sweep.Task) (sweep.Result, []byte, error) {
+		return sweep.Result{Task: t, Score: .8125, Policy: strings.Repeat("0", 64)}, nil, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := sweep.Of(ctx, f, task); err != nil || r.Score != .8125 {
+		t.Fatal(r, err)
+	}
+	path := filepath.Join(f.Dir, "results", task.Key())
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sweep.Of(ctx, f, task); err == nil || !strings.Contains(err.Error(), "is damaged, remove results/"+task.Key()) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for n := range len(whole) - 1 {
+		if n%7 == 0 {
+			check(fmt.Sprintf("cut to %d bytes", n), whole[:n])
+		}
+		b := bytes.Clone(whole)
+		b[n] ^= 1
+		check(fmt.Sprintf("byte %d of %d", n, len(whole)), b)
+	}
+}
+
 // What fails for a reason of the moment is tried again, a bad setting is not; what
 // fails for good keeps no other from being done.
 func TestTries(t *testing.T) {

@@ -60,6 +60,8 @@ type Result struct {
 	// Bad says why a task cannot be done, whoever tries: its setting is not
 	// accepted.
 	Bad string `json:"bad,omitempty"`
+	// SHA256 is that of the rest, as it is stored.
+	SHA256 string `json:"sha256"`
 }
 
 // Worker does tasks. It keeps what several of them need. It may be used by any

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -142,11 +143,11 @@ func (c Config) try(ctx context.Context, t Task) (r Result, mine bool, err error
 			return r, false, err
 		}
 	}
-	text, err := json.MarshalIndent(r, "", " ")
+	text, err := r.text()
 	if err != nil {
 		return r, false, fmt.Errorf("sweep: result of %s: %w", t, err)
 	}
-	mine, err = c.Store.PutIfAbsent(ctx, results+t.Key(), append(text, '\n'))
+	mine, err = c.Store.PutIfAbsent(ctx, results+t.Key(), text)
 	return r, mine, err
 }
 
@@ -186,10 +187,32 @@ func Of(ctx context.Context, s Store, t Task) (r Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("sweep: the result of %s is damaged: %w", t, err)
+	err = json.Unmarshal(text, &r)
+	if err == nil && r.Task.Key() != t.Key() {
+		err = errors.New("it is of another task")
+	}
+	if err == nil {
+		var again []byte
+		if again, err = r.text(); err == nil && !bytes.Equal(again, text) {
+			err = errors.New("its content has another hash")
+		}
+	}
+	if err != nil {
+		return r, fmt.Errorf("sweep: the result of %s is damaged, remove %s from the store: %w", t, results+t.Key(), err)
 	}
 	return r, nil
+}
+
+// text is a result as it is stored, with a hash of the rest.
+func (r Result) text() ([]byte, error) {
+	r.SHA256 = ""
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	r.SHA256 = hash(text)
+	text, err = json.MarshalIndent(r, "", " ")
+	return append(text, '\n'), err
 }
 
 // Policy is the file of the policy that a task trained.

@@ -269,13 +269,16 @@ func metaOf(values map[string]string, version int) (Meta, error) {
 		take(keyNodes, "names separated by commas", names(&nodes))
 		if err == nil {
 			m.Space, err = mesh.NewSpace(mesh.Single(services, nodes), mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Block})
+			if err != nil {
+				err = fmt.Errorf("head entries %q and %q: %s", keyServices, keyNodes, listed(err))
+			}
 		}
 	} else {
 		take(keyScenario, "", text(&m.Scenario))
 		take(keySpace, "a mesh and its knobs as JSON", func(s string) error {
 			m.Space = new(mesh.Space)
 			if e := json.Unmarshal([]byte(s), m.Space); e != nil {
-				err = fmt.Errorf("head entry %q: %s", keySpace, csvfile.Cut(strings.ReplaceAll(e.Error(), "\n", "; "), 300))
+				err = fmt.Errorf("head entry %q: %s", keySpace, listed(e))
 			}
 			return nil
 		})
@@ -336,4 +339,9 @@ func (h fileHead) other(m Meta) string {
 		return fmt.Sprintf("its %s is %s, which is not expected", csvfile.Short(key), csvfile.Quote(have[key]))
 	}
 	return ""
+}
+
+// listed is an error that may be a list, in one line, bounded.
+func listed(err error) string {
+	return csvfile.Cut(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
 }

@@ -37,20 +37,24 @@ var _ sweep.Store = (*Bucket)(nil)
 // are those of the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 // AWS_SESSION_TOKEN. It looks whether the bucket is there.
 func Open(ctx context.Context, text string) (*Bucket, error) {
+	const accepted = "accepted: s3://BUCKET/PREFIX?endpoint=URL&region=NAME; keys are in the environment"
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme+"://" != Scheme || u.Host == "" {
-		return nil, fmt.Errorf("s3: %q; accepted: s3://BUCKET/PREFIX?endpoint=URL&region=NAME", text)
+	if err != nil || u.Scheme+"://" != Scheme || u.Host == "" { // not the text, in which there may be a key
+		return nil, errors.New("s3: it is not the URL of a bucket; " + accepted)
+	}
+	if u.User != nil {
+		return nil, fmt.Errorf("s3: bucket %s has keys before it; %s", u.Host, accepted)
 	}
 	q := u.Query()
 	for k := range q {
 		if k != "endpoint" && k != "region" {
-			return nil, fmt.Errorf("s3: %q: unknown option %q; accepted: endpoint, region", text, k)
+			return nil, fmt.Errorf("s3: bucket %s: unknown option %q; %s", u.Host, k, accepted)
 		}
 	}
 	endpoint := &url.URL{Scheme: "https", Host: "s3.amazonaws.com"}
 	if e := q.Get("endpoint"); e != "" {
-		if endpoint, err = url.Parse(e); err != nil || endpoint.Host == "" || strings.Trim(endpoint.Path, "/") != "" {
-			return nil, fmt.Errorf("s3: endpoint %q; accepted: the URL of a server, such as http://127.0.0.1:9000", e)
+		if endpoint, err = url.Parse(e); err != nil || endpoint.Host == "" || endpoint.User != nil || strings.Trim(endpoint.Path, "/") != "" {
+			return nil, fmt.Errorf("s3: bucket %s: this is no endpoint; accepted: the URL of a server without keys, such as http://127.0.0.1:9000", u.Host)
 		}
 	}
 	region := q.Get("region")

@@ -109,13 +109,17 @@ func TestThroughput(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for url, want := range map[string]string{
-		"s3://":               "accepted: s3://BUCKET/PREFIX",
-		"http://bucket/x":     "accepted: s3://BUCKET/PREFIX",
-		"s3://b/x?enpoint=y":  `unknown option "enpoint"`,
-		"s3://b?endpoint=abc": "accepted: the URL of a server",
+		"s3://":                  "accepted: s3://BUCKET/PREFIX",
+		"http://bucket/x":        "accepted: s3://BUCKET/PREFIX",
+		"s3://b/x?enpoint=y":     `unknown option "enpoint"`,
+		"s3://b?endpoint=abc":    "accepted: the URL of a server",
+		"s3://user:canary@b/x":   "bucket b has keys before it",
+		"s3://b/x?secret=canary": `unknown option "secret"`,
+		"s3://b?endpoint=http://user:canary@127.0.0.1": "accepted: the URL of a server without keys",
+		"s3://user:canary@b/%zz":                       "accepted: s3://BUCKET/PREFIX",
 	} {
-		if _, err := s3.Open(context.Background(), url); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v, want %q", url, err, want)
+		if _, err := s3.Open(context.Background(), url); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: error %v, want %q and no secret", url, err, want)
 		}
 	}
 }
