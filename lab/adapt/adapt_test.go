@@ -69,7 +69,7 @@ var theWorld = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := adapt.Healthy(context.Background(), env, base, 700, s.Timing.Seconds(), 1, 2, 3)
+	rows, err := adapt.Healthy(context.Background(), env, base, 700, 1, 2, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -211,6 +211,52 @@ func TestChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Replicas that start later are found by the clock, some steps after the first was
+// due, and told by how much; until then nothing is late, however often what was asked
+// for is given up and asked for again. Knobs are not tried for it.
+func TestLateStart(t *testing.T) {
+	w := get(t)
+	cfg := w.config()
+	cfg.Explore = adapt.Explore{Share: .5, Loss: .5, Total: 50}
+	cfg.Base = func() (policy.Policy, error) { return &saw{a: mesh.Action{.6, .4, 1, 1}}, nil }
+	_, s := w.run(t, cfg, w.bed(), 200, 5, nil)
+	if len(s.Alarms) > 0 {
+		t.Errorf("replicas in time: alarms at %v", s.Alarms)
+	}
+	overdue := -1
+	_, s = w.run(t, cfg, w.bed("startup:factor=4,at=60"), 160, 5, func(x control.Step, s adapt.Status) {
+		if overdue < 0 && s.Overdue > 0 {
+			overdue = x.T
+		}
+	})
+	if overdue < 60 || len(s.Alarms) == 0 || s.Alarms[0] < overdue || s.Alarms[0] > overdue+3 || s.Explored > 0 {
+		t.Errorf("overdue from step %d on: alarms at %v, %d steps explored", overdue, s.Alarms, s.Explored)
+	}
+	if late := slices.Max(s.Estimate.Late); math.Abs(late-90) > 20 {
+		t.Errorf("late by %.0f s, which are 90: %s", late, s.Why)
+	}
+}
+
+// saw asks for a second replica for some steps, thinks better of it, and asks again.
+type saw struct {
+	a mesh.Action
+	t int
+}
+
+func (*saw) Name() string   { return "saw" }
+func (p *saw) Reset(uint64) { p.t = 0 }
+func (p *saw) Act(mesh.State) (mesh.Action, error) {
+	a := p.a.Clone()
+	if k := p.t % 40; k < 3 || k >= 5 && k < 8 || k >= 9 {
+		a[2] = 2
+	}
+	if k := p.t % 40; k >= 10 && k < 13 {
+		a[2] = 3
+	}
+	p.t++
+	return a, nil
 }
 
 // The same seed gives the same run, to the last bit.

@@ -137,8 +137,8 @@ const (
 	// lostSteps are the steps in a row in which a node answered nothing after which
 	// it counts as lost, and lostRequests what had been sent to it by then.
 	lostSteps, lostRequests = 2, 6
-	// clip bounds a standardised ratio, as in anr.Drift.
-	clip = 3
+	// misfitClip bounds a standardised ratio, so that no step decides alone.
+	misfitClip = 3
 )
 
 // identify estimates the factors from rows of the changed mesh: the one that
@@ -263,7 +263,8 @@ func line(f func(float64) (float64, error)) (at, least float64, err error) {
 
 // misfit is how badly a model explains rows: the sum of squared standardised log
 // ratios, each clipped. Delays of an overload count as where that begins: how long
-// a queue is by then depends on steps before.
+// a queue is by then depends on steps before. Those of a queue that grows or shrinks
+// by as much do not count where the node's work is known.
 func (q *Monitor) misfit(m control.Model, factor [][]float64, rows []Row) (float64, error) {
 	sum, l := 0.0, q.space.Layout()
 	for _, r := range rows {
@@ -276,12 +277,15 @@ func (q *Monitor) misfit(m control.Model, factor [][]float64, rows []Row) (float
 			}
 			predicted := q.predicted[k]
 			if k < len(l.Endpoints) {
-				limit := q.overloaded[l.Calls[l.Endpoints[k].Call].Service]
+				at := l.Endpoints[k]
+				limit := q.overloaded[l.Calls[at.Call].Service]
+				if q.work != nil && math.Abs(r.Longer[at.Node]) > limit && !math.IsNaN(q.measured[q.firstBusy()+at.Node]) {
+					continue
+				}
 				measured, predicted = min(measured, limit), min(predicted, limit)
 			}
-			z := (math.Log(measured/predicted) - q.drift.Mean[k]) / q.drift.SD[k]
-			if !math.IsNaN(z) {
-				sum += min(z*z, clip*clip)
+			if z := q.standardise(k, measured, predicted); !math.IsNaN(z) {
+				sum += min(z*z, misfitClip*misfitClip)
 			}
 		}
 	}

@@ -38,7 +38,9 @@ func (w *lateness) observe(x control.Step) int {
 		asked, inForce := k.Values(x.Asked)[0], k.Values(x.Next.InForce)[0]
 		s := &w.since[h]
 		if s.value > 0 && asked < s.value {
-			*s = wait{} // given up
+			if s.value = asked; asked <= inForce {
+				*s = wait{} // given up
+			}
 		}
 		if s.value == 0 && asked > inForce {
 			*s = wait{asked, w.begin}
@@ -60,7 +62,7 @@ func (w *lateness) observe(x control.Step) int {
 			if w.late[h], changed = over+w.seconds/2, h; !there {
 				w.late[h] = over + k.Up/2
 			}
-		case there && over < w.late[h]-tolerance*w.seconds:
+		case there && w.late[h] > 0 && over < w.late[h]-tolerance*w.seconds:
 			if w.late[h], changed = over+w.seconds/2, h; over < tolerance*w.seconds {
 				w.late[h] = 0
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -97,11 +98,15 @@ type Status struct {
 	Charge
 	Statistic float64 // of the monitor, 1 for an alarm
 	Alarms    []int   // steps, after which there was one
-	Dismissed int     // alarms whose steps, looked at closely, say that nothing has changed
-	Learning  bool
-	Explored  int   // steps
-	Failed    int   // decisions that whoever was in charge could not make
-	Err       error // why the last of them failed
+	// Acted are those of them whose steps, looked at closely, say that the mesh has
+	// changed; the others were dismissed.
+	Acted    []int
+	Overdue  float64 // s for which a knob is not in force that was to be by now
+	Learning bool
+	Trained  []float64 // s that each training that has ended took
+	Explored int       // steps
+	Failed   int       // decisions that whoever was in charge could not make
+	Err      error     // why the last of them failed
 }
 
 // Loop keeps a mesh under control while it changes. It is a policy.Policy whose
@@ -143,8 +148,9 @@ const (
 	kept = 64
 	// leastRows are needed for an estimate.
 	leastRows = 3
-	// settles is for how many steps after an alarm the estimate is made anew in each;
-	// then it is every `often` steps, until rows are a window.
+	// settles is for how many steps after an alarm the estimate is made anew in each, so
+	// that what does not fit yet is no further alarm; then it is every `often` steps,
+	// until rows are a window.
 	settles, often = 8, 4
 )
 
@@ -155,6 +161,7 @@ type job struct {
 	cancel         context.CancelFunc
 	done           chan struct{}
 	policy         policy.Policy
+	seconds        float64
 	err            error
 }
 
@@ -214,7 +221,8 @@ func (l *Loop) Status() Status { return *l.status.Load() }
 
 func (l *Loop) publish() {
 	s := l.now
-	s.Charge, s.Alarms, s.Learning = l.charge, append([]int(nil), l.now.Alarms...), l.job != nil
+	s.Charge, s.Learning = l.charge, l.job != nil
+	s.Alarms, s.Acted, s.Trained = slices.Clone(l.now.Alarms), slices.Clone(l.now.Acted), slices.Clone(l.now.Trained)
 	l.status.Store(&s)
 }
 
@@ -259,7 +267,7 @@ func (l *Loop) decide(s mesh.State) (mesh.Action, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.charge.Who == ByRollout || l.charge.Who == Learned {
+	if l.charge.Estimate.unequal && (l.charge.Who == ByRollout || l.charge.Who == Learned) { // how late a knob is needs no exploring
 		b, err := l.explore.try(s, a, l.t-l.alarmed)
 		if err != nil {
 			return nil, err
@@ -315,13 +323,17 @@ func (l *Loop) observe(x control.Step) error {
 	if len(l.rows) > 0 {
 		before = &l.rows[len(l.rows)-1]
 	}
-	r := newRow(x, l.space, before, l.cfg.Seconds)
+	r := newRow(x, l.space, before)
 	l.t = x.T + 1
 	l.rows = append(l.rows, r)
 	if len(l.rows) > kept {
 		l.rows = l.rows[1:]
 	}
 	late := l.late.observe(x)
+	l.now.Overdue = 0
+	for h := range l.space.Knobs() {
+		l.now.Overdue = max(l.now.Overdue, l.late.waiting(h, x.Next.Time))
+	}
 	if l.cfg.Told != nil {
 		return l.finish()
 	}
@@ -341,8 +353,8 @@ func (l *Loop) observe(x control.Step) error {
 		l.charge.Estimate = l.charge.Estimate.found(back)
 	case lost >= 0:
 		l.alarm(max(l.t-lostSteps, 0), l.space.Mesh().Nodes[lost].Name+" answers nothing")
-	case statistic >= 1:
-		onset, k := l.monitor.drift.Onset()
+	case statistic >= 1 && (l.from < 0 || l.t-l.alarmed > settles):
+		onset, k := l.monitor.chart.Onset()
 		l.alarm(l.t-onset, l.monitor.Name(k))
 	case late >= 0 && l.charge.Estimate.Late[late] == 0:
 		l.alarm(l.t, l.space.Knobs()[late].Name+" in force at another time than expected")
@@ -440,10 +452,10 @@ func (l *Loop) estimate() error {
 		l.takeOver(Base, l.base, e, "as it was learned, again")
 		return nil
 	default:
-		if l.alarmed == l.t {
-			l.now.Dismissed++
-		}
 		return nil
+	}
+	if n := len(l.now.Acted); n == 0 || l.now.Acted[n-1] != l.alarmed {
+		l.now.Acted = append(l.now.Acted, l.alarmed)
 	}
 	return l.adapt(e, e.Say(l.space))
 }
@@ -584,6 +596,7 @@ func (l *Loop) finish() error {
 		if j.err != nil {
 			return fmt.Errorf("adapt: training: %w", j.err)
 		}
+		l.now.Trained = append(l.now.Trained, j.seconds)
 		l.learned, l.taught, l.taughtE, l.learnedAt = j.policy, j.alarmed, j.estimate, l.t
 		if l.cfg.Rollout != nil {
 			return l.adapt(l.charge.Estimate, l.charge.Estimate.Say(l.space)+"; a policy was learned for it")
@@ -599,7 +612,9 @@ func (l *Loop) finish() error {
 	present, seed := l.present, l.seed+uint64(l.t)
 	go func() {
 		defer close(j.done)
+		begin := time.Now()
 		j.policy, j.err = l.cfg.Learn(ctx, present, seed)
+		j.seconds = time.Since(begin).Seconds()
 	}()
 	l.job = j
 	return nil

@@ -1,14 +1,13 @@
 package adapt
 
 import (
-	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
-	"github.com/meshbench/meshbench/lab/policy"
 )
 
 // Row is a control step as it is kept.
@@ -20,17 +19,15 @@ type Row struct {
 	Reward      float64
 	// Settled says that no knob came into force in the middle of the step.
 	Settled bool
-	// Even says of each node that its queue was about as long at the end of the step as
-	// at its beginning, so that what it served is what came to it: its delays are
-	// those of the step before to within a fifth of a step.
-	Even []bool
+	// Longer is by how much longer the mean delay of each node's calls was than in the
+	// step before, s: what its queue has grown by. NaN where either had none.
+	Longer []float64
 
-	delay []float64 // mean of each node's calls, s; 0 without any
+	delay []float64 // mean of each node's calls, s; NaN without any
 }
 
-// newRow keeps a step that followed the one of before, nil for the first; steps
-// are of so many s.
-func newRow(x control.Step, space *mesh.Space, before *Row, seconds float64) Row {
+// newRow keeps a step that followed the one of before, nil for the first.
+func newRow(x control.Step, space *mesh.Space, before *Row) Row {
 	r := Row{T: x.T, Load: append(mesh.Load(nil), x.Load...), Action: x.Action.Clone(), Measurement: x.Measurement.Clone(), Reward: x.Reward, Settled: true}
 	for h := range space.Knobs() {
 		if k := &space.Knobs()[h]; k.Slow() && x.Next.InForce != nil {
@@ -40,7 +37,7 @@ func newRow(x control.Step, space *mesh.Space, before *Row, seconds float64) Row
 		}
 	}
 	count := make([]float64, space.Mesh().N())
-	r.delay, r.Even = make([]float64, len(count)), make([]bool, len(count))
+	r.delay, r.Longer = make([]float64, len(count)), make([]float64, len(count))
 	for e, at := range space.Layout().Endpoints {
 		if y := r.Measurement.Endpoint[e]; y.Count > 0 {
 			count[at.Node] += y.Count
@@ -48,11 +45,11 @@ func newRow(x control.Step, space *mesh.Space, before *Row, seconds float64) Row
 		}
 	}
 	for j, n := range count {
-		if n == 0 {
-			continue
+		r.delay[j] /= n // NaN without any
+		r.Longer[j] = math.NaN()
+		if before != nil {
+			r.Longer[j] = r.delay[j] - before.delay[j]
 		}
-		r.delay[j] /= n
-		r.Even[j] = before != nil && math.Abs(r.delay[j]-before.delay[j]) < .2*seconds
 	}
 	return r
 }
@@ -63,133 +60,73 @@ func newRow(x control.Step, space *mesh.Space, before *Row, seconds float64) Row
 // testbed measures how busy nodes are (utilisation law). Of delays steps that say
 // nothing are left out: those in the middle of which a knob came into
 // force, and those in which, or in the two before which, the model has a service
-// overloaded, so that a queue is left over that no model of single steps knows of.
+// overloaded, so that a queue is left over that no model of single steps knows of;
+// and of a node those in which, or before which, it is nearly always busy, since
+// such queues take longer than a step to settle.
+//
+// Each is the log ratio of measured and predicted, less its mean and over its
+// standard deviation while nothing changes: of a delay these depend on how long a
+// delay is predicted, since delays of a busy node vary more; the deviation of work
+// falls with the root of the number of requests, as that of any mean. What is left
+// is watched by an anr.CUSUM.
 type Monitor struct {
 	space *mesh.Space
 	// overloaded are the predicted delays from which on a service is, s.
 	overloaded []float64
 	work       []float64 // of each microservice at speed 1, s
 	seconds    float64   // that are measured of a step
-	drift      anr.Drift
-	after      int // steps for which what an overload left over may last
+	usual      []byLevel // per endpoint
+	effort     []spread  // per node, of one request
+	chart      anr.CUSUM
+	after      int    // steps for which what an overload left over may last
+	busy       []bool // whether each node was nearly always, in the last step
+	unsettled  []bool // in it or the one before
 
-	measured, predicted []float64
-	reliable            int // how many of the first quantities say something
-	x                   mesh.Measurement
+	measured, predicted, requests []float64
+	reliable                      bool // whether delays and failures say something
+	x                             mesh.Measurement
 }
 
 const (
 	// fewest answered requests make a delay.
 	fewest = 3
-	// failures weighs the share of failed requests: its channel is 1 + failures share.
-	failures = 20
-	// leastDelaySD and leastFailedSD keep quantities that hardly vary from being
-	// alarms by themselves.
-	leastDelaySD, leastFailedSD, leastBusySD = .1, .5, .05
+	// failures weighs the share of failed requests: its channel is 1 + failures share,
+	// and its standard deviation failedSD, since there are hardly any.
+	failures, failedSD = 20, .5
+	// full is the share of its servers from which on a node counts as always busy.
+	full = .8
 	// leftOver are the steps for which the queues of an overload are taken to last.
 	leftOver = 2
-	// unknownSD is that of an endpoint that was hardly seen while nothing changed.
-	unknownSD = .5
+	// clip bounds a standardised ratio.
+	clip = 5
 )
-
-// Calibration is how a Monitor is made.
-type Calibration struct {
-	// Overloaded are the predicted mean delays from which on a service counts as
-	// overloaded, s.
-	Overloaded []float64
-	// Work is about what a request of each microservice keeps a node of speed 1 busy
-	// for, s. Default none: how busy nodes are is not looked at.
-	Work []float64
-	// Seconds are those that are measured of a step. Default 5.
-	Seconds float64
-	// Steps is how many steps there are on average until chance raises an alarm.
-	// Default 50,000.
-	Steps float64
-	// Factor is how many times slower a mesh is found soonest. Default 1.6.
-	Factor float64
-}
-
-// NewMonitor calibrates a monitor on steps of the unchanged mesh, in their order,
-// made under the policy that is to be watched, by the model m that is compared
-// with.
-func NewMonitor(m control.Model, rows []Row, c Calibration) (*Monitor, error) {
-	if c.Steps == 0 {
-		c.Steps = 50_000
-	}
-	if c.Factor == 0 {
-		c.Factor = 1.6
-	}
-	if c.Seconds == 0 {
-		c.Seconds = 5
-	}
-	if c.Work != nil && len(c.Work) != len(m.Space().Layout().Microservices) {
-		return nil, fmt.Errorf("adapt: work of %d microservices; the mesh has %d", len(c.Work), len(m.Space().Layout().Microservices))
-	}
-	if len(c.Overloaded) != m.Space().Mesh().M() {
-		return nil, fmt.Errorf("adapt: overload of %d services; the mesh has %d", len(c.Overloaded), m.Space().Mesh().M())
-	}
-	q := &Monitor{space: m.Space(), overloaded: c.Overloaded, work: c.Work, seconds: c.Seconds, x: mesh.NewMeasurement(m.Space().Layout())}
-	var measured, predicted [][]float64
-	for _, r := range rows {
-		if ok, err := q.compare(m, nil, r); err != nil {
-			return nil, err
-		} else if ok {
-			q.mask()
-			measured, predicted = append(measured, append([]float64(nil), q.measured...)), append(predicted, append([]float64(nil), q.predicted...))
-		}
-	}
-	endpoints := len(q.space.Layout().Endpoints)
-	for k := range q.channels() {
-		least := leastDelaySD
-		if k >= endpoints {
-			least = leastFailedSD
-		}
-		if k >= endpoints+q.space.Mesh().M() {
-			least = leastBusySD
-		}
-		mean, sd := 0.0, unknownSD
-		if d, err := anr.CalibrateDrift(column(measured, k), column(predicted, k)); err == nil {
-			mean, sd = d.Mean[0], d.SD[0]
-		}
-		q.drift.Mean, q.drift.SD = append(q.drift.Mean, mean), append(q.drift.SD, max(sd, least))
-	}
-	if err := q.drift.Design(measured, predicted, c.Steps, math.Log(c.Factor)); err != nil {
-		return nil, fmt.Errorf("adapt: %w; %d of %d steps of the unchanged mesh say something", err, len(measured), len(rows))
-	}
-	q.Reset()
-	return q, nil
-}
-
-func column(v [][]float64, k int) [][]float64 {
-	out := make([][]float64, len(v))
-	for r := range v {
-		out[r] = v[r][k : k+1]
-	}
-	return out
-}
 
 // Clone returns a monitor of the same calibration.
 func (q *Monitor) Clone() *Monitor {
 	c := *q
-	c.drift.Reset()
-	c.measured, c.predicted, c.x, c.after = nil, nil, mesh.NewMeasurement(q.space.Layout()), 0
+	c.Reset()
+	c.measured, c.predicted, c.requests, c.x = nil, nil, nil, mesh.NewMeasurement(q.space.Layout())
 	return &c
 }
 
 // Reset forgets the steps so far.
 func (q *Monitor) Reset() {
-	q.drift.Reset()
-	q.after = 0
+	q.chart.Reset()
+	q.after, q.busy, q.unsettled = 0, make([]bool, q.space.Mesh().N()), make([]bool, q.space.Mesh().N())
 }
 
 // channels is the number of quantities that are watched.
 func (q *Monitor) channels() int {
-	n := len(q.space.Layout().Endpoints) + q.space.Mesh().M()
+	n := q.firstBusy()
 	if q.work != nil {
 		n += q.space.Mesh().N()
 	}
 	return n
 }
+
+// firstBusy is the number of the first node's work among them: delays of endpoints
+// and failures of services are before it.
+func (q *Monitor) firstBusy() int { return len(q.space.Layout().Endpoints) + q.space.Mesh().M() }
 
 // Name says what quantity k is.
 func (q *Monitor) Name(k int) string {
@@ -221,8 +158,8 @@ func (q *Monitor) predict(m control.Model, r Row) error {
 }
 
 // compare fills measured and predicted, NaN where there is nothing to compare, and
-// says whether the row says something. factor is that of service times which m was
-// told of, nil for none.
+// requests, and says whether the row says something. factor is that of service times
+// which m was told of, nil for none.
 func (q *Monitor) compare(m control.Model, factor [][]float64, r Row) (ok bool, err error) {
 	if err := q.predict(m, r); err != nil {
 		return false, err
@@ -230,46 +167,48 @@ func (q *Monitor) compare(m control.Model, factor [][]float64, r Row) (ok bool, 
 	if q.after > 0 {
 		q.after--
 	}
-	delays := r.Settled && q.after == 0
+	q.reliable = r.Settled && q.after == 0
 	for i, limit := range q.overloaded {
 		if q.x.Service[i].Mean > limit {
-			q.after, delays = leftOver+1, false
+			q.after, q.reliable = leftOver+1, false
 		}
 	}
-	q.measured, q.predicted = q.measured[:0], q.predicted[:0]
+	q.measured, q.predicted, q.requests = q.measured[:0], q.predicted[:0], q.requests[:0]
+	add := func(measured, predicted, requests float64) {
+		q.measured, q.predicted, q.requests = append(q.measured, measured), append(q.predicted, predicted), append(q.requests, requests)
+	}
 	for e := range q.x.Endpoint {
-		d := math.NaN()
-		if y := r.Measurement.Endpoint[e]; y.Count >= fewest {
+		d, y := math.NaN(), r.Measurement.Endpoint[e]
+		if y.Count >= fewest {
 			d = y.Mean
 		}
-		q.measured, q.predicted = append(q.measured, d), append(q.predicted, q.x.Endpoint[e].Mean)
+		add(d, q.x.Endpoint[e].Mean, y.Count)
 	}
 	for i := range q.x.Failed {
-		q.measured, q.predicted = append(q.measured, failedChannel(r.Measurement, i)), append(q.predicted, failedChannel(q.x, i))
+		add(failedChannel(r.Measurement, i), failedChannel(q.x, i), 1)
 	}
-	q.reliable = len(q.measured)
-	if !delays {
-		q.reliable = 0
-	}
-	ok = delays
+	ok = q.reliable
 	if q.work != nil {
 		for j := range q.space.Mesh().N() {
-			v := q.worked(factor, r, j)
-			ok = ok || !math.IsNaN(v)
-			q.measured, q.predicted = append(q.measured, r.Measurement.Busy[j]), append(q.predicted, v)
+			measured, predicted, requests := q.worked(factor, r, j)
+			ok = ok || !math.IsNaN(measured)
+			add(measured, predicted, requests)
+			was := q.busy[j]
+			q.busy[j] = predicted > full*q.space.Value(r.Action, mesh.Replicas, j, 1)
+			q.unsettled[j] = was || q.busy[j]
 		}
 	}
 	return ok, nil
 }
 
-// worked is how many servers of node j the requests that it answered in a row must
-// have kept busy; NaN where that cannot be told.
-func (q *Monitor) worked(factor [][]float64, r Row, j int) float64 {
-	if !r.Even[j] {
-		return math.NaN()
-	}
+// worked is how many servers of node j are to be busy for the requests that came in
+// a row and were answered, and how many were. Where the queue grew, more came than
+// was served: by what the delay grew from the middle of a step to the next one's, or
+// twice as much where that began with the step. What is measured is therefore a range,
+// of which the value that is nearest to what is predicted is taken; NaN where it
+// cannot be told.
+func (q *Monitor) worked(factor [][]float64, r Row, j int) (measured, predicted, requests float64) {
 	l := q.space.Layout()
-	sum, n := 0.0, 0.0
 	for e, at := range l.Endpoints {
 		if y := r.Measurement.Endpoint[e]; at.Node == j && y.Count > 0 {
 			u := l.Calls[at.Call].Microservice
@@ -277,14 +216,21 @@ func (q *Monitor) worked(factor [][]float64, r Row, j int) float64 {
 			if factor != nil {
 				work *= factor[j][u]
 			}
-			sum += work
-			n += y.Count
+			predicted += work
+			requests += y.Count
 		}
 	}
-	if n < fewest || math.IsInf(sum, 1) {
-		return math.NaN()
+	predicted /= q.seconds * l.Mesh.Speed(j) * q.space.Value(r.Action, mesh.CPU, j, 1)
+	if requests < fewest || math.IsInf(predicted, 1) {
+		return math.NaN(), math.NaN(), requests
 	}
-	return sum / (q.seconds * l.Mesh.Speed(j) * q.space.Value(r.Action, mesh.CPU, j, 1))
+	if q.effort != nil { // a request may keep a node busy for another time than is said
+		predicted *= math.Exp(q.effort[j].mean)
+		grown := 2 * r.Longer[j] / q.seconds * q.space.Value(r.Action, mesh.Replicas, j, 1)
+		a, b := r.Measurement.Busy[j], r.Measurement.Busy[j]+grown // NaN where not known
+		return max(min(max(a, b), predicted), min(a, b)), predicted, requests
+	}
+	return r.Measurement.Busy[j], predicted, requests
 }
 
 func failedChannel(x mesh.Measurement, i int) float64 {
@@ -302,54 +248,60 @@ func (q *Monitor) Add(m control.Model, factor [][]float64, r Row) (statistic flo
 		return 0, false, err
 	}
 	q.mask()
-	return q.drift.Add(q.measured, q.predicted), ok, nil
+	return q.chart.Add(q.standardised()), ok, nil
 }
 
 // mask leaves out what a step says nothing of, whose sums stay as they are.
 func (q *Monitor) mask() {
-	if q.reliable > 0 {
-		return
-	}
-	for k := range len(q.space.Layout().Endpoints) + q.space.Mesh().M() {
-		q.measured[k] = math.NaN()
+	for k := range q.firstBusy() {
+		if !q.reliable || k < len(q.usual) && q.unsettled[q.space.Layout().Endpoints[k].Node] {
+			q.measured[k] = math.NaN()
+		}
 	}
 }
 
-// Healthy makes steps of so many s under p of a system to which nothing happens, to
-// calibrate a Monitor on: runs of so many steps each, one for each seed.
-func Healthy(ctx context.Context, env *control.Env, p policy.Policy, steps int, seconds float64, seeds ...uint64) ([]Row, error) {
-	var rows []Row
-	for _, seed := range seeds {
-		s, err := env.Reset(ctx, seed)
-		if err != nil {
-			return nil, fmt.Errorf("adapt: healthy run: %w", err)
-		}
-		p.Reset(seed)
-		for t := range steps {
-			a, err := p.Act(s)
-			if err != nil {
-				return nil, fmt.Errorf("adapt: healthy run: %w", err)
-			}
-			x, err := env.Step(ctx, a)
-			if err != nil {
-				return nil, fmt.Errorf("adapt: healthy run: %w", err)
-			}
-			var before *Row
-			if t > 0 {
-				before = &rows[len(rows)-1]
-			}
-			rows = append(rows, newRow(x, env.Space(), before, seconds))
-			s = x.Next
-		}
+// spread is that of the log ratio of quantity k, as last compared.
+func (q *Monitor) spread(k int) spread {
+	switch first := q.firstBusy(); {
+	case k >= first: // its mean is in what is predicted
+		return spread{0, max(q.effort[k-first].sd/math.Sqrt(q.requests[k]), leastBusySD)}
+	case k >= len(q.usual):
+		return spread{0, failedSD}
 	}
-	return rows, nil
+	return q.usual[k].in(math.Log(q.predicted[k]))
+}
+
+// standardised are the log ratios as last compared, NaN where missing.
+func (q *Monitor) standardised() []float64 {
+	z := make([]float64, len(q.measured))
+	for k := range z {
+		z[k] = q.standardise(k, q.measured[k], q.predicted[k])
+	}
+	return z
+}
+
+func (q *Monitor) standardise(k int, measured, predicted float64) float64 {
+	s := q.spread(k)
+	return (math.Log(measured/predicted) - s.mean) / s.sd
 }
 
 // Describe says what the monitor was calibrated to.
 func (q *Monitor) Describe() string {
-	text := fmt.Sprintf("threshold %.1f, slack %.2f", q.drift.Threshold, q.drift.Slack)
-	for k, m := range q.drift.Mean {
-		text += fmt.Sprintf("; %s: ln ratio %.3f, sd %.3f", q.Name(k), m, q.drift.SD[k])
+	var parts []string
+	for k := range q.channels() {
+		spread := fmt.Sprintf("sd %.2f", failedSD)
+		switch first := q.firstBusy(); {
+		case k >= first:
+			s := q.effort[k-first]
+			spread = fmt.Sprintf("ln ratio %.3f, sd %.2f over the root of the requests", s.mean, s.sd)
+		case k < len(q.usual) && len(q.usual[k].of) > 0:
+			of := q.usual[k].of
+			a, b := of[0], of[len(of)-1]
+			spread = fmt.Sprintf("ln ratio %.3f, sd %.2f of short ones, %.3f, %.2f of long ones", a.mean, a.sd, b.mean, b.sd)
+		case k < len(q.usual):
+			spread = "hardly seen"
+		}
+		parts = append(parts, fmt.Sprintf("%s: %s, slack %.2f, threshold %.1f", q.Name(k), spread, q.chart.Slack[k], q.chart.Threshold[k]))
 	}
-	return text
+	return strings.Join(parts, "; ")
 }

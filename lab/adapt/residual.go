@@ -58,7 +58,7 @@ func (q *Monitor) NewResiduals(m control.Model, factor [][]float64, rows []Row) 
 		q.mask()
 		x := residual{input: inputs(nil, r.Load, r.Action)}
 		for e := range endpoints {
-			x.log = append(x.log, math.Log(q.measured[e]/q.predicted[e])-q.drift.Mean[e])
+			x.log = append(x.log, math.Log(q.measured[e]/q.predicted[e])-q.spread(e).mean)
 		}
 		c.rows = append(c.rows, x)
 	}

@@ -39,16 +39,18 @@ func (p *Progress) Reset() {
 	p.pending = p.pending[:0]
 }
 
-// Late has values of knobs come into force so many s later than the space says,
-// one for each knob and nil for none: also those that are on their way, of which
+// Late has higher values of knobs come into force so many s later than the space
+// says, one for each knob and nil for none: also those that are on their way, of which
 // Left is 0 while they are late. Nobody who looks at what is on its way knows.
 func (p *Progress) Late(seconds []float64) { p.late = slices.Clone(seconds) }
 
-func (p *Progress) lateness(knob int) float64 {
-	if p.late == nil {
-		return 0
+// left is in how many seconds something comes into force.
+func (p *Progress) left(x mesh.Pending) float64 {
+	k := &p.space.Knobs()[x.Knob]
+	if p.late == nil || slices.Compare(k.Points[x.Point], k.Values(p.now)) < 0 {
+		return x.Left
 	}
-	return p.late[knob]
+	return x.Left + p.late[x.Knob]
 }
 
 // Set puts action a into force at once, with nothing on its way.
@@ -120,7 +122,7 @@ func (p *Progress) add(x mesh.Pending) {
 func (p *Progress) due() {
 	const rounding = 1e-9
 	p.pending = slices.DeleteFunc(p.pending, func(x mesh.Pending) bool {
-		if x.Left+p.lateness(x.Knob) > rounding {
+		if p.left(x) > rounding {
 			return false
 		}
 		k := &p.space.Knobs()[x.Knob]
@@ -134,7 +136,7 @@ func (p *Progress) due() {
 func (p *Progress) Next() float64 {
 	next := math.Inf(1)
 	for _, x := range p.pending {
-		next = min(next, x.Left+p.lateness(x.Knob))
+		next = min(next, p.left(x))
 	}
 	return next
 }

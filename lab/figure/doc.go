@@ -44,7 +44,7 @@
 // lengths that do not agree, are errors of one line that begin with "figure: ".
 //
 // An axis has 3 to 7 ticks in steps of 1, 2 or 5 times a power of ten (2.5
-// where these are too coarse). Values within about a thousandth of each other
+// where these are too coarse), in whole steps where all values are whole. Values within about a thousandth of each other
 // are drawn flat, not as magnified noise. Panels that are there to be compared
 // have the same axes.
 //

@@ -376,6 +376,9 @@ func TestTickValues(t *testing.T) {
 		{false, true, []float64{-1e308, 1e308}, "−1e308 −5e307 0 5e307 1e308"},
 		{false, false, []float64{1.7e18, 1.7e18 + 4e9}, "0 1e9 2e9 3e9 4e9"},
 		{false, true, []float64{2e-7, 5e-7}, "2e−7 2.5e−7 3e−7 3.5e−7 4e−7 4.5e−7 5e−7"},
+		{false, false, []float64{0, 1, 14}, "0 5 10"}, // steps, of which there is no half
+		{false, false, []float64{0, 1, 14.5}, "0 2.5 5 7.5 10 12.5"},
+		{false, false, []float64{0, 3}, "0 1 2 3"},
 		{true, true, []float64{.1, 0, .3}, "0.1 0.2 0.3 0.4 0.5"},
 		{true, true, []float64{1, 1000}, "1 10 100 1000"},
 		{true, true, []float64{.6, 41}, "0.5 1 2 5 10 20 50"},

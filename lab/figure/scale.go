@@ -24,6 +24,7 @@ type axis struct {
 	names    []string // of the values 0, 1, ... in place of numbers
 
 	lo, hi float64 // of what it has seen; lo above hi for nothing yet
+	parts  bool    // some of it is not whole
 
 	min, max float64
 	ticks    []tick
@@ -47,6 +48,7 @@ func (a *axis) see(values ...float64) {
 	for _, v := range values {
 		if a.shows(v) {
 			a.lo, a.hi = min(a.lo, v), max(a.hi, v)
+			a.parts = a.parts || v != math.Trunc(v)
 		}
 	}
 }
@@ -121,7 +123,7 @@ func (a *axis) resolveLinear() {
 			hi = 0
 		}
 	}
-	s := steps(lo, hi)
+	s := steps(lo, hi, !a.parts && hi-lo >= 3)
 	if a.round && s.last-s.first < 3 {
 		// A fourth tick on the side where it is nearer.
 		below, above := s.value(s.first-1), s.value(s.last+1)
@@ -159,8 +161,8 @@ type stepping struct {
 
 // steps chooses steps of 1, 2 or 5 times a power of ten so that no more than 7
 // ticks lie from lo to hi; of 2.5 times where these give fewer than 4. There
-// are 3 at least.
-func steps(lo, hi float64) stepping {
+// are 3 at least. Whole steps count things, of which there are no parts.
+func steps(lo, hi float64, whole bool) stepping {
 	within := func(m, e int) (s stepping, n float64) {
 		s = stepping{mantissa: m, exponent: e}
 		a, b := s.in(lo), s.in(hi)
@@ -171,11 +173,11 @@ func steps(lo, hi float64) stepping {
 	for e := int(math.Floor(math.Log10(hi/2-lo/2))) - 3; ; e++ {
 		for _, m := range []int{10, 20, 50} {
 			s, n := within(m, e)
-			if n > mostTicks {
+			if n > mostTicks || whole && !s.whole() {
 				continue
 			}
 			if n < 4 && m == 50 {
-				if finer, n := within(25, e); n <= mostTicks {
+				if finer, n := within(25, e); n <= mostTicks && (finer.whole() || !whole) {
 					return finer
 				}
 			}
@@ -202,6 +204,9 @@ func (s stepping) value(k float64) float64 {
 	return v
 }
 
+// whole says whether a step is.
+func (s stepping) whole() bool { return s.value(1) == math.Trunc(s.value(1)) }
+
 // label is k steps as text.
 func (s stepping) label(k float64) string { return plain(s.value(k)) }
 
@@ -220,7 +225,7 @@ func (a *axis) resolveLog() {
 	switch n := len(of); {
 	case n < 4:
 		a.min, a.max = of[0], of[n-1]
-		s := steps(a.min, a.max)
+		s := steps(a.min, a.max, false)
 		for k := s.first; k <= s.last; k++ {
 			a.ticks = append(a.ticks, tick{s.value(k), s.label(k)})
 		}

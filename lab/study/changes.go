@@ -175,7 +175,7 @@ func (c *Changed) Calibrate(ctx context.Context, bed testbed.Testbed, runs, step
 	for k := range runs {
 		seeds = append(seeds, firstMonitored+uint64(k))
 	}
-	rows, err := adapt.Healthy(ctx, env, p, steps, c.Scenario.Timing.Seconds(), seeds...)
+	rows, err := adapt.Healthy(ctx, env, p, steps, seeds...)
 	if err != nil {
 		return err
 	}
@@ -228,9 +228,9 @@ func (c *Changed) Loop(a Adaptation, told []change.Change, seed uint64) (*adapt.
 		cfg.Rollout = roll
 		cfg.Explore = adapt.Explore{Share: .1, Loss: .25, Total: 2}
 	case RetrainAdaptation:
-		cfg.Learn, cfg.LearnFor = c.learn(.25, 1), retrainSteps
+		cfg.Learn, cfg.LearnFor = c.learn(1, 1), retrainSteps
 	case TransferAdaptation:
-		cfg.Learn, cfg.LearnFor = c.learn(.05, 1./3), transferSteps
+		cfg.Learn, cfg.LearnFor = c.learn(.2, 1./3), transferSteps
 	case OracleAdaptation:
 		cfg.Rollout = roll
 		cfg.Told = func(t int) *adapt.Estimate {
@@ -289,11 +289,16 @@ type ChangeRun struct {
 	Adaptation  Adaptation `json:"adaptation"`
 	Run         int        `json:"run"`
 	Begins      int        `json:"begins"` // step of the change; -1 for none
-	Reward      []float64  `json:"reward"` // of each step
-	Alarms      []int      `json:"alarms,omitempty"`
-	Dismissed   int        `json:"dismissed,omitempty"`
-	Why         []string   `json:"why,omitempty"` // who took charge, when and why
-	Explored    int        `json:"explored,omitempty"`
+	// Shows is the step from which on the change can be seen: Begins, or if replicas
+	// start later the first from then on in which one is overdue; -1 for none.
+	Shows    int       `json:"shows"`
+	Reward   []float64 `json:"reward"` // of each step
+	Alarms   []int     `json:"alarms,omitempty"`
+	Acted    []int     `json:"acted,omitempty"` // alarms that were not dismissed
+	Why      []string  `json:"why,omitempty"`   // who took charge, when and why
+	Explored int       `json:"explored,omitempty"`
+	// Trained are the s that trainings took.
+	Trained []float64 `json:"trained,omitempty"`
 	// Seconds of each decision while whoever adapts was in charge: median and 99th
 	// percentile.
 	Seconds [2]float64 `json:"seconds"`
@@ -304,11 +309,16 @@ type ChangeRun struct {
 // Run makes a run of so many steps through changes on a testbed.
 func (c *Changed) Run(ctx context.Context, bed testbed.Changeable, changes []change.Change, a Adaptation, run, steps int) (ChangeRun, error) {
 	seed := heldOutSeed + uint64(run)
-	out := ChangeRun{Scenario: c.Scenario.Name, Hash: c.Scenario.Hash()[:12], Environment: bed.Name(), Change: c.format(changes), Adaptation: a, Run: run, Begins: -1}
+	out := ChangeRun{Scenario: c.Scenario.Name, Hash: c.Scenario.Hash()[:12], Environment: bed.Name(), Change: c.format(changes), Adaptation: a, Run: run, Begins: -1, Shows: -1}
+	hidden := true
 	for k, x := range changes {
 		if b := x.Begins(seed, k); out.Begins < 0 || b < out.Begins {
 			out.Begins = b
 		}
+		hidden = hidden && x.Kind == change.StartUp
+	}
+	if !hidden {
+		out.Shows = out.Begins
 	}
 	env, err := c.env(&testbed.Changing{Changeable: bed, Changes: changes})
 	if err != nil {
@@ -329,13 +339,16 @@ func (c *Changed) Run(ctx context.Context, bed testbed.Changeable, changes []cha
 			last = s.Charge
 		}
 		p.counts = s.Who != adapt.Base
+		if out.Shows < 0 && out.Begins >= 0 && x.T >= out.Begins && s.Overdue > 0 {
+			out.Shows = x.T
+		}
 		out.Reward = append(out.Reward, x.Reward)
 		if m := x.Measurement.Mark; m != "" && !slices.Contains(out.Marks, m) && len(out.Marks) < 10 {
 			out.Marks = append(out.Marks, m)
 		}
 	})
 	s := loop.Status()
-	out.Alarms, out.Dismissed, out.Explored, out.Failed = s.Alarms, s.Dismissed, s.Explored, s.Failed
+	out.Alarms, out.Acted, out.Trained, out.Explored, out.Failed = s.Alarms, s.Acted, s.Trained, s.Explored, s.Failed
 	if s.Failed > 0 {
 		out.Marks = append(out.Marks, s.Err.Error())
 	}

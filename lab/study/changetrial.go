@@ -11,6 +11,7 @@ import (
 	"github.com/meshbench/meshbench/lab/change"
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/internal/appendfile"
+	"github.com/meshbench/meshbench/lab/internal/median"
 	"github.com/meshbench/meshbench/lab/testbed"
 )
 
@@ -138,18 +139,20 @@ type ChangeCell struct {
 	After      anr.Interval // and after it
 	Lost       anr.Interval // reward lost until recovery, in all
 	Share      float64      // of what retraining recovers, from 12 steps after detection on; NaN where that is less than 1 a run
-	Detected   anr.Interval // median steps from the change to the alarm, over runs that had one
+	Detected   anr.Interval // median steps from where the change can be seen to the alarm, over runs that had one
 	Missed     int          // runs without an alarm after the change
 	Recovered  anr.Interval // median steps from the change to recovery; of runs that do not recover all that are left
 	Never      int          // runs that do not recover
+	Trained    float64      // s of a training, median; NaN without one
 	Seconds    [2]float64   // of a decision: median of medians, highest 99th percentile
 }
 
-// detected is how many steps after its change a run had an alarm, -1 for never.
+// detected is how many steps after its change could be seen a run had an alarm, -1 for
+// never.
 func (r ChangeRun) detected() int {
 	for _, t := range r.Alarms {
-		if t > r.Begins {
-			return t - r.Begins
+		if t > r.Shows {
+			return t - r.Shows
 		}
 	}
 	return -1
@@ -169,14 +172,16 @@ func FalseAlarms(runs []ChangeRun) (alarms, acted, steps int) {
 			continue // the same steps again
 		}
 		steps += end
-		n := 0
-		for _, t := range r.Alarms {
-			if t <= end {
-				n++
+		before := func(list []int) (n int) {
+			for _, t := range list {
+				if t <= end {
+					n++
+				}
 			}
+			return n
 		}
-		alarms += n
-		acted += max(0, n-r.Dismissed)
+		alarms += before(r.Alarms)
+		acted += before(r.Acted)
 	}
 	return alarms, acted, steps
 }
@@ -203,7 +208,7 @@ func ChangeCells(runs []ChangeRun, order []Adaptation) []ChangeCell {
 	for _, name := range names {
 		for _, a := range order {
 			c := ChangeCell{Change: name, Adaptation: a}
-			var before, after, lost, when, back, seconds []float64
+			var before, after, lost, when, back, seconds, trained []float64
 			gained, could := 0.0, 0.0
 			for run := range len(runs) {
 				r, ok := of[name][a][run]
@@ -216,9 +221,10 @@ func ChangeCells(runs []ChangeRun, order []Adaptation) []ChangeCell {
 				before, after = append(before, average(r.Reward[:r.Begins])), append(after, average(r.Reward[r.Begins:]))
 				if d := r.detected(); d >= 0 {
 					when = append(when, float64(d))
-				} else {
+				} else if r.Shows >= 0 {
 					c.Missed++
 				}
+				trained = append(trained, r.Trained...)
 				loss, steps, ok := r.recover(o, none)
 				lost, back = append(lost, loss), append(back, float64(steps))
 				if !ok {
@@ -228,7 +234,7 @@ func ChangeCells(runs []ChangeRun, order []Adaptation) []ChangeCell {
 				c.Seconds[1] = max(c.Seconds[1], r.Seconds[1])
 				if b, ok := of[name][RetrainAdaptation][run]; ok {
 					if d := of[name][RolloutAdaptation][run].detected(); d >= 0 {
-						from := min(r.Begins+d+recovery, len(r.Reward))
+						from := min(of[name][RolloutAdaptation][run].Shows+d+recovery, len(r.Reward))
 						gained += total(r.Reward[from:]) - total(none.Reward[from:])
 						could += total(b.Reward[from:]) - total(none.Reward[from:])
 					}
@@ -238,7 +244,7 @@ func ChangeCells(runs []ChangeRun, order []Adaptation) []ChangeCell {
 				continue
 			}
 			slices.Sort(seconds)
-			c.Seconds[0] = seconds[len(seconds)/2]
+			c.Seconds[0], c.Trained = seconds[len(seconds)/2], median.Of(trained)
 			c.Before, c.After, c.Lost = anr.Mean(before), anr.Mean(after), anr.Mean(lost)
 			c.Detected, c.Recovered = anr.Median(when), anr.Median(back)
 			if c.Share = math.NaN(); could > float64(c.Runs) { // else there is nothing to have a share of
@@ -292,15 +298,15 @@ func (r ChangeRun) recover(oracle, none ChangeRun) (lost float64, steps int, ok 
 // ChangeTable lists cells.
 func ChangeTable(cells []ChangeCell) figure.Table {
 	t := figure.Table{Header: []string{"change", "adaptation", "runs", "reward before", "reward after", "lost until recovery", "share of what retraining recovers",
-		"steps to detect", "not detected", "steps to recover", "never", "ms per decision, median", "99th percentile"}}
+		"steps to detect", "not detected", "steps to recover", "never", "s per training", "ms per decision, median", "99th percentile"}}
 	for _, c := range cells {
 		row := []string{c.Change, string(c.Adaptation), fmt.Sprint(c.Runs), c.Before.String(), c.After.String(), short(c.Lost), figure.Number(c.Share, 2),
-			short(c.Detected), fmt.Sprint(c.Missed), short(c.Recovered), fmt.Sprint(c.Never), figure.Number(1e3*c.Seconds[0], 1), figure.Number(1e3*c.Seconds[1], 1)}
+			short(c.Detected), fmt.Sprint(c.Missed), short(c.Recovered), fmt.Sprint(c.Never), figure.Number(c.Trained, 1), figure.Number(1e3*c.Seconds[0], 1), figure.Number(1e3*c.Seconds[1], 1)}
 		if c.Adaptation == OracleAdaptation {
 			row[7], row[8] = "", ""
 		}
 		if c.Seconds[1] == 0 {
-			row[11], row[12] = "", ""
+			row[12], row[13] = "", ""
 		}
 		t.Rows = append(t.Rows, row)
 	}
