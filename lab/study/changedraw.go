@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -133,9 +132,8 @@ func ChangeSummary(runs []ChangeRun) string {
 	if steps == 0 {
 		return "no step without a change"
 	}
-	most := math.Inf(1)
-	if alarms > 0 {
-		most = float64(steps) / float64(alarms)
+	if alarms == 0 {
+		return fmt.Sprintf("no false alarm in %d steps without a change", steps)
 	}
-	return fmt.Sprintf("%d false alarms in %d steps without a change, after %d of which somebody took charge; one in %.0f steps", alarms, steps, acted, most)
+	return fmt.Sprintf("%d false alarms in %d steps without a change, one in %d, after %d of which somebody took charge", alarms, steps, steps/alarms, acted)
 }

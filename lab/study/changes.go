@@ -210,7 +210,9 @@ func (c *Changed) Value(m control.Model, late []float64) (*optimum.Rewards, erro
 	return optimum.NewRewards(m, c.Objective, cfg)
 }
 
-// How long trainings take, in control steps: that of TestTrainingTime's machine.
+// How long trainings are taken to last, in control steps: a minute and ten seconds of
+// the mesh, on a controller that is not spared for them. ChangeRun.Trained has what
+// they took.
 const (
 	retrainSteps  = 12
 	transferSteps = 2
