@@ -310,6 +310,64 @@ func TestBuiltin(t *testing.T) {
 	}
 }
 
+// Beside an application front and generator alone are deployed, in its namespace,
+// with an account that may do what the testbed needs of it and no more.
+func TestApplication(t *testing.T) {
+	text := `name: shop
+nodes: [{name: v1}, {name: v2}]
+microservices: [{name: echo, nodes: [v1, v2], time: 0.02}]
+services: [{name: shop, stages: [echo], load: {min: 5, max: 20}, goal: 0.1, requests: [{path: /}]}]
+application:
+  namespace: shop
+  routes: {echo: {virtualService: echo-routes, http: customers}}
+  deployments: {v1: echo-v1}
+`
+	write := func(text string) string {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "shop.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	all := render(t, write(text), "")
+	var kinds []string
+	for _, o := range all {
+		if o.GetNamespace() != "shop" || !strings.HasPrefix(o.GetName(), "meshbench-") {
+			t.Errorf("%s %s in namespace %q", o.GetKind(), o.GetName(), o.GetNamespace())
+		}
+		kinds = append(kinds, o.GetKind())
+	}
+	slices.Sort(kinds)
+	if want := []string{"ConfigMap", "ConfigMap", "Deployment", "Deployment", "EnvoyFilter", "Role", "RoleBinding", "Service", "ServiceAccount"}; !slices.Equal(kinds, want) {
+		t.Errorf("%v, want %v", kinds, want)
+	}
+	for _, c := range []struct {
+		group, resource, verb, name string
+		want                        bool
+	}{
+		{"networking.istio.io", "virtualservices", "patch", "echo-routes", true},
+		{"networking.istio.io", "virtualservices", "patch", "others", false},
+		{"networking.istio.io", "destinationrules", "list", "", true},
+		{"apps", "deployments", "get", "echo-v1", true},
+		{"apps", "deployments/scale", "update", "echo-v1", false},
+	} {
+		if got := granted(all, c.group, c.resource, c.verb, c.name); got != c.want {
+			t.Errorf("the account may %s %s %s: %v", c.verb, c.resource, c.name, got)
+		}
+	}
+	// Where the application says which node answered, no proxy is told to.
+	for _, o := range render(t, write(strings.Replace(text, "  namespace: shop", "  namespace: shop\n  attribution: none", 1)), "") {
+		if o.GetKind() == "EnvoyFilter" {
+			t.Error("an EnvoyFilter for nothing")
+		}
+	}
+	_, err := Files(write(strings.Replace(text[:strings.Index(text, "  namespace")], "application:", "application: {nodes: {v1: \"http://a\", v2: \"http://b\"}}", 1)))
+	if err == nil || !strings.Contains(err.Error(), "its application is on no mesh") {
+		t.Errorf("of one without a mesh: %v", err)
+	}
+}
+
 func TestNames(t *testing.T) {
 	sc := scenario.Paper()
 	sc.Mesh = mesh.Single([]string{"front", "a_b"}, []string{"generator", "n"})
