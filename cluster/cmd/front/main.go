@@ -1,5 +1,6 @@
 // Command front is the entry point of the front node's image. The mesh routes;
-// the front blocks, and makes the calls of services that make several.
+// the front blocks, and makes the calls of services that make several. Of a
+// scenario whose application is not of this project it passes requests on to that.
 //
 //	front [HOST...]
 //
@@ -13,6 +14,7 @@
 //	UPSTREAM            URL of a microservice, %s for its host; default http://%s:8080
 //	LINK                emulated time of a stage's requests on the network, s unscaled; default the scenario's
 //	TIME_SCALE          by which times are divided; default 1
+//	SIDECAR             URL of the sidecar's admin endpoint, of an application; default http://127.0.0.1:15000
 //	SEED                of the order of blocking; default 0
 package main
 
