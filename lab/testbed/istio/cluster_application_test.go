@@ -77,7 +77,9 @@ func TestClusterApplication(t *testing.T) {
 		t.Skip("needs a cluster; `make cluster-test` runs it")
 	}
 	ctx := context.Background()
-	t.Cleanup(func() { mustShell(t, "kubectl", "delete", "namespace", "shop", "--wait=false") })
+	t.Cleanup(func() { mustShell(t, "kubectl", "delete", "namespace", "shop", "--ignore-not-found", "--wait=false") })
+	// One that another run has deleted may be on its way out.
+	mustShell(t, "kubectl", "delete", "namespace", "shop", "--ignore-not-found", "--timeout=60s")
 	mustShell(t, "kubectl", "apply", "-k", "cluster/walkthrough/local")
 	for _, d := range []string{"web", "echo-v1", "echo-v2", "echo-v3"} {
 		mustShell(t, "kubectl", "-n", "shop", "rollout", "status", "deployment", d, "--timeout=120s")
