@@ -330,6 +330,9 @@ func (l *Loop) observe(x control.Step) error {
 		l.rows = l.rows[1:]
 	}
 	late := l.late.observe(x)
+	if late >= 0 && l.gone(late, l.charge.Estimate) {
+		late = -1
+	}
 	l.now.Overdue = 0
 	for h := range l.space.Knobs() {
 		l.now.Overdue = max(l.now.Overdue, l.late.waiting(h, x.Next.Time))
@@ -380,6 +383,13 @@ func (l *Loop) alarm(from int, what string) {
 	l.Close()
 	l.explore.lost = 0
 	l.monitor.Reset()
+}
+
+// gone reports whether a knob is of a node that is lost by an estimate: what is asked
+// of it does not come at all, and is not late.
+func (l *Loop) gone(knob int, e Estimate) bool {
+	k := &l.space.Knobs()[knob]
+	return k.Info.Scope == mesh.PerNode && math.IsInf(e.Node[k.Of], 1)
 }
 
 // lost is a node that answers nothing of what is sent to it, and is not known to
@@ -439,8 +449,8 @@ func (l *Loop) estimate() error {
 		}
 	}
 	copy(e.Late, l.late.late)
-	for h := range e.Late { // what is asked of a lost node does not come at all
-		if k := &l.space.Knobs()[h]; k.Info.Scope == mesh.PerNode && math.IsInf(e.Node[k.Of], 1) {
+	for h := range e.Late {
+		if l.gone(h, e) {
 			e.Late[h] = 0
 		}
 	}

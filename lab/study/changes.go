@@ -40,7 +40,7 @@ const (
 	// RolloutAdaptation is rollout over the present model, at once.
 	RolloutAdaptation Adaptation = "rollout"
 	// RetrainAdaptation is training on the present model, begun with the weights of
-	// before, in the background, of a quarter of the setting's steps.
+	// before, in the background, of as many steps as the first.
 	RetrainAdaptation Adaptation = "retrain"
 	// TransferAdaptation is a fifth of that, at a third of the learning rate.
 	TransferAdaptation Adaptation = "transfer"
