@@ -121,7 +121,7 @@ func TestClusterApplication(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("asked %s: %.0f answered in %.3f s, %.0f blocked, %.0f failed; mark: %q", bed.Space().Format(a), x.Service[0].Count, x.Service[0].Mean, x.Blocked[0], x.Failed[0], x.Mark)
-		return x
+		return x.Clone() // the next step would change it
 	}
 	unchanged := func() {
 		t.Helper()
