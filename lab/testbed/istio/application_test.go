@@ -310,7 +310,7 @@ func TestApplication(t *testing.T) {
 		w.frozen = map[string]*unstructured.Unstructured{"echo-routes": w.objects["echo-routes"].DeepCopy()}
 	})
 	x, err := bed.Measure(context.Background(), mesh.Load{20}, mesh.Action{.6, .4, 0})
-	if err != nil || !strings.Contains(x.Mark, "shop: echo is not yet routed 60/40: shop: echo is routed 0/100") {
+	if err != nil || !strings.Contains(x.Mark, "the mesh did not follow within 0.5 s: shop: echo is not yet routed 60/40: ") {
 		t.Errorf("mark %q, %v", x.Mark, err)
 	}
 }
