@@ -16,7 +16,6 @@ package mesh
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -175,8 +174,28 @@ func (m Mesh) Validate() error {
 			}
 		}
 	}
-	return errors.Join(all...)
+	return joined(all)
 }
+
+// problems are all that is wrong, in one line.
+type problems []error
+
+func joined(all []error) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return problems(all)
+}
+
+func (p problems) Error() string {
+	texts := make([]string, len(p))
+	for k, err := range p {
+		texts[k] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (p problems) Unwrap() []error { return p }
 
 // Service returns the index of the named service.
 func (m Mesh) Service(name string) (int, error) { return index("service", name, m.ServiceNames()) }

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -61,7 +60,7 @@ func NewSpace(m Mesh, knobs ...Knob) (*Space, error) {
 			s.knobs = append(s.knobs, at)
 		}
 	}
-	if err := errors.Join(all...); err != nil {
+	if err := joined(all); err != nil {
 		return nil, err
 	}
 	if len(s.knobs) == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
@@ -81,7 +82,7 @@ func Parse(text []byte) (s Spec, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return s, errors.New(strings.ReplaceAll(err.Error(), "\n", ""))
+		return s, errors.New(csvfile.Cut(strings.ReplaceAll(err.Error(), "\n", ""), 1000))
 	}
 	if s.Name == "" || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.Trim(s.Name, "-") != s.Name || len(s.Name) > 40 {
 		return s, fmt.Errorf("name %q; accepted: small letters, digits and -, at most 40", s.Name)

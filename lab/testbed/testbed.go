@@ -7,6 +7,7 @@
 package testbed
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/control"
@@ -23,4 +24,19 @@ type Testbed interface {
 	Now() time.Time
 	// Close ends what the testbed started.
 	Close() error
+}
+
+// Time scales that a testbed keeps: beyond them steps are too short to be measured,
+// or too long to be waited for.
+const (
+	MinTimeScale = .001
+	MaxTimeScale = 1000
+)
+
+// CheckTimeScale reports a time scale that no testbed keeps.
+func CheckTimeScale(k float64) error {
+	if !(k >= MinTimeScale && k <= MaxTimeScale) {
+		return fmt.Errorf("time scale %v; accepted: %v to %v, and 1 is real time", k, MinTimeScale, MaxTimeScale)
+	}
+	return nil
 }

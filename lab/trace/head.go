@@ -270,7 +270,7 @@ func metaOf(values map[string]string, version int) (Meta, error) {
 		if err == nil {
 			m.Space, err = mesh.NewSpace(mesh.Single(services, nodes), mesh.Knob{Kind: mesh.Route}, mesh.Knob{Kind: mesh.Block})
 			if err != nil {
-				err = fmt.Errorf("head entries %q and %q: %s", keyServices, keyNodes, listed(err))
+				err = fmt.Errorf("head entries %q and %q: %s", keyServices, keyNodes, csvfile.Cut(err.Error(), 300))
 			}
 		}
 	} else {
@@ -278,7 +278,7 @@ func metaOf(values map[string]string, version int) (Meta, error) {
 		take(keySpace, "a mesh and its knobs as JSON", func(s string) error {
 			m.Space = new(mesh.Space)
 			if e := json.Unmarshal([]byte(s), m.Space); e != nil {
-				err = fmt.Errorf("head entry %q: %s", keySpace, listed(e))
+				err = fmt.Errorf("head entry %q: %s", keySpace, csvfile.Cut(e.Error(), 300))
 			}
 			return nil
 		})
@@ -339,9 +339,4 @@ func (h fileHead) other(m Meta) string {
 		return fmt.Sprintf("its %s is %s, which is not expected", csvfile.Short(key), csvfile.Quote(have[key]))
 	}
 	return ""
-}
-
-// listed is an error that may be a list, in one line, bounded.
-func listed(err error) string {
-	return csvfile.Cut(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
 }

@@ -47,11 +47,13 @@ func changes(ctx context.Context, args []string) error {
 	if err := b.check(sc); err != nil {
 		return fmt.Errorf("changes: %w", err)
 	}
+	if err := flags.check(count{"runs", *runs, 1, maxRuns}, count{"steps", *steps, 1, maxSteps}, count{"beds", *beds, 1, maxBeds},
+		count{"quiet", *quiet, 0, maxRuns}, count{"calibrate", *calibrate, 0, maxSteps}); err != nil {
+		return err
+	}
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("changes: %q: only options are accepted; meshbench changes -help lists them", flags.Arg(0))
-	case *runs < 1 || *steps < 1 || *beds < 1 || *quiet < 0 || *calibrate < 0:
-		return fmt.Errorf("changes: -runs %d -steps %d -beds %d -quiet %d -calibrate %d; accepted: 1 or more, 0 of the last two", *runs, *steps, *beds, *quiet, *calibrate)
 	case *beds > 1 && b.name != "virtual" && b.name != "local":
 		return fmt.Errorf("changes: -beds %d; accepted for %s: 1, for there is one mesh", *beds, b.name)
 	}

@@ -39,8 +39,8 @@ func collect(ctx context.Context, args []string) error {
 	if flags.NArg() != 1 {
 		return errors.New("collect: name the trace's file, one; meshbench collect -help lists the options")
 	}
-	if *steps < 1 {
-		return fmt.Errorf("collect: -steps %d; accepted: 1 or more", *steps)
+	if err := flags.check(count{"steps", *steps, 1, maxSteps}); err != nil {
+		return err
 	}
 	if err := b.check(sc); err != nil {
 		return fmt.Errorf("collect: %w", err)

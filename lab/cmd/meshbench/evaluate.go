@@ -40,11 +40,12 @@ func evaluate(ctx context.Context, args []string) error {
 	if err := b.check(sc); err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
+	if err := flags.check(count{"runs", *runs, 1, maxRuns}, count{"steps", *steps, 1, maxSteps}, count{"beds", *beds, 1, maxBeds}); err != nil {
+		return err
+	}
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("evaluate: %q: only options are accepted; meshbench evaluate -help lists them", flags.Arg(0))
-	case *runs < 1 || *steps < 1 || *beds < 1:
-		return fmt.Errorf("evaluate: -runs %d -steps %d -beds %d; accepted: 1 or more", *runs, *steps, *beds)
 	case *beds > 1 && (b.name == "istio" || b.name == "http"):
 		return fmt.Errorf("evaluate: -beds %d; accepted for %s: 1, for there is one mesh", *beds, b.name)
 	case sc.Deployed() && *learn == "":

@@ -37,8 +37,9 @@ func gymCommand(ctx context.Context, args []string) error {
 		return fmt.Errorf("gym: %q: only options are accepted; meshbench gym -help lists them", o.Arg(0))
 	case l.out != "":
 		return errors.New("gym: -o: it writes no file")
-	case *envs < 1 || *length < 0:
-		return fmt.Errorf("gym: -envs %d -length %d; accepted: 1 or more, 0 or more", *envs, *length)
+	}
+	if err := o.check(count{"envs", *envs, 1, maxBeds}, count{"length", *length, 0, maxSteps}); err != nil {
+		return err
 	}
 	if *length == 0 {
 		*length = sc.Episode

@@ -177,6 +177,35 @@ func newOptions(name string) options {
 	return options{flags, flags.String("scenario", "paper", "`NAME` of a built-in scenario ("+strings.Join(scenario.List(), ", ")+") or a YAML file")}
 }
 
+// count is the number that an option gives, and what is accepted.
+type count struct {
+	option             string
+	value, least, most int
+}
+
+const (
+	maxSteps = 10_000_000
+	maxRuns  = 10_000
+	maxBeds  = 1024 // testbeds, environments or workers side by side
+)
+
+func (c count) check() error {
+	if c.value < c.least || c.value > c.most {
+		return fmt.Errorf("-%s %d; accepted: %d to %d", c.option, c.value, c.least, c.most)
+	}
+	return nil
+}
+
+// check reports the first of several counts that is not accepted.
+func (o options) check(list ...count) error {
+	for _, c := range list {
+		if err := c.check(); err != nil {
+			return fmt.Errorf("%s: %w", o.Name(), err)
+		}
+	}
+	return nil
+}
+
 // folder adds the option that says where figures go.
 func (o options) folder(root string) *string {
 	return o.String("o", filepath.Join(root, study.DrawnDir), "`FOLDER` of the figures; the committed ones are in "+study.ReferenceDir)

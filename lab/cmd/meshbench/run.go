@@ -109,8 +109,12 @@ func (r *running) prepare() (err error) {
 		return errors.New("-mode shadow with -control: to begin a run at a front that runs apart changes what it does; accepted: testbed istio, or one that is started here")
 	case r.before != "" && r.safe != "":
 		return errors.New("-before beside -safe; accepted: one of both")
-	case r.steps < 0 || r.missed < 0 || r.missing < 1 || r.back < 1 || r.calibrate < 20:
-		return fmt.Errorf("-steps %d -missed %d -missing %d -return %d -calibrate %d; accepted: 0 or more, 0 or more, 1 or more, 1 or more, 20 or more", r.steps, r.missed, r.missing, r.back, r.calibrate)
+	}
+	for _, c := range []count{{"steps", r.steps, 0, maxSteps}, {"missed", r.missed, 0, maxSteps}, {"missing", r.missing, 1, maxSteps},
+		{"return", r.back, 1, maxSteps}, {"calibrate", r.calibrate, 20, 100_000}, {"every", r.every, 0, maxSteps}} {
+		if err := c.check(); err != nil {
+			return err
+		}
 	}
 	if r.log != "" {
 		if err := regular.Free(r.log); err != nil {

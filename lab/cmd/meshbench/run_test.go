@@ -94,7 +94,7 @@ func TestRun(t *testing.T) {
 			{[]string{"-safe", "1,2", at("policy")}, "p11, p12, p21, p22, b1, b2"},
 			{[]string{"-move", "2", at("policy")}, "accepted: a share from 0 to 1"},
 			{[]string{"-scenario", "graph", at("policy")}, "is for"},
-			{[]string{"-calibrate", "3", at("policy")}, "20 or more"},
+			{[]string{"-calibrate", "3", at("policy")}, "accepted: 20 to 100000"},
 			{[]string{"-testbed", "virtual", "-listen", "nowhere:http:x", at("policy")}, "-listen: "},
 		} {
 			_, err := printed(t, append([]string{"run", "-lock", lock}, c.args...)...)

@@ -71,8 +71,8 @@ func sweepCommand(ctx context.Context, args []string) error {
 	if o.NArg() != 1 {
 		return errors.New("sweep: name the file of the sweep, one; meshbench sweep -help lists the options")
 	}
-	if s.workers < 1 {
-		return fmt.Errorf("sweep: -workers %d; accepted: 1 or more", s.workers)
+	if err := o.check(count{"workers", s.workers, 1, maxBeds}, count{"parallel", s.parallel, 1, 100_000}); err != nil {
+		return err
 	}
 	spec, err := sweep.Read(o.Arg(0))
 	if err != nil {

@@ -122,7 +122,7 @@ func TestSweepRefuses(t *testing.T) {
 	}{
 		{nil, "name the file of the sweep"},
 		{[]string{filepath.Join(dir, "none.yaml")}, "no such file"},
-		{[]string{"-workers", "0", bad}, "accepted: 1 or more"},
+		{[]string{"-workers", "0", bad}, "accepted: 1 to 1024"},
 		{[]string{"-store", "s3://", bad}, "accepted: s3://BUCKET/PREFIX"},
 		{[]string{"-store", dir, "-plan", "plans/0"}, "no such object"},
 	} {

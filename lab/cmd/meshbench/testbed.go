@@ -73,8 +73,8 @@ func (b *bed) check(s scenario.Scenario) error {
 		return fmt.Errorf("unknown testbed %q; accepted: local, istio, virtual, http", b.name)
 	case b.name != "http" && (b.control != "" || b.log != ""):
 		return fmt.Errorf("-control and -requests are for testbed http, not %s", b.name)
-	case !(b.scale > 0):
-		return fmt.Errorf("-timescale %v; accepted: above 0, and 1 is real time", b.scale)
+	case testbed.CheckTimeScale(b.scale) != nil:
+		return fmt.Errorf("-timescale: %w", testbed.CheckTimeScale(b.scale))
 	case b.block != "front" && b.block != "fault":
 		return fmt.Errorf("-blocking %q; accepted: front, fault", b.block)
 	}

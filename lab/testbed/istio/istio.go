@@ -153,8 +153,8 @@ func (c Config) defaults() (Config, error) {
 		c.Start = 30
 	}
 	switch {
-	case !(c.TimeScale >= 0) || math.IsInf(c.TimeScale, 1):
-		return c, fmt.Errorf("time scale %v; accepted: above 0, 1 is real time", c.TimeScale)
+	case c.TimeScale != 0 && testbed.CheckTimeScale(c.TimeScale) != nil:
+		return c, testbed.CheckTimeScale(c.TimeScale)
 	case !(c.Patience > 0) || !(c.Follow > 0) || !(c.Start > 0):
 		return c, fmt.Errorf("patience of %v s, %v s to follow, %v s to start; accepted: above 0", c.Patience, c.Follow, c.Start)
 	case c.Watch && c.Safe != nil:

@@ -172,7 +172,7 @@ func TestNewErrors(t *testing.T) {
 		{"unwritable folder", local.Config{Dir: "/proc/databases"}, "directory for the databases: mkdir /proc/databases"},
 		{"unreachable DSN", local.Config{Databases: []string{":memory:", "postgres://meshbench:pass@127.0.0.1:1/items"}}, "node2: service: database items on PostgreSQL at 127.0.0.1:1: "},
 		{"one DSN", local.Config{Databases: []string{":memory:"}}, "1 databases for 2 nodes"},
-		{"k below 0", local.Config{TimeScale: -1}, "time scale -1; it is above 0, and 1 is real time"},
+		{"k below 0", local.Config{TimeScale: -1}, "time scale -1; accepted: 0.001 to 1000"},
 		{"k not a number", local.Config{TimeScale: math.NaN()}, "time scale NaN"},
 		{"k infinite", local.Config{TimeScale: math.Inf(1)}, "time scale +Inf"},
 		{"step below 0", local.Config{Scenario: paper(control.Timing{Step: -5})}, "timing: step of -5 s"},

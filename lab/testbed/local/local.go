@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,9 +131,10 @@ func (c *Config) complete() (*mesh.Space, error) {
 			c.Nodes = append(c.Nodes, "127.0.0.1:0")
 		}
 	}
+	if err := testbed.CheckTimeScale(c.TimeScale); err != nil {
+		return nil, err
+	}
 	switch {
-	case !(c.TimeScale > 0) || math.IsInf(c.TimeScale, 1):
-		return nil, fmt.Errorf("time scale %v; it is above 0, and 1 is real time", c.TimeScale)
 	case len(c.Nodes) != n:
 		return nil, fmt.Errorf("%d addresses for %d nodes", len(c.Nodes), n)
 	case len(c.Databases) != 0 && len(c.Databases) != n:

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
@@ -112,7 +113,7 @@ func ParseColumn(text string) (Column, error) {
 		braced = "{" + text + "}"
 	}
 	if err := decode([]byte(braced), &c); err != nil {
-		return c, fmt.Errorf("%q: %w; an entry is for instance \"column: latency, field: d1, unit: ms\"", text, err)
+		return c, fmt.Errorf("%.80q: %w; an entry is for instance \"column: latency, field: d1, unit: ms\"", text, err)
 	}
 	return c, c.validate()
 }
@@ -130,9 +131,9 @@ func decode(text []byte, v any) error {
 	case errors.As(err, &typed):
 		return errors.New(strings.NewReplacer(" not found in type importer.Mapping", " is no key of a mapping",
 			" not found in type importer.Column", " is no key of a column; accepted: column, field, unit, scale, zero, missing, optional",
-			" not found in type importer.Services", " is no key of services; accepted: columns, names").Replace(strings.Join(typed.Errors, "; ")))
+			" not found in type importer.Services", " is no key of services; accepted: columns, names").Replace(csvfile.Cut(strings.Join(typed.Errors, "; "), 1000)))
 	case err != nil:
-		return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+		return errors.New(csvfile.Cut(strings.TrimPrefix(err.Error(), "yaml: "), 1000))
 	case in.Decode(new(yaml.Node)) != io.EOF:
 		return errors.New("there is more than one document; accepted: one")
 	}
