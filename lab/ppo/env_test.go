@@ -73,8 +73,15 @@ func (e *identity) State() ([]byte, error) {
 
 func (e *identity) SetState(b []byte) error {
 	var s identityState
-	if err := json.Unmarshal(b, &s); err != nil || s.Rng == nil {
+	if err := json.Unmarshal(b, &s); err != nil {
 		return err
+	}
+	if s.Rng == nil { // before the first reset; a damaged checkpoint may go on without one
+		e.rng, e.wanted, e.step = rand.NewPCG(0, 0), make([]int, len(e.heads)), 0
+		return nil
+	}
+	if len(s.Wanted) != len(e.heads) {
+		return errors.New("a state of other heads")
 	}
 	e.rng, e.wanted, e.step = new(rand.PCG), s.Wanted, s.Step
 	return e.rng.UnmarshalBinary(s.Rng)
