@@ -329,8 +329,8 @@ func (w *world) apply(t *testing.T, manager, text string) {
 	})
 	now := metav1.NewTime(time.Unix(int64(w.version), 0))
 	w.objects["echo-routes"].SetManagedFields([]metav1.ManagedFieldsEntry{
-		{Manager: "meshbench", Operation: "Update", Time: &metav1.Time{Time: time.Unix(1, 0)}, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{}}`)}},
-		{Manager: manager, Operation: "Update", Time: &now, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:http":{}}}`)}}})
+		{Manager: "meshbench", Operation: "Update", Time: &metav1.Time{Time: time.Unix(1, 0)}, FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{}}`)},
+		{Manager: manager, Operation: "Update", Time: &now, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:http":{}}}`)}})
 }
 
 // Two write a VirtualService: the owner by kubectl, and the testbed. All of the

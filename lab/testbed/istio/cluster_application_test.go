@@ -77,7 +77,7 @@ func TestClusterApplication(t *testing.T) {
 		t.Skip("needs a cluster; `make cluster-test` runs it")
 	}
 	ctx := context.Background()
-	t.Cleanup(func() { mustShell(t, "kubectl", "delete", "namespace", "shop", "--ignore-not-found", "--wait=false") })
+	t.Cleanup(func() { mustShell(t, "kubectl", "delete", "namespace", "shop", "--ignore-not-found", "--timeout=120s") })
 	// One that another run has deleted may be on its way out.
 	mustShell(t, "kubectl", "delete", "namespace", "shop", "--ignore-not-found", "--timeout=60s")
 	mustShell(t, "kubectl", "apply", "-k", "cluster/walkthrough/local")
