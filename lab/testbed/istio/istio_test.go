@@ -910,12 +910,12 @@ func TestConfig(t *testing.T) {
 		"knob cpu1 has points below 0.01; accepted: limits that Kubernetes takes": func(c *Config) {
 			c.Scenario.Knobs = append(slices.Clone(c.Scenario.Knobs), mesh.Knob{Kind: mesh.CPU, Max: 2})
 		},
-		"-1 s to start":                    func(c *Config) { c.Start = -1 },
+		"-1 s to start":                          func(c *Config) { c.Start = -1 },
 		"time scale -3; accepted: 0.001 to 1000": func(c *Config) { c.TimeScale = -3 },
-		"unknown blocking 7":               func(c *Config) { c.Blocking = 7 },
-		"safe action: mesh: action":        func(c *Config) { c.Safe = mesh.Action{} },
-		"patience of -1 s":                 func(c *Config) { c.Patience = -1 },
-		"kubeconfig: ":                     func(c *Config) { c.Kubernetes, c.Kubeconfig = nil, "/nowhere" },
+		"unknown blocking 7":                     func(c *Config) { c.Blocking = 7 },
+		"safe action: mesh: action":              func(c *Config) { c.Safe = mesh.Action{} },
+		"patience of -1 s":                       func(c *Config) { c.Patience = -1 },
+		"kubeconfig: ":                           func(c *Config) { c.Kubernetes, c.Kubeconfig = nil, "/nowhere" },
 	} {
 		cfg := w.config()
 		edit(&cfg)
