@@ -256,7 +256,7 @@ func (r *Result) Bars(source, environment string) []figure.Bar {
 }
 
 // PredictedNodes predicts the delays d_ij of the rows that a model fitted to
-// the other 70 % has not seen.
+// the other 70 % has not seen, of those that there are.
 func PredictedNodes(ctx context.Context, s Source) ([]figure.Predicted, error) {
 	train, test := s.Rows().Split(trace.Split{})
 	m, err := s.learn(ctx, train, 0)
@@ -273,6 +273,9 @@ func PredictedNodes(ctx context.Context, s Source) ([]figure.Predicted, error) {
 	}
 	var out []figure.Predicted
 	for k := range s.Trace.Space().Layout().Endpoints {
+		if p[k].Measured == nil {
+			continue
+		}
 		out = append(out, figure.Predicted{Target: p[k].Target, Measured: p[k].Measured, Predicted: p[k].Predicted, NMAE: scores[k].NMAE, R2: scores[k].R2})
 	}
 	return out, nil

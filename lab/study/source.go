@@ -348,14 +348,15 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 			if err != nil {
 				return nil, err
 			}
-			for _, x := range one {
+			if sum == nil {
+				sum, counted = slices.Clone(one), make([]float64, len(one))
+				for k := range sum {
+					sum[k].NMAE, sum[k].R2, sum[k].Naive = 0, 0, 0
+				}
+			}
+			for k, x := range one {
 				// Of what is the same in all rows that are left there is no score.
 				if v := x.NMAE + x.R2 + x.Naive; math.IsNaN(v) || math.IsInf(v, 0) {
-					continue
-				}
-				k := slices.IndexFunc(sum, func(s Score) bool { return s.Target == x.Target })
-				if k < 0 {
-					sum, counted = append(sum, x), append(counted, 1)
 					continue
 				}
 				counted[k]++
@@ -365,9 +366,11 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 			}
 		}
 		for k, n := range counted {
-			s := sum[k]
-			s.NMAE, s.R2, s.Naive = s.NMAE/n, s.R2/n, s.Naive/n
-			out = append(out, s)
+			if n > 0 {
+				s := sum[k]
+				s.NMAE, s.R2, s.Naive = s.NMAE/n, s.R2/n, s.Naive/n
+				out = append(out, s)
+			}
 		}
 	}
 	return out, nil
@@ -380,6 +383,10 @@ func score(s Source, by string, m model.Learned, train, test *trace.Table) ([]Sc
 	}
 	var out []Score
 	for _, t := range p {
+		if len(t.Measured) == 0 { // of none there is no score
+			out = append(out, Score{Trace: s.Name, Split: by, Target: t.Target, NMAE: math.NaN(), R2: math.NaN(), Naive: math.NaN()})
+			continue
+		}
 		y, hat := column(t.Measured), column(t.Predicted)
 		naive := make([]float64, len(t.Measured))
 		for k := range naive {
@@ -400,7 +407,8 @@ type Prediction struct {
 	TrainMean           float64
 }
 
-// Predicted predicts every target of a model that rows of test have.
+// Predicted predicts every target of a model on the rows of test that have it, which
+// may be none.
 func Predicted(m model.Learned, train, test *trace.Table) ([]Prediction, error) {
 	names := model.Targets(m.Space(), m.Kind())
 	x := test.Features()
@@ -423,9 +431,7 @@ func Predicted(m model.Learned, train, test *trace.Table) ([]Prediction, error) 
 				p.Predicted = append(p.Predicted, hat.At(r, k))
 			}
 		}
-		if p.Measured != nil {
-			out = append(out, p)
-		}
+		out = append(out, p)
 	}
 	return out, nil
 }
