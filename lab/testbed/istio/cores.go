@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,8 +32,9 @@ type cores struct {
 
 // sized is a node and what is known of it.
 type sized struct {
-	knob   *mesh.KnobAt
+	knob   *mesh.KnobAt // nil where its cores are none
 	node   string
+	of     int                   // number of the node
 	want   float64               // 0 before
 	share  float64               // of it that it is given; see Testbed.Change
 	given  map[types.UID]float64 // that pods were given, or had at the last look
@@ -52,10 +54,37 @@ func newCores(p *plane) *cores {
 	space := p.cfg.space
 	for h := range space.Knobs() {
 		if k := &space.Knobs()[h]; k.Kind == mesh.CPU {
-			c.all = append(c.all, &sized{knob: k, node: space.Mesh().Nodes[k.Of].Name, share: 1, given: map[types.UID]float64{}})
+			c.all = append(c.all, &sized{knob: k, node: space.Mesh().Nodes[k.Of].Name, of: k.Of, share: 1, given: map[types.UID]float64{}})
 		}
 	}
 	return c
+}
+
+// take sees to the cores of node j also where they are no knob: they are those that
+// its pods have.
+func (c *cores) take(ctx context.Context, j int) error {
+	if slices.ContainsFunc(c.all, func(z *sized) bool { return z.of == j }) {
+		return nil
+	}
+	z := &sized{node: c.p.cfg.space.Mesh().Nodes[j].Name, of: j, share: 1, given: map[types.UID]float64{}}
+	err := retry(ctx, func() error {
+		by, err := c.p.pods.list(ctx)
+		for _, pod := range by[z.node] {
+			if k := application(pod.Spec.Containers); k >= 0 {
+				z.given[pod.UID] = pod.Spec.Containers[k].Resources.Limits.Cpu().AsApproximateFloat64()
+				z.want = max(z.want, z.given[pod.UID])
+			}
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("the cores of %s: %w", z.node, err)
+	case z.want == 0:
+		return fmt.Errorf("the pods of %s have no CPU limit of which they could be given a share", z.node)
+	}
+	z.before, c.all = maps.Clone(z.given), append(c.all, z)
+	return nil
 }
 
 // Kind is mesh.CPU.
@@ -72,7 +101,9 @@ func (c *cores) Needs() []control.Right {
 // Apply resizes the pods that do not have a's cores.
 func (c *cores) Apply(ctx context.Context, a mesh.Action) error {
 	for _, z := range c.all {
-		z.want = z.knob.Values(a)[0]
+		if z.knob != nil {
+			z.want = z.knob.Values(a)[0]
+		}
 	}
 	return c.fit(ctx)
 }
@@ -197,7 +228,7 @@ func (c *cores) see(_ context.Context, a mesh.Action) error {
 		for _, cores := range z.given {
 			least = min(least, cores)
 		}
-		if !math.IsInf(least, 1) && least > 0 {
+		if z.knob != nil && !math.IsInf(least, 1) && least > 0 {
 			z.want, z.knob.Values(a)[0] = least, least
 		}
 	}
@@ -266,7 +297,7 @@ func (c *cores) behind(ctx context.Context) (missing string, ends bool, err erro
 // inForce writes the cores that pods work on to now: the fewest of a node.
 func (c *cores) inForce(now mesh.Action) {
 	for _, z := range c.all {
-		if r := c.p.pods.of(z.node); r.pods > 0 && r.least > 0 {
+		if r := c.p.pods.of(z.node); z.knob != nil && r.pods > 0 && r.least > 0 {
 			if z.knob.Values(now)[0] = r.least / z.share; r.least == z.limit() {
 				z.knob.Values(now)[0] = z.want
 			}

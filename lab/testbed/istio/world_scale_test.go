@@ -639,12 +639,44 @@ func TestChange(t *testing.T) {
 	}
 	want("after Reset", act(.5, .5, 1, 1, 1, 1), "1", "1")
 	c.Work[0] = 2
-	if err := bed.Change(ctx, c); err == nil || !strings.Contains(err.Error(), "accepted: slower nodes whose cores are a knob") {
+	if err := bed.Change(ctx, c); err == nil || !strings.Contains(err.Error(), "accepted: slower nodes") {
 		t.Errorf("more work: %v", err)
 	}
 	c = change.As(bed.Space().Layout())
 	c.Speed[1] = 0
 	if err := bed.Change(ctx, c); err == nil {
 		t.Error("a lost node was accepted")
+	}
+}
+
+// A node whose cores are no knob is given a share of those that its pods have, and
+// all of them by Reset.
+func TestChangeWithoutKnob(t *testing.T) {
+	w := newWorldOf(t, scenario.Paper())
+	w.editPod(t, w.podsOf("node2")[0], func(p *corev1.Pod) { p.Spec.Containers[application(p.Spec.Containers)].Resources.Limits = nil })
+	bed := w.testbed(t, w.config())
+	ctx := context.Background()
+	limit := func() string {
+		p, err := w.kube.CoreV1().Pods("meshbench").Get(ctx, w.podsOf("node1")[0], metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Spec.Containers[application(p.Spec.Containers)].Resources.Limits.Cpu().String()
+	}
+	w.measure(t, bed, action(.6, .4, 0, 0))
+	c := change.As(bed.Space().Layout())
+	c.Speed[0] = .4
+	if err := bed.Change(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if x, _ := w.measure(t, bed, action(.8, .4, 0, 0)); x.Mark != "" || limit() != "400m" {
+		t.Errorf("limit %s, mark %q", limit(), x.Mark)
+	}
+	c.Speed[1] = .5
+	if err := bed.Change(ctx, c); err == nil || err.Error() != "istio: the pods of node2 have no CPU limit of which they could be given a share" {
+		t.Errorf("a node without a limit: %v", err)
+	}
+	if err := bed.Reset(ctx, 1); err != nil || limit() != "1" {
+		t.Errorf("after Reset: limit %s, %v", limit(), err)
 	}
 }
