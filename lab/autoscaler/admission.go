@@ -98,7 +98,7 @@ func (p *Admission) Act(s mesh.State) (mesh.Action, error) {
 		}
 		p.frame.block(h, share, or(p.Rule.Most, .8))
 	}
-	return p.frame.action, nil
+	return p.frame.done(), nil
 }
 
 // count adds the requests of the step before, those that were let through, and

@@ -108,7 +108,7 @@ func (p *Concurrency) Act(s mesh.State) (mesh.Action, error) {
 		}
 		p.frame.block(h, share, 1-1e-6)
 	}
-	return p.frame.action, nil
+	return p.frame.done(), nil
 }
 
 // sample learns from the response times of the step before.

@@ -50,6 +50,14 @@ func (f *frame) move(h, u int) {
 	copy(k.Values(f.action), k.Points[u])
 }
 
+// done is the action, made to fit the space's limits.
+func (f *frame) done() mesh.Action {
+	if !f.space.Within(f.action) {
+		f.action = f.space.Action(f.action, f.space.Nearest(f.action))
+	}
+	return f.action
+}
+
 // replicas of knob h: those that were asked for, and how many of them serve.
 // Before the first step it is where the knob is without control.
 func (f *frame) replicas(h int, s mesh.State) (asked, ready int) {

@@ -82,7 +82,7 @@ func (p *HPA) Act(s mesh.State) (mesh.Action, error) {
 		}
 		p.frame.scale(h, node.desired)
 	}
-	return p.frame.action, nil
+	return p.frame.done(), nil
 }
 
 // start makes the autoscalers of a run.

@@ -81,7 +81,7 @@ func (p *Lookahead) Act(s mesh.State) (mesh.Action, error) {
 		p.frame.scale(h, Servers(max(p.work(s.Load, k.Of, 0), p.work(s.Load, k.Of, ahead)), or(p.Bound, .7)))
 	}
 	p.remember(s)
-	return p.frame.action, nil
+	return p.frame.done(), nil
 }
 
 // work is how many servers the load keeps busy on node j so many steps ahead.

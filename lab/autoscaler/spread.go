@@ -46,5 +46,5 @@ func (p *Spread) Act(s mesh.State) (mesh.Action, error) {
 			p.frame.move(h, k.Nearest(shares))
 		}
 	}
-	return p.frame.action, nil
+	return p.frame.done(), nil
 }

@@ -127,5 +127,5 @@ func (p *Steps) Act(s mesh.State) (mesh.Action, error) {
 		}
 		p.frame.scale(h, p.want[n])
 	}
-	return p.frame.action, nil
+	return p.frame.done(), nil
 }

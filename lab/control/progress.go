@@ -63,6 +63,7 @@ func (p *Progress) Set(a mesh.Action, pending []mesh.Pending) {
 // Ask asks for action a. A knob that moves by increments goes as far towards it
 // as one step allows. What takes no time is in force when Ask returns.
 func (p *Progress) Ask(a mesh.Action) {
+	a = p.space.Reach(p.asked, a)
 	for h := range p.space.Knobs() {
 		k := &p.space.Knobs()[h]
 		if !k.Slow() {

@@ -60,6 +60,9 @@ func (l *limiter) toward(step int, from, want mesh.Action) (a mesh.Action, limit
 			copy(to, l.nearest(k, have, to))
 		}
 	}
+	if !l.space.Within(a) {
+		return l.space.Reach(from, a), true
+	}
 	return a, limited
 }
 

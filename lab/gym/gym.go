@@ -98,6 +98,9 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, cfg Config) error {
 	for _, n := range s.Heads {
 		s.total += n
 	}
+	if _, ok := cfg.Environments[0].(ppo.ConditionalMasker); ok {
+		return errors.New("gym: limits over several knobs, which a mask of each head does not say; accepted: one head for all actions (heads whole)")
+	}
 	_, masked := cfg.Environments[0].(ppo.Masker)
 	s.Hello = Hello{Version, cfg.Title, len(cfg.Environments), s.Observation, s.Heads, masked, cfg.Length, len(cfg.Loads)}
 	s.obs, s.mask = make([]float32, len(cfg.Environments)*s.Observation), make([]bool, s.total)

@@ -98,6 +98,7 @@ func (b Bandit) Learn(ctx context.Context, p Problem, seed uint64, watch func(Po
 				l.choice[h] = rng.IntN(n)
 			}
 		}
+		space.Fit(l.choice)
 		action = space.Action(action, l.choice)
 		foreseen := 0.0
 		for h, c := range l.choice {
@@ -169,7 +170,7 @@ func (l *Linear) Act(s mesh.State) (mesh.Action, error) {
 	return l.action, nil
 }
 
-// decide chooses the best points for the input.
+// decide chooses the best points for the input, made to fit the limits.
 func (l *Linear) decide() {
 	for h := range l.choice {
 		top := math.Inf(-1)
@@ -179,6 +180,7 @@ func (l *Linear) decide() {
 			}
 		}
 	}
+	l.space.Fit(l.choice)
 }
 
 // pays is what point u of knob h adds to a step's reward.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -15,7 +16,9 @@ import (
 
 // Gym shows an Env to a trainer of policies as vectors: observations as
 // Observation codes them, choices as Heads divides actions. It is a ppo.Env, a
-// ppo.Masker where knobs move by increments, and over a simulator a ppo.Stater.
+// ppo.Masker where knobs move by increments, a ppo.ConditionalMasker where limits
+// bound several of them, each with a head of its own, and over a simulator a
+// ppo.Stater.
 type Gym struct {
 	env    *control.Env
 	coder  coder
@@ -26,6 +29,8 @@ type Gym struct {
 	t      int
 	action mesh.Action
 	state  mesh.State
+
+	allowed mesh.Allowed // in state, for a limitedGym
 }
 
 var (
@@ -33,12 +38,14 @@ var (
 	_ ppo.Stater    = (*Gym)(nil)
 	_ ppo.Truncater = (*Gym)(nil)
 	_ ppo.Masker    = maskedGym{}
+
+	_ ppo.ConditionalMasker = limitedGym{}
 )
 
 // NewGym wraps an environment of problem p. Episodes are of length steps, and
 // truncated then; 0 means that they do not end. The context ends waiting in a
-// testbed's steps. Where knobs move by increments the result also has the method
-// of ppo.Masker.
+// testbed's steps. Where not every choice may be made the result also has the method
+// of ppo.Masker or ppo.ConditionalMasker.
 func NewGym(ctx context.Context, p Problem, o Observation, heads Heads, length int) (ppo.Env, error) {
 	return newGym(ctx, p, o, heads, length, 1)
 }
@@ -53,12 +60,23 @@ func newGym(ctx context.Context, p Problem, o Observation, heads Heads, length i
 		return nil, err
 	}
 	g := &Gym{env: env, coder: newCoder(o, p.Loads, p.Goals, env.Space()), heads: heads, ctx: ctx, length: length, scale: scale}
-	for _, k := range env.Space().Knobs() {
-		if k.Step > 0 {
-			return maskedGym{g}, nil
-		}
+	switch {
+	case heads.limited(env.Space()):
+		return limitedGym{g}, nil
+	case masked(env.Space()):
+		return maskedGym{g}, nil
 	}
 	return g, nil
+}
+
+// masked reports whether there are choices that may not be made.
+func masked(space *mesh.Space) bool {
+	return space.Limits() != nil || slices.ContainsFunc(space.Knobs(), func(k mesh.KnobAt) bool { return k.Step > 0 })
+}
+
+// limited reports whether which choices a head has depends on those of others.
+func (h Heads) limited(space *mesh.Space) bool {
+	return h != WholeAction && space.Limits() != nil
 }
 
 // Spaces returns the length of an observation and the choices of each head.
@@ -108,7 +126,7 @@ func (h Heads) mask(dst []bool, space *mesh.Space, s mesh.State) {
 	allowed := space.AllowedIn(s)
 	if h != WholeAction {
 		at := 0
-		for _, part := range allowed {
+		for _, part := range allowed.Points {
 			at += copy(dst[at:], part)
 		}
 		return
@@ -119,6 +137,22 @@ func (h Heads) mask(dst []bool, space *mesh.Space, s mesh.State) {
 		dst[k] = allowed.Has(choice)
 	}
 }
+
+// limitedGym also says which choices are allowed after those of other heads.
+type limitedGym struct{ *Gym }
+
+// MaskHead writes the choices of a head that are allowed after those before.
+func (g limitedGym) MaskHead(head int, before []int, dst []bool) {
+	if head == 0 {
+		g.allowed = g.env.Space().AllowedIn(g.state)
+	}
+	within(g.allowed).MaskHead(head, before, dst)
+}
+
+// within are the choices that may be made in a state, head by head.
+type within mesh.Allowed
+
+func (a within) MaskHead(_ int, before []int, dst []bool) { mesh.Allowed(a).Given(dst, before) }
 
 // configurable is a system whose only memory is how its knobs are set.
 type configurable interface {
@@ -158,7 +192,7 @@ func (g *Gym) SetState(state []byte) error {
 		return fmt.Errorf("learner: read the saved state: %w", err)
 	}
 	space := g.env.Space()
-	if len(s.Delay) != space.Mesh().M() || space.Validate(s.InForce) != nil {
+	if len(s.Delay) != space.Mesh().M() || space.ValidateInForce(s.InForce) != nil {
 		return errors.New("learner: the saved state is not that of this environment")
 	}
 	for _, p := range s.Pending {

@@ -19,7 +19,7 @@ type Network struct {
 	heads  Heads
 	input  []float32
 	choice []int
-	mask   []bool // nil where no knob moves by increments
+	mask   []bool // nil where all choices may be made, or that depends on others
 	action mesh.Action
 }
 
@@ -45,14 +45,12 @@ func newNetwork(net *ppo.Policy, space *mesh.Space, c coder, heads Heads) (*Netw
 			inputs, choices, want, heads.of(space), space.Mesh())
 	}
 	n := &Network{net: net, space: space, coder: c, heads: heads, input: make([]float32, inputs), choice: make([]int, len(choices))}
-	for _, k := range space.Knobs() {
-		if k.Step > 0 && n.mask == nil {
-			total := 0
-			for _, c := range choices {
-				total += c
-			}
-			n.mask = make([]bool, total)
+	if masked(space) && !heads.limited(space) {
+		total := 0
+		for _, c := range choices {
+			total += c
 		}
+		n.mask = make([]bool, total)
 	}
 	return n, nil
 }
@@ -69,10 +67,13 @@ func (n *Network) SeesDelays() bool { return n.coder.Delays }
 // Act returns the most probable action.
 func (n *Network) Act(s mesh.State) (mesh.Action, error) {
 	n.coder.encode(n.input, s)
-	if n.mask != nil {
+	switch {
+	case n.heads.limited(n.space):
+		n.net.MaskedBy(within(n.space.AllowedIn(s))).Act(n.choice, n.input)
+	case n.mask != nil:
 		n.heads.mask(n.mask, n.space, s)
 		n.net.Masked(n.mask).Act(n.choice, n.input)
-	} else {
+	default:
 		n.net.Act(n.choice, n.input)
 	}
 	n.action = n.heads.action(n.space, n.action, n.choice)

@@ -38,8 +38,8 @@ func NewConfigurations(space *mesh.Space, reward []float64) (*Configurations, er
 }
 
 // CellRewards are the rewards of the mean delay of each action of a trace at one
-// load, delays rounded to ms. It is an error where the trace does not have an
-// action.
+// load, delays rounded to ms; 0 for those over a limit. It is an error where the
+// trace does not have another.
 func CellRewards(t *trace.Table, o objective.Objective, load mesh.Load) ([]float64, error) {
 	space := t.Space()
 	e, err := o.Bind(space)
@@ -63,7 +63,7 @@ func CellRewards(t *trace.Table, o objective.Objective, load mesh.Load) ([]float
 	}
 	out := make([]float64, space.Len())
 	x := mesh.NewMeasurement(space.Layout())
-	for k := range out {
+	for _, k := range space.Numbers() {
 		for i := range m {
 			if n[k*m+i] == 0 {
 				return nil, fmt.Errorf("mdp: the trace has no row of %s at load %v", space.Format(space.At(k)), load)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,7 @@ type Space struct {
 	log     float64
 	actions []Action // all of them, where there are at most maxEnumerated
 
+	limits       []limitAt   // see Limited
 	slow         bool        // whether any knob is
 	route, block []int       // knob of each call and service, -1 for none
 	even         [][]float64 // shares of each call's nodes without a knob
@@ -122,12 +124,21 @@ func (s *Space) Knobs() []KnobAt { return s.knobs }
 // Width is the number of values of an action.
 func (s *Space) Width() int { return s.width }
 
-// Len is the number of actions, MaxInt where there are more.
+// Len is the number of actions, those over a limit included; MaxInt where there are
+// more.
 func (s *Space) Len() int { return s.size }
 
-// Size is the number of actions for people: "1296", "1.27e+10".
+// Size is the number of actions for people: "1296", "1.27e+10". Those over a limit
+// are not counted, or in a space of more than a million said to be.
 func (s *Space) Size() string {
-	if s.size < 1e7 {
+	switch {
+	case s.limits != nil && s.size <= maxCounted:
+		return fmt.Sprint(len(s.Numbers()))
+	case s.limits != nil:
+		free := *s
+		free.limits = nil
+		return "at most " + free.Size()
+	case s.size < 1e7:
 		return fmt.Sprint(s.size)
 	}
 	e := math.Floor(s.log)
@@ -149,7 +160,7 @@ func (s *Space) Columns() []string {
 }
 
 // String identifies mesh and knobs: what a file's actions mean, whatever their
-// points are.
+// points and limits are.
 func (s *Space) String() string {
 	return s.Mesh().String() + "; " + strings.Join(s.Columns(), " ")
 }
@@ -249,17 +260,17 @@ func (s *Space) Index(a Action) (int, bool) {
 }
 
 // Nearest returns the choice that is closest to action a, knob by knob: weights
-// by largest remainder, other values rounded. It panics for an action that is
-// not valid.
+// by largest remainder, other values rounded; one over a limit as Fit changes it.
+// It panics for an action whose values are none of their knobs'.
 func (s *Space) Nearest(a Action) []int {
-	if err := s.Validate(a); err != nil {
+	if err := s.ValidateInForce(a); err != nil {
 		panic(err.Error())
 	}
 	choice := make([]int, len(s.knobs))
 	for h := range s.knobs {
 		choice[h] = s.knobs[h].Nearest(s.knobs[h].Values(a))
 	}
-	return choice
+	return s.Fit(choice)
 }
 
 // Default is the action that leaves the mesh as it is without knobs: it blocks
@@ -278,9 +289,19 @@ func (s *Space) Default() Action {
 	return a
 }
 
-// Validate reports the first value of a that is not one of its knob's kind, or a
-// wrong number of them. Values need not be points of the space.
+// Validate reports the first value of a that is not one of its knob's kind, a wrong
+// number of them, or a limit that they are over. Values need not be points of the
+// space.
 func (s *Space) Validate(a Action) error {
+	if err := s.ValidateInForce(a); err != nil || s.limits == nil {
+		return err
+	}
+	return s.checkLimits(a)
+}
+
+// ValidateInForce is Validate without the limits, which bound what is asked for: what
+// is in force may be over them for as long as values take to go down.
+func (s *Space) ValidateInForce(a Action) error {
 	if len(a) != s.width {
 		return fmt.Errorf("mesh: action of %d values; %s takes %d: %s", len(a), s.Mesh(), s.width, strings.Join(s.Columns(), " "))
 	}
@@ -430,32 +451,77 @@ func (s *Space) Allowed(dst []bool, h int, asked Action) {
 	}
 }
 
-// Allowed are the points that each knob may go to.
-type Allowed [][]bool
+// Allowed are the choices that may be made in a state.
+type Allowed struct {
+	// Points are those that each knob may go to, whatever the others do.
+	Points [][]bool
+	space  *Space
+}
 
-// AllowedIn returns which points the knobs may go to in a state: from what was
-// asked for last, all of them where nothing was.
+// AllowedIn returns the choices that may be made in a state: those within the
+// limits that the knobs may go to from what was asked for last, all of them where
+// nothing was, and where what was asked for is so far over a limit that none of
+// its neighbours is within, all within the limits.
 func (s *Space) AllowedIn(st State) Allowed {
 	var asked Action
 	if st.InForce != nil {
 		asked = s.Asked(nil, st.InForce, st.Pending)
 	}
-	allowed := make(Allowed, len(s.knobs))
+	allowed := Allowed{make([][]bool, len(s.knobs)), s}
 	for h, n := range s.choices {
-		allowed[h] = make([]bool, n)
-		s.Allowed(allowed[h], h, asked)
+		allowed.Points[h] = make([]bool, n)
+		s.Allowed(allowed.Points[h], h, asked)
+	}
+	if s.limits != nil && s.slow {
+		if first := make([]bool, s.choices[0]); !slices.Contains(allowed.Given(first, nil), true) {
+			for h := range allowed.Points {
+				s.Allowed(allowed.Points[h], h, nil)
+			}
+		}
 	}
 	return allowed
 }
 
-// Has reports whether the points of a choice are all allowed.
+// Has reports whether a choice may be made.
 func (a Allowed) Has(choice []int) bool {
 	for h, u := range choice {
-		if !a[h][u] {
+		if !a.Points[h][u] {
 			return false
 		}
 	}
-	return true
+	return a.space.Fits(choice)
+}
+
+// Given writes which points knob h may go to, where those before it go to first, to
+// dst, of the knob's number of points: those from which the knobs after it can
+// still be set within the limits.
+func (a Allowed) Given(dst []bool, first []int) []bool {
+	h := len(first)
+	copy(dst, a.Points[h])
+	for i := range a.space.limits {
+		l := &a.space.limits[i]
+		at, rest := -1, l.Most+limitTolerance
+		for n, k := range l.knobs {
+			switch {
+			case k < h:
+				rest -= l.value[n][first[k]]
+			case k == h:
+				at = n
+			default:
+				least := math.Inf(1)
+				for u, ok := range a.Points[k] {
+					if ok {
+						least = min(least, l.value[n][u])
+					}
+				}
+				rest -= least
+			}
+		}
+		for u := range dst {
+			dst[u] = dst[u] && (at < 0 && rest >= 0 || at >= 0 && l.value[at][u] <= rest)
+		}
+	}
+	return dst
 }
 
 // FeatureNames lists the inputs of a system model (paper, Eq. 5): l_1..l_m, then
@@ -507,13 +573,14 @@ func (s *Space) Split(in []float64) (Load, Action) {
 
 // spaceFile is a space in a file.
 type spaceFile struct {
-	Mesh  Mesh   `json:"mesh"`
-	Knobs []Knob `json:"knobs"`
+	Mesh   Mesh    `json:"mesh"`
+	Knobs  []Knob  `json:"knobs"`
+	Limits []Limit `json:"limits,omitempty"`
 }
 
 // MarshalJSON writes mesh and knobs, for files whose actions are the space's.
 func (s *Space) MarshalJSON() ([]byte, error) {
-	f := spaceFile{Mesh: s.Mesh()}
+	f := spaceFile{Mesh: s.Mesh(), Limits: s.Limits()}
 	for h := range s.knobs {
 		k := s.knobs[h].Knob
 		m := s.Mesh()
@@ -541,6 +608,9 @@ func (s *Space) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	got, err := NewSpace(f.Mesh, f.Knobs...)
+	if err == nil {
+		got, err = got.Limited(f.Limits...)
+	}
 	if err == nil {
 		*s = *got
 	}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,6 +16,9 @@ import (
 // into it. See the package for its inputs and outputs.
 func Policy(n *learner.Network, metadata ...[2]string) ([]byte, error) {
 	d := n.Description()
+	if d.Space.Limits() != nil {
+		return nil, errors.New("onnx: a policy within limits over several knobs cannot be exported yet; accepted: one without")
+	}
 	p := &policy{graph: newGraph(), d: d, arrays: map[string]ppo.Array{}}
 	for _, a := range n.Trained().Arrays() {
 		p.arrays[a.Name] = a

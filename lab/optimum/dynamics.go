@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,14 +83,19 @@ func NewDynamics(r *Rewards) (*Dynamics, error) {
 	if r.changes && fast > 1 {
 		return nil, fmt.Errorf("optimum: dynamic programming of objective %q: it values changes of knobs that take no time; accepted: of those that do", r.objective.Name)
 	}
-	base := space.Nearest(space.Default())
-	d.asks = combinations(base, space.Choices(), func(h int) bool { return space.Knobs()[h].Slow() })
-	d.fast = combinations(base, space.Choices(), func(h int) bool { return !space.Knobs()[h].Slow() })
+	if space.LimitsMix() {
+		return nil, fmt.Errorf("optimum: dynamic programming in %s: a limit over knobs of which some take their time and others none; accepted: all of either", space)
+	}
+	slow := func(h int) bool { return space.Knobs()[h].Slow() }
+	d.asks = combinations(space, slow)
+	d.fast = combinations(space, func(h int) bool { return !slow(h) })
 	return d, d.explore()
 }
 
-// combinations are the choices that differ from base in the given knobs.
-func combinations(base, choices []int, of func(h int) bool) [][]int {
+// combinations are the choices within the limits that differ from no control in the
+// given knobs.
+func combinations(space *mesh.Space, of func(h int) bool) [][]int {
+	base, choices := space.Nearest(space.Default()), space.Choices()
 	out := [][]int{append([]int(nil), base...)}
 	for h, n := range choices {
 		if !of(h) {
@@ -105,7 +111,7 @@ func combinations(base, choices []int, of func(h int) bool) [][]int {
 		}
 		out = next
 	}
-	return out
+	return slices.DeleteFunc(out, func(c []int) bool { return !space.Fits(c) })
 }
 
 // explore numbers the configurations in the order in which they are come to.

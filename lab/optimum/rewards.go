@@ -242,16 +242,22 @@ func (v *Values) turn(load mesh.Load) error {
 	return err
 }
 
-// Of is what action a pays.
+// Of is what action a pays; -Inf for one over a limit, which is never best.
 func (v *Values) Of(a mesh.Action) (float64, error) {
+	if !v.r.Space().Within(a) {
+		return math.Inf(-1), nil
+	}
 	if err := v.forecast.Set(a); err != nil {
 		return 0, err
 	}
 	return v.value(v.steady(a), 1)
 }
 
-// number is what action k of the enumeration pays.
+// number is Of action k of the enumeration.
 func (v *Values) number(k int) (float64, error) {
+	if !v.r.Space().FitsAt(k) {
+		return math.Inf(-1), nil
+	}
 	a := v.r.Space().At(k)
 	n, ok := v.forecast.(control.Numbered)
 	if !ok {
@@ -263,11 +269,14 @@ func (v *Values) number(k int) (float64, error) {
 	return v.value(v.steady(a), 1)
 }
 
-// Choice is what the action of a choice pays.
+// Choice is Of the action of a choice.
 func (v *Values) Choice(choice []int) (float64, error) { return v.some(choice, 1) }
 
 // some is about what the action of a choice pays, by every stride-th draw.
 func (v *Values) some(choice []int, stride int) (float64, error) {
+	if !v.r.Space().Fits(choice) {
+		return math.Inf(-1), nil
+	}
 	v.action = v.r.Space().Action(v.action, choice)
 	if err := v.forecast.Set(v.action); err != nil {
 		return 0, err

@@ -230,11 +230,12 @@ type walk struct {
 	rough  *walk // of fewer draws, nil for none: what it holds to be much worse is not looked at
 }
 
-// scatter sets n of the knobs of a choice at random.
+// scatter sets n of the knobs of a choice at random, within the limits.
 func (w *walk) scatter(rng *rand.Rand, choice []int, n int) {
 	for _, h := range rng.Perm(len(choice))[:n] {
 		choice[h] = rng.IntN(w.space.Choices()[h])
 	}
+	w.space.Fit(choice)
 }
 
 func (w *walk) value(choice []int) (float64, error) {

@@ -55,6 +55,11 @@ func (p *Random) Act(mesh.State) (mesh.Action, error) {
 	if p.rng == nil {
 		p.Reset(0)
 	}
+	p.action = p.Space.Action(p.action, p.Space.Draw(p.draw))
+	return p.action, nil
+}
+
+func (p *Random) draw() []int {
 	if n := p.Space.Len(); n < math.MaxInt {
 		p.choice = p.Space.Choice(p.choice, p.rng.IntN(n))
 	} else {
@@ -63,8 +68,7 @@ func (p *Random) Act(mesh.State) (mesh.Action, error) {
 			p.choice = append(p.choice, p.rng.IntN(n))
 		}
 	}
-	p.action = p.Space.Action(p.action, p.choice)
-	return p.action, nil
+	return p.choice
 }
 
 // Static always takes the same action.
@@ -161,7 +165,7 @@ func (p Proportional) Act(s mesh.State) (mesh.Action, error) {
 			}
 		}
 	}
-	return p.Space.Action(nil, choice), nil
+	return p.Space.Action(nil, p.Space.Fit(choice)), nil
 }
 
 // Greedy takes, for the load of the moment, the action that is best under a

@@ -221,8 +221,9 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 		for h := range space.Knobs() {
 			k := &space.Knobs()[h]
 			a := best.Clone() // knobs before h as chosen, those after it as the base has them
+			choice := space.Nearest(a)
 			for u := range k.Points {
-				if !allowed[h][u] || late() {
+				if choice[h] = u; !allowed.Has(choice) || late() {
 					continue
 				}
 				copy(k.Values(a), k.Points[u])

@@ -30,6 +30,7 @@ type file struct {
 	Microservices []microserviceFile `yaml:"microservices"`
 	Services      []serviceFile      `yaml:"services"`
 	Knobs         []knobFile         `yaml:"knobs"`
+	Limits        []limitFile        `yaml:"limits"`
 	Objectives    []objectiveFile    `yaml:"objectives"`
 	Patterns      []string           `yaml:"patterns"`
 	Changes       []string           `yaml:"changes"`
@@ -103,6 +104,13 @@ type knobFile struct {
 	Up      float64     `yaml:"up"`
 	Down    float64     `yaml:"down"`
 	Cost    float64     `yaml:"cost"`
+}
+
+type limitFile struct {
+	Kind     string   `yaml:"kind"`
+	Nodes    []string `yaml:"nodes"`
+	Services []string `yaml:"services"`
+	Most     float64  `yaml:"most"`
 }
 
 type objectiveFile struct {
@@ -276,7 +284,7 @@ var unknownKey = regexp.MustCompile(`^(line \d+): field (\S+) not found in type 
 func explain(text string) string {
 	if m := unknownKey.FindStringSubmatch(text); m != nil {
 		keys := map[string]any{"file": file{}, "node": nodeFile{}, "microservice": microserviceFile{}, "service": serviceFile{},
-			"range": rangeFile{}, "knob": knobFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{},
+			"range": rangeFile{}, "knob": knobFile{}, "limit": limitFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{},
 			"Application": Application{}, "Route": Route{}, "Destination": Destination{}, "Platform": Platform{}, "Column": Column{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
 		what := m[3]
 		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.NewReplacer("file", "scenario", "entry", "request").Replace(strings.ToLower(what)), strings.Join(keysOf(keys[what]), ", "))
@@ -379,6 +387,12 @@ func (f *file) scenario() (s Scenario, problems []string) {
 		}
 		s.Knobs = append(s.Knobs, knob)
 	}
+	for n, l := range f.Limits {
+		if len(l.Nodes) > 0 && len(l.Services) > 0 {
+			add("limit %d: nodes beside services; accepted: one of both", n+1)
+		}
+		s.Limits = append(s.Limits, mesh.Limit{Kind: mesh.Kind(l.Kind), Of: append(l.Nodes, l.Services...), Most: l.Most})
+	}
 	for _, o := range f.Objectives {
 		out := objective.Objective{Name: o.Name, Services: o.Services}
 		for _, t := range o.Terms {
@@ -444,7 +458,7 @@ func lines(root *yaml.Node) places {
 
 var (
 	quotedPart   = regexp.MustCompile(`(service|microservice|node|objective)(?: name)? "([^"]*)"`)
-	numberedPart = regexp.MustCompile(`(knob|service|node) (\d+)`)
+	numberedPart = regexp.MustCompile(`(knob|limit|service|node) (\d+)`)
 	leadingKey   = regexp.MustCompile(`^(name|timing|queue|link|collect|discount|episode|patterns|changes|client|application|platform)`)
 )
 

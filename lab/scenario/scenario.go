@@ -34,6 +34,8 @@ type Scenario struct {
 	Title string
 	Mesh  mesh.Mesh
 	Knobs []mesh.Knob
+	// Limits bound what several of the knobs are set to together.
+	Limits []mesh.Limit `json:",omitempty"`
 	// Loads has the offered load of each service.
 	Loads load.Ranges
 	// Patterns are the offered loads that policies are learned and compared under,
@@ -100,7 +102,13 @@ type Collect struct {
 }
 
 // Space is what can be controlled.
-func (s Scenario) Space() (*mesh.Space, error) { return mesh.NewSpace(s.Mesh, s.Knobs...) }
+func (s Scenario) Space() (*mesh.Space, error) {
+	space, err := mesh.NewSpace(s.Mesh, s.Knobs...)
+	if err != nil {
+		return nil, err
+	}
+	return space.Limited(s.Limits...)
+}
 
 // MustSpace is Space of a scenario that is known to be valid; else it panics.
 func (s Scenario) MustSpace() *mesh.Space {

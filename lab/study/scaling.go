@@ -339,7 +339,7 @@ func (s *scaler) evaluate(ctx context.Context, trained map[string][]Trained) ([]
 			}
 			add(p, s.setting.Learner.Name(), s.setting.Name, set.name, s.learned(trained[set.name]...)...)
 			for _, rule := range rules {
-				if len(set.patterns) > 1 || rule.name == "hpa" {
+				if set.name == allLoads || len(set.patterns) > 1 || rule.name == "hpa" {
 					add(p, rule.name, "", set.name, rule.of(set))
 				}
 			}
@@ -494,11 +494,8 @@ func (s *scaler) constants() ([]policy.Policy, error) {
 		best, err := policy.BestConstant(s.rewards, s.f.Scenario.Loads.Grid(fewActions))
 		return []policy.Policy{best}, err
 	}
-	numbers := make([]int, space.Len())
-	for k := range numbers {
-		numbers[k] = k
-	}
-	if space.Len() > fewActions {
+	numbers := space.Numbers()
+	if len(numbers) > fewActions {
 		sum := make([]float64, space.Len())
 		for _, l := range s.f.Scenario.Loads.Grid(fewActions) {
 			t, err := s.rewards.Table(l)

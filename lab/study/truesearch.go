@@ -209,7 +209,9 @@ func (w *trueWalk) search(starts []mesh.Action) (mesh.Action, error) {
 					break
 				}
 				choice := slices.Clone(best)
-				choice[h] = u
+				if choice[h] = u; !w.space.Fits(choice) {
+					continue
+				}
 				v, err := w.value(w.space.Action(nil, choice))
 				if err != nil {
 					return nil, err

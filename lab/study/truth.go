@@ -73,10 +73,7 @@ func FindTruth(ctx context.Context, cfg TruthConfig, sc scenario.Scenario, loads
 		return nil, fmt.Errorf("study: the true optimum among %s actions takes too long; accepted: at most %d; SearchTruth looks near what is good", space.Size(), maxTruth)
 	}
 	t := &Truth{Loads: loads, Config: cfg, Scenario: sc}
-	all := make([]int, space.Len())
-	for k := range all {
-		all[k] = k
-	}
+	all := space.Numbers()
 	for _, o := range objectives {
 		t.Objectives = append(t.Objectives, o.Name)
 	}

@@ -245,13 +245,17 @@ type plan struct {
 	load   mesh.Load
 	action mesh.Action
 
-	round int   // that order is of; -1 before the first
-	order []int // of the actions in a round of the grid
+	round  int   // that order is of; -1 before the first
+	order  []int // of the actions in a round of the grid
+	within []int // the actions of the grid, nil for all
 }
 
 func newPlan(space *mesh.Space, c Collection) *plan {
 	p := &plan{c: c, space: space, round: -1}
 	p.load, p.action = c.Scenario.Reference(space)
+	if c.Actions == GridActions && space.Limits() != nil {
+		p.within = space.Numbers()
+	}
 	return p
 }
 
@@ -273,24 +277,33 @@ func (p *plan) at(step int) (mesh.Load, mesh.Action) {
 	if p.c.Reference > 0 {
 		step -= step/p.c.Reference + 1 // the reference steps so far
 	}
+	if p.within != nil {
+		n = len(p.within)
+	}
 	if round := step / n; round != p.round {
 		p.round = round
 		p.order = rand.New(rand.NewPCG(p.c.Seed^streamGrid, uint64(round))).Perm(n)
 	}
-	return l, p.space.At(p.order[step%n])
+	k := p.order[step%n]
+	if p.within != nil {
+		k = p.within[k]
+	}
+	return l, p.space.At(k)
 }
 
 // random is an action of which each is equally likely: by its number where the
 // space is small, else knob by knob.
 func (p *plan) random(r *rand.Rand) mesh.Action {
-	if n := p.space.Len(); n <= maxGrid {
-		return p.space.At(r.IntN(n))
-	}
 	choice := make([]int, len(p.space.Choices()))
-	for h, n := range p.space.Choices() {
-		choice[h] = r.IntN(n)
-	}
-	return p.space.Action(nil, choice)
+	return p.space.Action(nil, p.space.Draw(func() []int {
+		if n := p.space.Len(); n <= maxGrid {
+			return p.space.Choice(choice, r.IntN(n))
+		}
+		for h, n := range p.space.Choices() {
+			choice[h] = r.IntN(n)
+		}
+		return choice
+	}))
 }
 
 // Describe says in a line what a row shows, for progress on a terminal.

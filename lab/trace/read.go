@@ -170,7 +170,7 @@ func (t *Table) readRows(in *csvfile.Reader, header []string, size int64) error 
 			}
 			*c.cell(t, at) = v
 		}
-		if err := t.meta.Space.Validate(t.actionOf(at)); err != nil {
+		if err := t.meta.Space.ValidateInForce(t.actionOf(at)); err != nil {
 			return fmt.Errorf("%s: %w", r.at(in.Line()), err)
 		}
 	}

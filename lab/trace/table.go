@@ -162,7 +162,7 @@ func (t *Table) Append(row Row) error {
 	if err := checkWhen(row.Step, row.Start); err != nil {
 		return err
 	}
-	if err := t.meta.Space.Validate(row.Action); err != nil {
+	if err := t.meta.Space.ValidateInForce(row.Action); err != nil {
 		return fmt.Errorf("trace: step %d: %w", row.Step, err)
 	}
 	// The cells are checked where they are kept.
@@ -206,7 +206,7 @@ func (t *Table) AppendValues(step int, start time.Time, mark string, values []fl
 	if err := t.checkLast(); err != nil {
 		return err
 	}
-	if err := t.meta.Space.Validate(t.actionOf(r)); err != nil {
+	if err := t.meta.Space.ValidateInForce(t.actionOf(r)); err != nil {
 		t.cut(r)
 		return fmt.Errorf("trace: step %d: %w", step, err)
 	}

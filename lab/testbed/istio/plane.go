@@ -231,7 +231,7 @@ func (p *plane) toward(a mesh.Action) mesh.Action {
 			copy(k.Values(a), k.Points[k.Toward(k.Values(p.good), k.Values(a))])
 		}
 	}
-	return a
+	return space.Reach(p.good, a)
 }
 
 // attend looks at the pods while a step is made, to see when those that start are

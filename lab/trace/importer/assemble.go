@@ -225,7 +225,7 @@ func (a *assembler) close() error {
 		for k, at := range a.knobs {
 			a.action[k] = x.values[at]
 		}
-		if err := a.space.Validate(a.action); err != nil {
+		if err := a.space.ValidateInForce(a.action); err != nil {
 			bad = &problem{"the action is not accepted", err.Error()}
 		}
 	}
