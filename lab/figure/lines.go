@@ -292,6 +292,15 @@ type Run struct {
 	Delay            [][]float64 // service x step, s; NaN leaves a gap; only Watch draws it
 	NR               []float64   // per step; NaN leaves a gap
 	ANR              float64
+	// Beside are other policies under the same loads, whose NR is drawn beside.
+	Beside []Beside
+}
+
+// Beside is what another policy was paid in the steps of a Run.
+type Beside struct {
+	Name string
+	NR   []float64
+	ANR  float64
 }
 
 // service is the name of service i.
@@ -426,11 +435,21 @@ func loads(prefix string, r Run) ([]*chart, error) {
 
 // nr draws NR from 0, or from below where a reward is negative.
 func nr(title string, r Run) (*chart, error) {
-	c, err := lines(Axes{Title: title, X: "step", Y: "NR"}, []Series{{Name: "NR(t)", X: count(len(r.NR)), Y: r.NR}})
+	all := []Series{{Name: "NR(t)", X: count(len(r.NR)), Y: r.NR}}
+	if len(r.Beside) > 0 {
+		all[0].Name = "learned, ANR " + decimal(r.ANR, 3)
+	}
+	for _, b := range r.Beside {
+		all = append(all, Series{Name: b.Name + ", ANR " + decimal(b.ANR, 3), X: count(len(b.NR)), Y: b.NR})
+	}
+	c, err := lines(Axes{Title: title, X: "step", Y: "NR"}, all)
 	if err != nil {
 		return nil, err
 	}
 	c.y.see(0, 1)
+	if len(r.Beside) > 0 {
+		return c, nil
+	}
 	c.across("ANR "+decimal(r.ANR, 3), r.ANR, draw.LineStyle{Color: palette[1], Width: 1, Dashes: dashes[1]})
 	return c, nil
 }
@@ -454,6 +473,9 @@ func runData(r Run) func() Table {
 			all = append(all, column{fmt.Sprintf("delay %d (s)", i+1), r.Delay[i]})
 		}
 		all = append(all, column{"NR", r.NR})
+		for _, b := range r.Beside {
+			all = append(all, column{"NR, " + b.Name, b.NR})
+		}
 		steps := 0
 		for _, c := range all {
 			t.Header, steps = append(t.Header, c.name), max(steps, len(c.values))

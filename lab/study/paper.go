@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/meshbench/meshbench/lab/anr"
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -72,7 +73,8 @@ func init() {
 	}
 }
 
-// evaluation draws the run of median ANR in setting best.
+// evaluation draws the run of median ANR in setting best, beside the best constant
+// under the same loads.
 func evaluation(name, title, objective, load string, draw func(figure.Run) (figure.Figure, error)) Drawing {
 	return Drawing{Name: name, Title: title, Needs: NeedsRun, Make: func(_ context.Context, r *Result, s Source) (Output, error) {
 		set, err := r.Config.setting(BestSetting)
@@ -85,8 +87,22 @@ func evaluation(name, title, objective, load string, draw func(figure.Run) (figu
 		if !ok {
 			return Output{}, fmt.Errorf("%s under %s load, setting %s: %w", objective, load, set.Name, ErrNoData)
 		}
-		return drawn(draw(r.Drawn(c.Median())))
+		run := c.Median()
+		d := r.Drawn(run)
+		if constant, ok := r.Find(s.Name, objective, "", "constant", load); ok {
+			for _, other := range constant.Runs {
+				if sameLoads(run, other) {
+					d.Beside = []figure.Beside{{Name: "best constant", NR: other.NR(), ANR: other.ANR()}}
+				}
+			}
+		}
+		return drawn(draw(d))
 	}}
+}
+
+// sameLoads reports whether two runs were under the same loads.
+func sameLoads(a, b anr.Run) bool {
+	return slices.EqualFunc(a.Steps, b.Steps, func(x, y anr.Step) bool { return slices.Equal(x.Load, y.Load) })
 }
 
 // PaperTable2 holds the paper's ANR (Table 2): simulation with random and

@@ -18,7 +18,8 @@ var _ testbed.Changeable = (*Testbed)(nil)
 // said to be in force. That is all of a condition that a cluster can be told of
 // without new pods. A node of this project follows its limit; one of another
 // application is throttled by it. What is refused or not answered leaves the rest
-// as it was, and can be tried again.
+// as it was, and can be tried again. Where the process is killed, cores that are no
+// knob stay as they are until their pods are deleted.
 func (t *Testbed) Change(ctx context.Context, c change.Condition) error {
 	l := t.cfg.space.Layout()
 	if err := c.Validate(l); err != nil {

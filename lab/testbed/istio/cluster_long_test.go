@@ -62,6 +62,7 @@ func TestClusterLongRun(t *testing.T) {
 			}
 		}
 	}
+	t.Cleanup(func() { signal("CONT")(); slow(1)() })
 	var first, second replica
 	surge := disturbance{"load outside", at(.62), at(.62) + 10, func() {}, func() {}}
 	all := []disturbance{
