@@ -433,12 +433,11 @@ func (cfg Config) peers(ctx context.Context, dir string, version map[string]stri
 
 // Draw draws the ratios, with their extremes, as bench in dir.
 func Draw(dir string, cases []Case) error {
-	lines := strings.NewReplacer(", ", "\n", " prediction", "\nprediction", " table", "\ntable", " .98", "\n.98")
-	var bars []figure.Bar
+	var list []figure.Ratio
 	for _, c := range cases {
-		bars = append(bars, figure.Bar{Group: lines.Replace(c.Case), Name: "ratio", Value: c.Ratio, Lo: c.Lowest, Hi: c.Highest})
+		list = append(list, figure.Ratio{Name: c.Case, Value: c.Ratio, Lo: c.Lowest, Hi: c.Highest})
 	}
-	drawing, err := figure.Dots(figure.Axes{Y: "peer / ours", LogY: true}, bars...)
+	drawing, err := figure.Ratios(figure.Axes{X: "times better than scikit-learn and Stable-Baselines3"}, list...)
 	if err != nil {
 		return err
 	}
