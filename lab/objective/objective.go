@@ -180,7 +180,7 @@ func (o Objective) String() string {
 	for _, t := range o.Terms {
 		terms = append(terms, t.String())
 	}
-	return o.Name + ": " + strings.Join(terms, " + ")
+	return o.Name + ": " + strings.ReplaceAll(strings.Join(terms, " + "), " + -", " - ")
 }
 
 // Useful is the objective of the useful carried load, the sum of w_i l_i^c

@@ -386,5 +386,5 @@ func ExampleTerm() {
 		{Weight: -.1, Product: []objective.Factor{{Of: objective.Turned, Service: "service2"}}},
 	}}
 	fmt.Println(o)
-	// Output: on time: carried(service1) utility(service1) + -0.1 blocked(service2)
+	// Output: on time: carried(service1) utility(service1) - 0.1 blocked(service2)
 }

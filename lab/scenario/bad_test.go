@@ -52,7 +52,7 @@ func TestBadFiles(t *testing.T) {
 		{"a knob of nothing", "{kind: block}", "{kind: block, service: cart}", "line 14: "},
 		{"two services of one name", "knobs:", "  - {name: shop, stages: [web], load: {min: 1, max: 2}, goal: 1}\nknobs:", `service name "shop" is used twice`},
 		{"two nodes of one name", "{name: b, speed: 2}", "{name: a}", `node name "a" is used twice`},
-		{"a negative speed", "speed: 2", "speed: -2", `line 4: mesh: node "b" has speed -2`},
+		{"a negative speed", "speed: 2", "speed: -2", `line 4: node "b" has speed -2`},
 		{"time of 0", "time: 0.01", "time: 0", `line 6: microservice "web": time 0 s; accepted: above`},
 		{"a name with a path", "name: good", "name: ../good", `line 1: name: "../good"; accepted: at most 40 letters`},
 		{"two documents", "name: good", "name: good\n---\nname: other", "more than one document"},

@@ -227,6 +227,7 @@ func Parse(name string, text []byte) (Scenario, error) {
 	}
 	broken := len(p.List) > 0
 	for _, text := range problems {
+		text = strings.TrimPrefix(text, "mesh: ")
 		line := where.of(text)
 		if line > 0 {
 			text = fmt.Sprintf("line %d: %s", line, text)
