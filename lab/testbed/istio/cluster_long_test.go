@@ -26,11 +26,13 @@ var (
 	modelFile  = flag.String("model", "", "file of its model")
 )
 
-// disturbance is done to the mesh from one step on, and undone from another.
+// disturbance is done to the mesh from one step on, and undone from another, or where
+// it lasts so long after that time: who has lost the lease makes no steps.
 type disturbance struct {
 	what     string
 	from, to int
 	do, undo func()
+	lasts    time.Duration
 }
 
 // TestClusterLongRun has a learned policy in charge of the mesh by the command, two
@@ -64,13 +66,20 @@ func TestClusterLongRun(t *testing.T) {
 	}
 	t.Cleanup(func() { signal("CONT")(); slow(1)() })
 	var first, second replica
-	surge := disturbance{"load outside", at(.62), at(.62) + 10, func() {}, func() {}}
+	leader := func() *replica { // who made the last step
+		a, b := first.steps(t), second.steps(t)
+		if len(b) > 0 && b[len(b)-1].Time.After(a[len(a)-1].Time) {
+			return &second
+		}
+		return &first
+	}
+	surge := disturbance{"load outside", at(.62), at(.62) + 10, func() {}, func() {}, 0}
 	all := []disturbance{
-		{"node1 at a third of its cores", at(.25), at(.37), slow(1. / 3), slow(1)},
-		{"measurements cut off", at(.50), at(.50) + 10, signal("STOP"), signal("CONT")},
+		{"node1 at a third of its cores", at(.25), at(.37), slow(1. / 3), slow(1), 0},
+		{"measurements cut off", at(.50), at(.50) + 10, signal("STOP"), signal("CONT"), 0},
 		surge,
-		{"the API server is away", at(.74), at(.74) + 20, func() { part("apiserver").kill(t) }, func() { part("apiserver").start(t) }},
-		{"the leader is killed", at(.86), at(.86) + 1, func() { first.cmd.Process.Kill(); first.cmd.Wait() }, func() {}},
+		{"the API server is away", at(.74), at(.74) + 20, func() { part("apiserver").kill(t) }, func() { part("apiserver").start(t) }, 20 * time.Second},
+		{"the leader is killed", at(.86), at(.86) + 1, func() { r := leader(); r.cmd.Process.Kill(); r.cmd.Wait() }, func() {}, 0},
 	}
 
 	loads := filepath.Join(t.TempDir(), "loads.csv")
@@ -101,7 +110,10 @@ func TestClusterLongRun(t *testing.T) {
 			step int
 			then func()
 		}{{d.from, d.do}, {d.to, d.undo}} {
-			for len(log()) < wait.step {
+			for began := time.Now(); len(log()) < wait.step; {
+				if wait.step == d.to && d.lasts > 0 && time.Since(began) > d.lasts {
+					break
+				}
 				if time.Now().After(end) {
 					t.Fatalf("%s: step %d of %d when the time was over", d.what, len(log()), wait.step)
 				}
