@@ -7,9 +7,10 @@ import (
 	"slices"
 )
 
-// CUSUM is a two-sided chart (Page, Biometrika 1954) of quantities that are
+// CUSUM is a chart of cumulative sums (Page, Biometrika 1954) of quantities that are
 // standardised, so that each is about 0 with a standard deviation of about 1 while
-// nothing has changed. The zero value of each field is its default.
+// nothing has changed: two-sided, unless Upward. The zero value of each field is its
+// default.
 type CUSUM struct {
 	// Slack is the shift of each quantity that is not looked for; default 0.5.
 	Slack []float64
@@ -20,6 +21,8 @@ type CUSUM struct {
 	Threshold []float64
 	// Clip bounds a value; default 3, so that a single step is no alarm.
 	Clip float64
+	// Upward leaves shifts to lower values out.
+	Upward bool
 
 	up, down []float64
 	since    []int // steps since either sum of a quantity was last 0
@@ -68,7 +71,9 @@ func (c *CUSUM) Add(z []float64) float64 {
 			slack := at(c.Slack, k, .5)
 			v = max(-most, min(most, v))
 			c.up[k] = max(0, c.up[k]+v-slack)
-			c.down[k] = max(0, c.down[k]-v-slack)
+			if !c.Upward {
+				c.down[k] = max(0, c.down[k]-v-slack)
+			}
 		}
 		if c.since[k]++; c.up[k] == 0 && c.down[k] == 0 {
 			c.since[k] = 0

@@ -84,3 +84,22 @@ func TestDesignErrors(t *testing.T) {
 		}
 	}
 }
+
+// An upward chart has no alarm where values fall, and the same where they rise.
+func TestUpward(t *testing.T) {
+	alarm := func(upward bool, shift float64) int {
+		c := CUSUM{Upward: upward}
+		for n := range 60 {
+			if c.Add([]float64{shift}) >= 1 {
+				return n + 1
+			}
+		}
+		return 0
+	}
+	if up, both := alarm(true, 2), alarm(false, 2); up != both || up == 0 {
+		t.Errorf("after %d steps, a two-sided chart after %d", up, both)
+	}
+	if down, both := alarm(true, -2), alarm(false, -2); down != 0 || both == 0 {
+		t.Errorf("values that fall: after %d steps, a two-sided chart after %d", down, both)
+	}
+}

@@ -18,6 +18,8 @@ type Drift struct {
 	// Slack and Threshold are those of each service's chart; see CUSUM, also for
 	// their defaults.
 	Slack, Threshold float64
+	// Upward looks for a mesh that is slower than its model alone.
+	Upward bool
 
 	chart CUSUM
 }
@@ -56,6 +58,7 @@ func (d *Drift) Reset() { d.chart.Reset() }
 // more for an alarm. A missing delay leaves its service's sums as they are.
 func (d *Drift) Add(measured, predicted []float64) float64 {
 	if d.chart.Slack == nil {
+		d.chart.Upward = d.Upward
 		d.chart.Slack, d.chart.Threshold = slices.Repeat([]float64{d.Slack}, len(d.Mean)), slices.Repeat([]float64{d.Threshold}, len(d.Mean))
 	}
 	z := make([]float64, len(d.Mean))

@@ -174,7 +174,7 @@ func TestDrift(t *testing.T) {
 	cfg.Checks = []controller.Check{&controller.Drift{Model: m}}
 	c, all := drive(t, cfg, 260)
 	s := c.Status().Switches
-	if len(s) < 3 || s[1].To != controller.ByFallback || s[1].Step < 121 || s[1].Step > 130 || !strings.Contains(s[1].Why, "drift: the mesh does not behave as the model says") {
+	if len(s) < 3 || s[1].To != controller.ByFallback || s[1].Step < 121 || s[1].Step > 130 || !strings.Contains(s[1].Why, "drift: the mesh is slower than the model says") {
 		t.Fatalf("switches %+v; want to the fallback within 10 steps from 120 on", s)
 	}
 	last := s[len(s)-1]

@@ -189,8 +189,9 @@ func (c *Outside) Look(s Step) string {
 // State is the load.
 func (c *Outside) State() string { return c.state }
 
-// Drift objects when the mesh no longer behaves as its model says: see anr.Drift.
-// After an alarm the chart begins anew.
+// Drift objects when the mesh is slower than its model says, for longer than chance
+// would have it: see anr.Drift. A faster one does no harm. After an alarm the chart
+// begins anew.
 type Drift struct {
 	Model control.Model
 	// Chart is calibrated. Where it is the zero value, that is done by the first
@@ -226,7 +227,7 @@ func (c *Drift) Look(s Step) string {
 			slack, threshold := c.Chart.Slack, c.Chart.Threshold
 			var d anr.Drift
 			if d, c.err = anr.CalibrateDrift(c.measured, c.predicted); c.err == nil {
-				d.Slack, d.Threshold = slack, threshold
+				d.Slack, d.Threshold, d.Upward = slack, threshold, true
 				c.Chart, c.measured, c.predicted = d, nil, nil
 			}
 		}
@@ -235,7 +236,7 @@ func (c *Drift) Look(s Step) string {
 	if c.statistic = c.Chart.Add(m, p); c.statistic < 1 {
 		return ""
 	}
-	why := fmt.Sprintf("the mesh does not behave as the model says: statistic %.2f, an alarm from 1 on", c.statistic)
+	why := fmt.Sprintf("the mesh is slower than the model says: statistic %.2f, an alarm from 1 on", c.statistic)
 	for i := range m {
 		why += fmt.Sprintf("; d%d %.0f ms, predicted %.0f", i+1, 1e3*m[i], 1e3*p[i])
 	}

@@ -30,7 +30,7 @@ const runText = `run [options] POLICY
 Drives a mesh by a policy until it is interrupted. A guard takes the policy out
 of charge, and a fallback in, when steps are not measured, goals are missed for
 long, the load is none that the policy was trained for or, with -model, the mesh
-drifts from its model; it lets the policy back by rule. One process at a time has
+is slower than its model; it lets the policy back by rule. One process at a time has
 the lease of a testbed; others wait and take over. What is going on is on a page
 for people (-listen), with metrics for Prometheus at /metrics.`
 
