@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
@@ -350,6 +352,28 @@ func (s Scenario) validateApplication() (all []error) {
 		}
 	}
 	return all
+}
+
+// Files are the names of the files that a scenario's text needs beside it, as they
+// stand there: lists of values, and certificates.
+func Files(text []byte) ([]string, error) {
+	var f file
+	if err := yaml.Unmarshal(text, &f); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, x := range f.Services {
+		for _, r := range x.Requests {
+			for _, v := range r.Values {
+				names = append(names, v.CSV)
+			}
+		}
+	}
+	if !strings.HasPrefix(strings.TrimSpace(f.Client.CA), "-----BEGIN") {
+		names = append(names, f.Client.CA)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" }), nil
 }
 
 // requests loads what the file's services are asked for, lists and certificates

@@ -65,6 +65,10 @@ func Files(name string) (map[string][]byte, error) {
 	if err == nil && !d.Application {
 		err = checkNames(sc)
 	}
+	files := map[string][]byte{scenarioFile: text}
+	if err == nil {
+		d.Beside, err = beside(files, text, filepath.Dir(name))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
@@ -72,7 +76,6 @@ func Files(name string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{scenarioFile: text}
 	for _, t := range t.Templates() {
 		if t.Name() != "kustomization.yaml" && !slices.Contains(d.Resources, t.Name()) && (t.Name() != "names.yaml" || d.Application) {
 			continue
@@ -86,7 +89,34 @@ func Files(name string) (map[string][]byte, error) {
 	return files, nil
 }
 
+// maxConfigMap bounds a ConfigMap, bytes.
+const maxConfigMap = 1 << 20
+
+// beside adds the files that a scenario of folder dir names to those of its
+// ConfigMap, and returns their names.
+func beside(files map[string][]byte, text []byte, dir string) ([]string, error) {
+	names, err := scenario.Files(text)
+	if err != nil {
+		return nil, err
+	}
+	size := len(text)
+	for _, name := range names {
+		if name != filepath.Base(name) || !configMapKey.MatchString(name) || name == scenarioFile {
+			return nil, fmt.Errorf("file %q; accepted: one beside the scenario's, of letters, digits, -, _ and ., for a ConfigMap has no folders", name)
+		}
+		if files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+		if size += len(files[name]); size > maxConfigMap {
+			return nil, fmt.Errorf("%d bytes with file %q; accepted: at most %d in all, which is what a ConfigMap holds", size, name, maxConfigMap)
+		}
+	}
+	return names, nil
+}
+
 var (
+	configMapKey = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+
 	serviceName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	nodeName    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 )
@@ -114,6 +144,7 @@ type description struct {
 	Application   bool // that is not of this project: front and generator alone are deployed
 	Namespace     string
 	Resources     []string // files of them
+	Beside        []string // files that the scenario needs beside it
 	Front         string   // name of it, and value of its label app
 	Generator     string
 	Controller    string // the account

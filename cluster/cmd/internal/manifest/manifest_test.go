@@ -356,6 +356,26 @@ application:
 			t.Errorf("the account may %s %s %s: %v", c.verb, c.resource, c.name, got)
 		}
 	}
+	// Files that the scenario names come into its ConfigMap.
+	listed := write(strings.Replace(text, "{path: /}", "{path: \"/{id}\", values: {id: {csv: ids.csv, column: id}}}", 1))
+	for name, want := range map[string]string{"id\n7\n": "", "id\n" + strings.Repeat("1234567\n", 1<<17): "at most 1048576 in all"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(listed), "ids.csv"), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files, err := Files(listed)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("a list of %d bytes: %v, want %q", len(name), err, want)
+			}
+			continue
+		}
+		if err != nil || string(files["ids.csv"]) != name || !strings.Contains(string(files["kustomization.yaml"]), "- scenario.yaml\n  - ids.csv\n") {
+			t.Errorf("%v: %s", err, files["kustomization.yaml"])
+		}
+	}
+	if _, err := Files(write(strings.Replace(text, "application:", "client: {ca: ../ca.pem}\napplication:", 1))); err == nil {
+		t.Error("a file of another folder was accepted")
+	}
 	// Where the application says which node answered, no proxy is told to.
 	for _, o := range render(t, write(strings.Replace(text, "  namespace: shop", "  namespace: shop\n  attribution: none", 1)), "") {
 		if o.GetKind() == "EnvoyFilter" {
