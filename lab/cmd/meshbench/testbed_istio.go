@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 
+	"k8s.io/klog/v2"
+
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
 	"github.com/meshbench/meshbench/lab/lease"
 	"github.com/meshbench/meshbench/lab/lease/kube"
@@ -17,6 +19,12 @@ import (
 	"github.com/meshbench/meshbench/lab/testbed"
 	"github.com/meshbench/meshbench/lab/testbed/istio"
 )
+
+// The clients of Kubernetes log errors that they also return; people read ours.
+func init() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+}
 
 func (b *bed) istioConfig(s scenario.Scenario) istio.Config {
 	cfg := istio.Config{Scenario: s, Kubeconfig: b.kubeconfig, Context: b.cluster, Namespace: b.space, Front: b.front, Generator: b.generator, Keep: b.keep, Watch: b.watch}
