@@ -202,10 +202,10 @@ func (s Scenario) NodeOf() func(to string, answer http.Header) string {
 			}
 		}
 		return func(_ string, h http.Header) string {
-			// outbound|PORT|SUBSET|HOST
+			// outbound|PORT|SUBSET|HOST, with a ; behind it where Istio names statistics so
 			_, rest, _ := strings.Cut(h.Get(ProxyHeader), "|")
 			_, rest, _ = strings.Cut(rest, "|")
-			return names[rest]
+			return names[strings.TrimSuffix(rest, ";")]
 		}
 	}
 	return nil

@@ -188,7 +188,7 @@ func (w *world) shopFront(t *testing.T) (requests, control string) {
 			}
 			p := httputil.NewSingleHostReverseProxy(nodes[subset])
 			p.ModifyResponse = func(resp *http.Response) error {
-				resp.Header.Set(scenario.ProxyHeader, "outbound|8080|"+subset+"|echo.shop.svc.cluster.local")
+				resp.Header.Set(scenario.ProxyHeader, "outbound|8080|"+subset+"|echo.shop.svc.cluster.local;")
 				return nil
 			}
 			p.ServeHTTP(rw, r)
