@@ -56,6 +56,5 @@
 // Which node answered is told by a header of the application, or by the front's
 // sidecar, to which an EnvoyFilter for that pod alone adds the cluster that it sent
 // a request to: request by request, so that delays have percentiles, where Envoy's
-// statistics of clusters have sums. On the local mesh of cluster/ that header has not
-// been seen yet; preflight says so. Else nothing is known, and models are joint.
+// statistics of clusters have sums. Else nothing is known, and models are joint.
 package istio
