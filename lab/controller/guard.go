@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -196,7 +197,9 @@ type Drift struct {
 	Model control.Model
 	// Chart is calibrated. Where it is the zero value, that is done by the first
 	// Calibrate steps that are measured, default 50; until then nothing is objected
-	// to, and a mesh that has already drifted is taken for a sound one.
+	// to, and a mesh that has already drifted is taken for a sound one. Its Slack and
+	// Threshold, default 1.25 and 12, are wider than a chart's: a model errs by another
+	// amount at each load, and twice the delay is still seen within some ten steps.
 	Chart     anr.Drift
 	Calibrate int
 
@@ -224,7 +227,7 @@ func (c *Drift) Look(s Step) string {
 	if c.Chart.Mean == nil {
 		c.measured, c.predicted = append(c.measured, m), append(c.predicted, p)
 		if len(c.measured) >= or(c.Calibrate, 50) {
-			slack, threshold := c.Chart.Slack, c.Chart.Threshold
+			slack, threshold := cmp.Or(c.Chart.Slack, 1.25), cmp.Or(c.Chart.Threshold, 12)
 			var d anr.Drift
 			if d, c.err = anr.CalibrateDrift(c.measured, c.predicted); c.err == nil {
 				d.Slack, d.Threshold, d.Upward = slack, threshold, true
