@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,6 +379,7 @@ func TestReplicas(t *testing.T) {
 	ctx, kill := context.WithCancel(context.Background())
 	waits := make(chan bool, 1)
 	var first, second []controller.Entry
+	var driving atomic.Int32
 	replica := func(ctx context.Context, steps int, all *[]controller.Entry, after func(int), waiting func()) error {
 		cfg := config(w)
 		cfg.Steps = steps
@@ -393,7 +395,13 @@ func TestReplicas(t *testing.T) {
 			c.Lead(false, owner)
 			waiting()
 		}}
-		return l.Hold(ctx, c.Run)
+		return l.Hold(ctx, func(ctx context.Context) error {
+			if n := driving.Add(1); n != 1 {
+				t.Errorf("%d drive", n)
+			}
+			defer driving.Add(-1)
+			return c.Run(ctx)
+		})
 	}
 	over := make(chan error)
 	err := replica(ctx, 0, &first, func(n int) {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/meshbench/meshbench/lab/internal/regular"
@@ -96,11 +97,25 @@ func main() {
 }
 
 // printer is where results are printed. It keeps the first error.
-type printer struct{ err error }
+type printer struct {
+	mu  sync.Mutex
+	err error
+}
+
+// lost is the first error since the last call, nil for none.
+func (p *printer) lost() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.err
+	p.err = nil
+	return err
+}
 
 var stdout = &printer{}
 
 func (p *printer) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	n, err := os.Stdout.Write(b)
 	if err != nil && p.err == nil {
 		p.err = fmt.Errorf("what was to be printed is lost: %w", err)
@@ -109,10 +124,10 @@ func (p *printer) Write(b []byte) (int, error) {
 }
 
 func run(ctx context.Context, args []string) (err error) {
-	stdout.err = nil
+	stdout.lost()
 	defer func() {
-		if err == nil {
-			err = stdout.err
+		if lost := stdout.lost(); err == nil {
+			err = lost
 		}
 	}()
 	flags := flag.NewFlagSet("meshbench", flag.ContinueOnError)
