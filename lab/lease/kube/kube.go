@@ -74,7 +74,9 @@ func (l Lease) Hold(ctx context.Context, do func(context.Context) error) error {
 		if err := l.free(ctx); err != nil {
 			return err
 		}
-		patience = time.After(l.Duration + 2*l.Retry)
+		// An elector counts the duration from when it first sees the lease, and
+		// tries again after Retry to Retry times 1 + JitterFactor.
+		patience = time.After(l.Duration + time.Duration((2+leaderelection.JitterFactor)*float64(l.Retry)))
 	}
 	// The lease is given back when do has ended, not when ctx has.
 	electing, end := context.WithCancel(context.WithoutCancel(ctx))
