@@ -91,7 +91,7 @@ type Difference struct {
 }
 
 // Differ compares what two models of one space predict at n pairs of a load from
-// the given ranges and an action, both drawn at random, for the targets that both
+// the given ranges and an action within a's limits, both drawn at random, for the targets that both
 // have.
 func Differ(a, b model.Learned, loads load.Ranges, n int) ([]Difference, error) {
 	space := a.Space()
@@ -101,13 +101,16 @@ func Differ(a, b model.Learned, loads load.Ranges, n int) ([]Difference, error) 
 	x := mat.NewDense(n, len(space.FeatureNames()), nil)
 	rng := rand.New(rand.NewPCG(0, 0x646966666572))
 	choice := make([]int, len(space.Choices()))
-	var action mesh.Action
-	offered := load.Uniform{Ranges: loads}
-	for r := range n {
+	draw := func() []int {
 		for h, c := range space.Choices() {
 			choice[h] = rng.IntN(c)
 		}
-		action = space.Action(action, choice)
+		return choice
+	}
+	var action mesh.Action
+	offered := load.Uniform{Ranges: loads}
+	for r := range n {
+		action = space.Action(action, space.Draw(draw))
 		space.Features(x.RawRowView(r)[:0], offered.At(nil, 0, r), action)
 	}
 	ya, yb := a.PredictMatrix(x), b.PredictMatrix(x)

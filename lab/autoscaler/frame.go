@@ -52,9 +52,7 @@ func (f *frame) move(h, u int) {
 
 // done is the action, made to fit the space's limits.
 func (f *frame) done() mesh.Action {
-	if !f.space.Within(f.action) {
-		f.action = f.space.Action(f.action, f.space.Nearest(f.action))
-	}
+	f.action = f.space.Clamp(f.action)
 	return f.action
 }
 

@@ -63,7 +63,7 @@ func (s *Space) bind(l Limit) (limitAt, error) {
 		return at, fmt.Errorf("kind %s; accepted: one of nodes or services", l.Kind)
 	}
 	var names []string
-	start, highest := 0.0, 0.0
+	lowest, highest := 0.0, 0.0
 	for h := range s.knobs {
 		k := &s.knobs[h]
 		name := ""
@@ -81,7 +81,7 @@ func (s *Space) bind(l Limit) (limitAt, error) {
 			values[u] = p[0]
 		}
 		at.knobs, at.value, at.least = append(at.knobs, h), append(at.value, values), append(at.least, slices.Min(values))
-		start, highest = start+values[k.Default], highest+slices.Max(values)
+		lowest, highest = lowest+slices.Min(values), highest+slices.Max(values)
 	}
 	for _, name := range l.Of {
 		if !slices.Contains(names, name) {
@@ -91,15 +91,14 @@ func (s *Space) bind(l Limit) (limitAt, error) {
 	switch {
 	case len(at.knobs) < 2:
 		return at, fmt.Errorf("it counts %d knobs of kind %s; accepted: two or more, or a lower max of the knob", len(at.knobs), l.Kind)
-	case !(l.Most >= start-limitTolerance) || math.IsInf(l.Most, 1):
-		return at, fmt.Errorf("most %v; accepted: at least %v, what the knobs sum to without control", l.Most, start)
+	case !(l.Most >= lowest-limitTolerance) || math.IsInf(l.Most, 1):
+		return at, fmt.Errorf("most %v; accepted: at least %v, what the knobs sum to at their lowest points", l.Most, lowest)
 	case l.Most >= highest-limitTolerance:
 		return at, fmt.Errorf("most %v forbids nothing; accepted: below %v, what the knobs sum to at their highest points", l.Most, highest)
 	}
 	return at, nil
 }
 
-// name is "r1 + r2 at most 4".
 func (l *limitAt) name(s *Space) string {
 	var names []string
 	for _, h := range l.knobs {
@@ -113,6 +112,15 @@ func (s *Space) Limits() []Limit {
 	var all []Limit
 	for _, l := range s.limits {
 		all = append(all, l.Limit)
+	}
+	return all
+}
+
+// LimitNames say what each limit counts: "r1 + r2 at most 4".
+func (s *Space) LimitNames() []string {
+	var all []string
+	for i := range s.limits {
+		all = append(all, s.limits[i].name(s))
 	}
 	return all
 }
@@ -186,6 +194,22 @@ func (s *Space) Fit(choice []int) []int {
 	return choice
 }
 
+// Clamp changes an action that is over a limit until it is within: the knobs that
+// limits count go to points of the space as Fit has them, all others stay. It
+// returns the action.
+func (s *Space) Clamp(a Action) Action {
+	if s.Within(a) {
+		return a
+	}
+	choice := s.Nearest(a)
+	for i := range s.limits {
+		for _, h := range s.limits[i].knobs {
+			copy(s.knobs[h].Values(a), s.knobs[h].Points[choice[h]])
+		}
+	}
+	return a
+}
+
 // below is the point of the next lower value.
 func below(value []float64, u int) int {
 	best := -1
@@ -235,10 +259,7 @@ func (s *Space) Reach(from, to Action) Action {
 			a[first] = min(a[first], from[first])
 		}
 	}
-	if !s.Within(a) { // from was over it
-		a = s.Action(a, s.Nearest(a))
-	}
-	return a
+	return s.Clamp(a) // from was over it
 }
 
 // Within reports whether the values of an action are within the limits.

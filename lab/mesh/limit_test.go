@@ -179,3 +179,77 @@ func TestLimitsRefused(t *testing.T) {
 		t.Errorf("two wrong ones: %v", err)
 	}
 }
+
+// The moves of a knob are the choices in which it is at a point and at most one
+// other that is counted is lower, as high as it may be: by trying all choices.
+func TestMoves(t *testing.T) {
+	for _, step := range []int{0, 1} {
+		s := limited(t, step)
+		rng := rand.New(rand.NewPCG(3, 4))
+		numbers := s.Numbers()
+		exchanged := 0
+		for range 200 {
+			from := s.At(numbers[rng.IntN(len(numbers))])
+			allowed, choice := s.AllowedIn(State{InForce: from}), s.Nearest(from)
+			h := rng.IntN(len(choice))
+			u := rng.IntN(s.Choices()[h])
+			var want [][]int
+			better := map[int][]int{} // by the other knob
+			for _, k := range numbers {
+				to := s.Choice(nil, k)
+				var others []int
+				for o := range to {
+					if o != h && to[o] != choice[o] {
+						others = append(others, o)
+					}
+				}
+				switch {
+				case to[h] != u || !allowed.Has(to):
+				case len(others) == 0:
+					want = [][]int{slices.Clone(to)}
+				case len(others) == 1 && to[others[0]] < choice[others[0]]:
+					if o := others[0]; better[o] == nil || to[o] > better[o][o] {
+						better[o] = slices.Clone(to)
+					}
+				}
+			}
+			alone := slices.Clone(choice)
+			if alone[h] = u; want == nil && !s.Fits(alone) {
+				for o := range choice {
+					if better[o] != nil {
+						want, exchanged = append(want, better[o]), exchanged+1
+					}
+				}
+			}
+			if got := allowed.Moves(choice, h, u); !slices.EqualFunc(got, want, slices.Equal) {
+				t.Fatalf("from %v, knob %d to point %d: %v, want %v", choice, h, u, got, want)
+			}
+		}
+		if exchanged < 10 {
+			t.Errorf("%d exchanges", exchanged)
+		}
+	}
+}
+
+// Where a mesh without control is over a limit it is made to fit, and what no limit
+// counts stays as it is.
+func TestClamp(t *testing.T) {
+	s, err := NewSpace(New(1, 3), Knob{Kind: Route, Levels: 5}, Knob{Kind: CPU, Min: .5, Max: 2, By: .5})
+	if err == nil {
+		s, err = s.Limited(Limit{Kind: CPU, Most: 2.5})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := 1 / 3.
+	for _, c := range []struct{ from, want Action }{
+		{s.Default(), Action{third, third, third, 1, 1, .5}},
+		{Action{.1, .2, .7, 2, .5, .5}, Action{.1, .2, .7, 1.5, .5, .5}},
+		{Action{.1, .2, .7, .9, .9, .9}, Action{.1, .2, .7, 1, 1, .5}},
+		{Action{.1, .2, .7, .7, .7, .7}, Action{.1, .2, .7, .7, .7, .7}},
+	} {
+		if got := s.Clamp(c.from.Clone()); !slices.Equal(got, c.want) || s.Validate(got) != nil {
+			t.Errorf("%s becomes %s, want %s", s.Format(c.from), s.Format(got), s.Format(c.want))
+		}
+	}
+}

@@ -275,7 +275,8 @@ func (s *Space) Nearest(a Action) []int {
 
 // Default is the action that leaves the mesh as it is without knobs: it blocks
 // nothing and spreads the requests of every call evenly. It need not be on the
-// grid: Nearest gives the closest that is.
+// grid: Nearest gives the closest that is. Where that is over a limit, it is as
+// Clamp changes it.
 func (s *Space) Default() Action {
 	a := make(Action, s.width)
 	for h := range s.knobs {
@@ -286,7 +287,7 @@ func (s *Space) Default() Action {
 			copy(a[k.First:], k.Points[k.Default])
 		}
 	}
-	return a
+	return s.Clamp(a)
 }
 
 // Validate reports the first value of a that is not one of its knob's kind, a wrong
@@ -490,6 +491,39 @@ func (a Allowed) Has(choice []int) bool {
 		}
 	}
 	return a.space.Fits(choice)
+}
+
+// Moves are the choices that may be made with knob h of a choice at point u: that
+// with nothing else changed, or where it is over a limit those in which one other
+// knob that is counted goes down as far as it must.
+func (a Allowed) Moves(choice []int, h, u int) [][]int {
+	moved := slices.Clone(choice)
+	moved[h] = u
+	if a.Has(moved) {
+		return [][]int{moved}
+	}
+	if !a.Points[h][u] || a.space.Fits(moved) {
+		return nil
+	}
+	var all [][]int
+	for o := range moved {
+		if o == h || !slices.ContainsFunc(a.space.limits, func(l limitAt) bool { return slices.Contains(l.knobs, o) }) {
+			continue
+		}
+		best, points := -1, a.space.knobs[o].Points
+		for v, p := range points {
+			moved[o] = v
+			if p[0] < points[choice[o]][0] && (best < 0 || p[0] > points[best][0]) && a.Has(moved) {
+				best = v
+			}
+		}
+		if moved[o] = choice[o]; best >= 0 {
+			other := slices.Clone(moved)
+			other[o] = best
+			all = append(all, other)
+		}
+	}
+	return all
 }
 
 // Given writes which points knob h may go to, where those before it go to first, to

@@ -195,8 +195,8 @@ func (p Greedy) Act(s mesh.State) (mesh.Action, error) {
 // Score is the mean over loads of a policy's reward over the best one, both
 // under r, without sampling error; exact says whether all of the best are those
 // of the whole space rather than the best found. It is an error for a policy that
-// looks at response times, which are missing here, and where the best reward is
-// not positive.
+// looks at response times, which are missing here, or asks for more than a limit of
+// the space, and where the best reward is not positive.
 func Score(r *optimum.Rewards, p Policy, loads []mesh.Load) (score float64, exact bool, err error) {
 	if SeesDelays(p) {
 		return 0, false, fmt.Errorf("policy: %s looks at response times; a score over loads alone is not one of it; evaluate runs", p.Name())
@@ -217,6 +217,9 @@ func Score(r *optimum.Rewards, p Policy, loads []mesh.Load) (score float64, exac
 		}
 		if !(best.Reward > 0) {
 			return 0, false, fmt.Errorf("policy: the best reward at load %v is %v; a ratio to it needs it above 0", s.Load, best.Reward)
+		}
+		if err := r.Space().Validate(a); err != nil {
+			return 0, false, fmt.Errorf("policy: %s at load %v: %w", p.Name(), s.Load, err)
 		}
 		v, err := r.Value(s.Load, a)
 		if err != nil {
@@ -263,9 +266,9 @@ func (c *constants) enumerate() (Static, error) {
 			score[k] += v / t.Best
 		}
 	}
-	best := 0
+	best := -1
 	for k := range score {
-		if score[k] > score[best] {
+		if (best < 0 || score[k] > score[best]) && space.FitsAt(k) {
 			best = k
 		}
 	}
@@ -317,19 +320,20 @@ func (c *constants) search() (Static, error) {
 			top, best = v, choice
 		}
 	}
+	allowed := space.AllowedIn(mesh.State{})
 	for again := true; again; {
 		again = false
 		for h, n := range space.Choices() {
 			now := best[h]
 			for u := range n {
-				choice := append([]int(nil), best...)
-				choice[h] = u
-				v, err := c.score(choice)
-				if err != nil {
-					return Static{}, err
-				}
-				if v > top+1e-12 {
-					top, best = v, choice
+				for _, choice := range allowed.Moves(best, h, u) {
+					v, err := c.score(choice)
+					if err != nil {
+						return Static{}, err
+					}
+					if v > top+1e-12 {
+						top, best = v, choice
+					}
 				}
 			}
 			again = again || best[h] != now

@@ -90,7 +90,7 @@ func (p Stay) Act(s mesh.State) (mesh.Action, error) {
 	if s.InForce == nil {
 		return p.Space.Action(nil, p.Space.Nearest(p.Space.Default())), nil
 	}
-	return p.Space.Asked(nil, s.InForce, s.Pending), nil
+	return p.Space.Clamp(p.Space.Asked(nil, s.InForce, s.Pending)), nil
 }
 
 // Policy is rollout over a base policy. It is for one goroutine.
@@ -219,16 +219,22 @@ func (p *Policy) Act(s mesh.State) (mesh.Action, error) {
 	for range max(p.Sweeps, 1) {
 		before := p.Worth
 		for h := range space.Knobs() {
-			k := &space.Knobs()[h]
-			a := best.Clone() // knobs before h as chosen, those after it as the base has them
-			choice := space.Nearest(a)
-			for u := range k.Points {
-				if choice[h] = u; !allowed.Has(choice) || late() {
-					continue
-				}
-				copy(k.Values(a), k.Points[u])
-				if err := try(a); err != nil {
-					return nil, err
+			from := best // knobs before h as chosen, those after it as the base has them
+			choice := space.Nearest(from)
+			for u := range space.Knobs()[h].Points {
+				for _, to := range allowed.Moves(choice, h, u) {
+					if late() {
+						break
+					}
+					a := from.Clone()
+					for g := range to {
+						if k := &space.Knobs()[g]; g == h || to[g] != choice[g] {
+							copy(k.Values(a), k.Points[to[g]])
+						}
+					}
+					if err := try(a); err != nil {
+						return nil, err
+					}
 				}
 			}
 		}

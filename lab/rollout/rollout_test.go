@@ -122,3 +122,33 @@ func TestTrend(t *testing.T) {
 		t.Errorf("loads %v", dst)
 	}
 }
+
+// At a limit one knob after the other exchanges what a single one cannot move, and
+// who stays where somebody left the mesh over a limit comes within.
+func TestLimits(t *testing.T) {
+	free := rewards(t, 2, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 3, Up: -1})
+	space, err := free.Space().Limited(mesh.Limit{Kind: mesh.Replicas, Most: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := optimum.NewRewards(modeltest.Pool{Of: space}, free.Objective(), optimum.Config{Timing: free.Timing()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mesh.State{Load: mesh.Load{3.5}, Delay: []float64{math.NaN()}, InForce: mesh.Action{3, 1}}
+	var got [2]mesh.Action
+	for k, joint := range []bool{true, false} {
+		p := &rollout.Policy{Rewards: r, Base: rollout.Stay{Space: space}, Joint: joint}
+		p.Reset(1)
+		if got[k], err = p.Act(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (mesh.Action{2, 2}); !slices.Equal(got[0], want) || !slices.Equal(got[1], want) {
+		t.Errorf("all together %v, one after the other %v; want %v", got[0], got[1], want)
+	}
+	s.InForce = mesh.Action{3, 3}
+	if a, err := (rollout.Stay{Space: space}).Act(s); err != nil || !space.Within(a) {
+		t.Errorf("stay at %v: %v", a, err)
+	}
+}

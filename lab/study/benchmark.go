@@ -106,16 +106,17 @@ func (s Source) benchmark(ctx context.Context, a, b model.Learned, o objective.O
 	return out, nil
 }
 
-// meanANR is that of drawing actions at random: the mean over all actions.
+// meanANR is that of drawing actions at random: the mean over all that are within
+// the limits.
 func meanANR(r *optimum.Rewards, loads []mesh.Load) (float64, error) {
-	sum := 0.0
+	sum, within := 0.0, r.Space().Numbers()
 	for _, l := range loads {
 		t, err := r.Table(l)
 		if err != nil {
 			return 0, err
 		}
-		for _, v := range t.Reward {
-			sum += v / t.Best / float64(len(t.Reward)*len(loads))
+		for _, k := range within {
+			sum += t.Reward[k] / t.Best / float64(len(within)*len(loads))
 		}
 	}
 	return sum, nil

@@ -220,6 +220,7 @@ func (s Source) foreseen(m model.Learned, t *trace.Table) ([]float64, error) {
 				return nil, err
 			}
 			k, ok := m.Space().Index(row.Action)
+			ok = ok && m.Space().FitsAt(k) // of a trace that was made without the limits
 			if v := e.Reward(objective.Steady(m.Space(), row.Load, row.Action, row.Measurement)); ok && !math.IsNaN(v) {
 				y, hat = append(y, v), append(hat, table.Reward[k])
 			}

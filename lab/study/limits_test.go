@@ -4,6 +4,10 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/meshbench/meshbench/lab/control"
@@ -172,10 +176,89 @@ func TestLimitedOptimum(t *testing.T) {
 			}
 		}
 	}
+	loads := sc.Loads.Grid(9)
+	var scores []float64
 	for _, r := range []*optimum.Rewards{all, searched} {
-		c, err := policy.BestConstant(r, sc.Loads.Grid(9))
+		c, err := policy.BestConstant(r, loads)
 		if err != nil || !space.Within(c.Action) {
 			t.Errorf("constant %s: %v", space.Format(c.Action), err)
 		}
+		v, _, err := policy.Score(all, c, loads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores = append(scores, v)
 	}
+	if scores[1] < .999*scores[0] {
+		t.Errorf("the constant found scores %v, the best one %v", scores[1], scores[0])
+	}
+	if _, _, err := policy.Score(all, policy.Static{Action: mesh.Action{.4, .6, .4, .6, .4, .4}}, loads); err == nil || !strings.Contains(err.Error(), "over the limit") {
+		t.Errorf("a policy over the limit: %v", err)
+	}
+	if v, err := meanANR(all, loads); err != nil || !(v > 0 && v < 1) {
+		t.Errorf("random actions score %v: %v", v, err)
+	}
+}
+
+// A trace that was made without limits, or on a coarser grid, serves a scenario that
+// has them: what is learned from it keeps the scenario's, and its rows over a limit
+// are compared with nothing.
+func TestTraceWithoutLimits(t *testing.T) {
+	ctx := context.Background()
+	sc := scenario.Paper()
+	sc.Name = "limited"
+	src, err := Virtual(ctx, sc, 400, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "trace.csv")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = src.Trace.WriteTo(f); err != nil {
+		t.Fatal(err)
+	}
+	if err = f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sc.Limits = []mesh.Limit{{Kind: mesh.Block, Most: .6}}
+	sc.Knobs = slices.Clone(sc.Knobs)
+	for k := range sc.Knobs {
+		sc.Knobs[k].Levels = 11
+	}
+	got, err := Collected(path, sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := got.Learn(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	space := m.Space()
+	if space.Limits() == nil || space.Choices()[0] != 11 || got.Trace.Len() != src.Trace.Len() {
+		t.Errorf("limits %v, choices %v, %d rows", space.Limits(), space.Choices(), got.Trace.Len())
+	}
+	over := 0
+	for k := range got.Trace.Len() {
+		if !space.Within(got.Trace.Row(k).Action) {
+			over++
+		}
+	}
+	scores, err := got.foreseen(m, got.Trace.Subset(whole(got.Trace.Len())[:60]))
+	if err != nil || over == 0 {
+		t.Fatalf("%d rows over: %v", over, err)
+	}
+	for _, r2 := range scores {
+		if math.IsInf(r2, 0) || math.IsNaN(r2) {
+			t.Errorf("R2 %v", scores)
+		}
+	}
+}
+
+func whole(n int) (rows []int) {
+	for r := range n {
+		rows = append(rows, r)
+	}
+	return rows
 }

@@ -183,6 +183,7 @@ func (w *trueWalk) search(starts []mesh.Action) (mesh.Action, error) {
 		}
 	}
 	// Knob after knob, the points in the order of their distance.
+	allowed := w.space.AllowedIn(mesh.State{})
 	for again := true; again && w.trials < w.cfg.Trials; {
 		again = false
 		for h, n := range w.space.Choices() {
@@ -208,16 +209,14 @@ func (w *trueWalk) search(starts []mesh.Action) (mesh.Action, error) {
 				if w.trials >= w.cfg.Trials {
 					break
 				}
-				choice := slices.Clone(best)
-				if choice[h] = u; !w.space.Fits(choice) {
-					continue
-				}
-				v, err := w.value(w.space.Action(nil, choice))
-				if err != nil {
-					return nil, err
-				}
-				if v > top {
-					top, best, again = v, choice, true
+				for _, choice := range allowed.Moves(best, h, u) {
+					v, err := w.value(w.space.Action(nil, choice))
+					if err != nil {
+						return nil, err
+					}
+					if v > top {
+						top, best, again = v, choice, true
+					}
 				}
 			}
 		}

@@ -208,7 +208,7 @@ func choice(space *mesh.Space, p policy.Policy, load mesh.Load) (int, error) {
 		return 0, err
 	}
 	k, ok := space.Index(a)
-	if !ok {
+	if !ok || !space.FitsAt(k) {
 		return 0, fmt.Errorf("study: policy %s chose %s, which is not in the action space", p.Name(), space.Format(a))
 	}
 	return k, nil

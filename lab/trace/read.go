@@ -18,8 +18,10 @@ import (
 
 // ReadOptions says what Read requires of a trace.
 type ReadOptions struct {
-	MinRows int         // default 1
-	Space   *mesh.Space // whose mesh and knobs it must be of, whatever their points; default any
+	MinRows int // default 1
+	// Space is that of the table: its mesh and knobs must be those of the trace,
+	// whose points and limits may be others. Default the trace's own.
+	Space *mesh.Space
 }
 
 // Read reads a trace file. It is strict: the first thing that is wrong is
@@ -71,6 +73,9 @@ func decode(r io.Reader, size int64, o ReadOptions) (*Table, error) {
 	}
 	if o.Space != nil && !o.Space.Same(h.meta.Space) {
 		return nil, fmt.Errorf("it is of %s; needed: %s", h.meta.what(), spaceText(o.Space))
+	}
+	if o.Space != nil {
+		h.meta.Space = o.Space
 	}
 	if err := csvfile.Check(h.header, columnNames(h.meta.columns())); err != nil {
 		return nil, fmt.Errorf("line %d: %w", h.line, err)

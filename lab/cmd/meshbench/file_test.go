@@ -69,3 +69,25 @@ func TestFullStdout(t *testing.T) {
 		}
 	}
 }
+
+// What a scenario is checked for has its limits, and no password.
+func TestCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.yaml")
+	text := `name: shop
+title: two versions
+nodes: [{name: v1}, {name: v2}]
+microservices: [{name: web, nodes: [v1, v2], time: 0.02}]
+services: [{name: web, stages: [web], load: {min: 5, max: 60}, goal: 0.15, requests: [{path: /x}]}]
+knobs: [{kind: replicas, min: 1, max: 3}]
+limits: [{kind: replicas, most: 4}]
+application:
+  nodes: {v1: "http://me:canary@127.0.0.1:9001", v2: "http://127.0.0.1:9002"}
+`
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := must(t, "scenario", "check", path)
+	if !strings.Contains(got, "limit     r1 + r2 at most 4") || !strings.Contains(got, "v1 at http://me:") || strings.Contains(got, "canary") {
+		t.Error(got)
+	}
+}

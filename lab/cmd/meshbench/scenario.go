@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -99,6 +100,9 @@ func check(s scenario.Scenario) error {
 	fmt.Fprintf(stdout, "%s: %s\n", s.Name, s.Title)
 	fmt.Fprintf(stdout, "  mesh      %s\n", s.Mesh)
 	fmt.Fprintf(stdout, "  actions   %s: %v points of %d knobs\n", space.Size(), space.Choices(), len(space.Knobs()))
+	for _, name := range space.LimitNames() {
+		fmt.Fprintf(stdout, "  limit     %s\n", name)
+	}
 	fmt.Fprintf(stdout, "  state     the loads of %d services: %.3g of random load, and any in their ranges%s\n", s.Mesh.M(), math.Pow(10, values), state)
 	fmt.Fprintf(stdout, "  optimum   %s\n", optimum)
 	fmt.Fprintf(stdout, "  trace     %d steps of %g s: %.1f h on a testbed in real time\n", s.Collect.Steps, step, float64(s.Collect.Steps)*row/3600)
@@ -109,8 +113,8 @@ func check(s scenario.Scenario) error {
 	}
 	if s.Deployed() {
 		for _, name := range s.Mesh.NodeNames() {
-			if url := s.Application.Nodes[name]; url != "" {
-				fmt.Fprintf(stdout, "  node      %s at %s\n", name, url)
+			if u, err := url.Parse(s.Application.Nodes[name]); err == nil && u.Host != "" {
+				fmt.Fprintf(stdout, "  node      %s at %s\n", name, u.Redacted())
 			}
 		}
 		if a := s.Defaults().Application; a.Meshed() {

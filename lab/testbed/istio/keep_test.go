@@ -12,6 +12,7 @@ import (
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/policy"
+	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/service"
 )
 
@@ -131,6 +132,28 @@ func TestKeep(t *testing.T) {
 	}
 	w.measure(t, bed, action(1, 0, 0, 0))
 	wantWeights(t, w, []int{100, 0}, []int{0, 100})
+}
+
+// A mesh that somebody left over a limit is taken over as it is, and comes within
+// with the first action.
+func TestKeepOverLimit(t *testing.T) {
+	s := scenario.Paper()
+	s.Limits = []mesh.Limit{{Kind: mesh.Block, Most: .3}}
+	w := newWorldOf(t, s)
+	c := service.Controller{URL: w.front.URL, Token: "sesame", Space: scenario.Paper().MustSpace()}
+	if err := c.Apply(context.Background(), action(.5, .5, .2, .4), nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg := w.config()
+	cfg.Keep = true
+	bed := w.testbed(t, cfg)
+	if a, _ := bed.InForce(); !slices.Equal(a[4:], []float64{.2, .4}) {
+		t.Fatalf("%v in force", a)
+	}
+	w.measure(t, bed, action(1, 0, 0, .2))
+	if b := w.blocked(t); b["service1"] != 0 || b["service2"] != .2 {
+		t.Errorf("blocked %v", b)
+	}
 }
 
 // The API server goes away: the guard sees by the marks that nothing is put into

@@ -134,7 +134,7 @@ func (p *plane) Reset(ctx context.Context, seed uint64) error {
 			copy(k.Values(start), k.Points[k.Default])
 		}
 	}
-	if err := p.set(ctx, start); err != nil {
+	if err := p.set(ctx, space.Clamp(start)); err != nil {
 		return err
 	}
 	if err := p.follow(ctx); err != nil {
@@ -209,7 +209,7 @@ func (p *plane) see(ctx context.Context) error {
 			}
 		}
 	}
-	if err := p.cfg.space.Validate(a); err != nil {
+	if err := p.cfg.space.ValidateInForce(a); err != nil {
 		return lastingError{fmt.Errorf("what is in force cannot be said in the scenario's knobs: %w", err)}
 	}
 	if len(p.scale.all) > 0 {
