@@ -19,6 +19,7 @@ type Deployment struct {
 	Proxy      string   // beside the front and each node; "sidecar proxy"
 	Control    string   // the control plane; "control plane"
 	Weights    string   // what it sets; "routing weights"
+	Policy     string   // what decides about those and about blocking; none if empty
 }
 
 var arrowLine = draw.LineStyle{Color: palette[0], Width: .9}
@@ -35,8 +36,8 @@ func (p *page) arrow(a, b vg.Point, style draw.LineStyle) {
 
 // Architecture draws an application on a mesh: load generators, the front that
 // requests pass, processing nodes, each with its sidecar proxy, databases, and
-// above them the control plane, which gives the proxies their routing weights.
-// No node, and a number of databases that is neither 1 nor that of the nodes,
+// above them the control plane, which gives the proxies their routing weights, and
+// a policy, which tells it and the front what to do. No node, and a number of databases that is neither 1 nor that of the nodes,
 // are errors.
 func Architecture(d Deployment) (Figure, error) {
 	d = own(d)
@@ -101,6 +102,15 @@ func Architecture(d Deployment) (Figure, error) {
 		// Weights go to the front, and along the nodes to each of them.
 		fx := (f0 + f1) / 2
 		p.arrow(vg.Point{X: fx, Y: cp.Min.Y}, vg.Point{X: fx, Y: front.Max.Y + 1}, dashed)
+		if d.Policy != "" {
+			decides := rect(g0, g1, top-18, top)
+			p.boxed(decides, tint(palette[3]), color.Black, d.Policy)
+			p.arrow(vg.Point{X: g1, Y: top - 9}, vg.Point{X: f0 - 1, Y: top - 9}, dashed)
+			from, to := vg.Point{X: (g0 + g1) / 2, Y: decides.Min.Y}, vg.Point{X: f0 - 1, Y: front.Max.Y - 6}
+			p.arrow(from, to, dashed)
+			beside := vg.Point{X: from.X + .35*(to.X-from.X) + 5, Y: (decides.Min.Y + edge + body) / 2}
+			p.write("blocking", 7, beside, 0, .5, (f0+f1)/2-beside.X, false, color.Black)
+		}
 		bus := (f1+n0)/2 + 4
 		p.write(or(d.Weights, "routing weights"), 7, vg.Point{X: bus + 4, Y: (cp.Min.Y + edge + body) / 2}, 0, .5, n1-bus, false, color.Black)
 		lowest := cp.Min.Y

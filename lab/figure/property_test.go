@@ -235,7 +235,7 @@ var drawings = []struct {
 	}},
 	{"Architecture", func(w wild) (Figure, error) {
 		n := w.some()
-		return Architecture(Deployment{w.names(w.some()), w.name(), w.names(n), w.names([]int{0, 1, n}[w.IntN(3)]), w.name(), w.name(), w.name()})
+		return Architecture(Deployment{w.names(w.some()), w.name(), w.names(n), w.names([]int{0, 1, n}[w.IntN(3)]), w.name(), w.name(), w.name(), w.name()})
 	}},
 }
 

@@ -26,10 +26,10 @@ import (
 type Config struct {
 	Steps    int     // of the trace; default 6,000
 	Training float64 // part of the training steps of setting best; default .4
-	// Loads are those at which policies are compared with the true optimum. Default
+	// Loads are those at which policies are compared with the best action. Default
 	// five of the range.
 	Loads []mesh.Load
-	// Truth is how closely the true optimum is looked for. Its defaults here are
+	// Truth is how closely the best action is looked for. Its defaults here are
 	// coarser than study's.
 	Truth study.TruthConfig
 	// Dir is the folder of the figure, quickstart.svg.
@@ -81,11 +81,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	say("truth: every one of the %s actions tried on the mesh at %d loads", s.MustSpace().Size(), len(cfg.Loads))
-	fmt.Fprintf(cfg.Out, "\nReward on the mesh, as a share of the true optimum: the mean over %d loads.\n\n", len(cfg.Loads))
+	fmt.Fprintf(cfg.Out, "\nReward on the mesh, over that of the best action tried: the mean over %d loads.\n\n", len(cfg.Loads))
 	if _, err := cfg.Out.Write(table(result.Config.Objectives, shares).Markdown()); err != nil {
 		return err
 	}
-	drawing, err := figure.Dots(figure.Axes{X: "objective", Y: "share of the true optimum", Min: 0, Max: 1.05}, shares...)
+	drawing, err := figure.Dots(figure.Axes{X: "objective", Y: "share of the best tried", Min: 0, Max: 1.05}, shares...)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// compare returns what each policy gets of the true optimum, by objective.
+// compare returns what each policy gets of the best, by objective.
 func compare(ctx context.Context, result *study.Result, source study.Source, setting study.Setting, truth *study.Truth) ([]figure.Bar, error) {
 	contests, err := result.Contests(ctx, source, setting)
 	if err != nil {
@@ -144,16 +144,16 @@ func compare(ctx context.Context, result *study.Result, source study.Source, set
 // about says in a few words what each policy does.
 var about = map[string]string{
 	"ppo":          "learned on the model",
-	"greedy":       "best action by a model of mean delays",
-	"constant":     "the best single action",
-	"proportional": "an operator's rule",
+	"greedy":       "action with the best reward of foreseen mean delays",
+	"constant":     "one action for all loads, the best by the model",
+	"proportional": "routes by speed of nodes, blocks above 70 % busy",
 	"random":       "any action",
 }
 
 // table lists the shares, a row for each policy.
 func table(objectives []objective.Objective, shares []figure.Bar) figure.Table {
 	t := figure.Table{Header: []string{"policy", "what it does"}}
-	best := []string{"true optimum", "best of all actions"}
+	best := []string{"best tried", "the best of all actions at each load, by trial"}
 	for _, o := range objectives {
 		t.Header, best = append(t.Header, o.Name), append(best, figure.Number(1, 3))
 	}

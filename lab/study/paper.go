@@ -27,14 +27,11 @@ func init() {
 			return drawn(figure.Mesh(graph.MustSpace()))
 		}},
 		{Name: "fig2", Title: "Fig. 2: the application on the mesh", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
-			m := r.Config.Scenario().Mesh
-			d := figure.Deployment{Nodes: m.NodeNames()}
-			for _, name := range m.ServiceNames() {
-				d.Generators = append(d.Generators, "load of "+name)
-			}
-			for range d.Nodes {
-				d.Databases = append(d.Databases, "database")
-			}
+			return drawn(figure.Architecture(deployment(r)))
+		}},
+		{Name: "overview", Title: "a policy, and the application on the mesh that it controls", Make: func(_ context.Context, r *Result, _ Source) (Output, error) {
+			d := deployment(r)
+			d.Policy = "policy"
 			return drawn(figure.Architecture(d))
 		}},
 		{Name: "framework", Title: "the loop of the method", Make: func(context.Context, *Result, Source) (Output, error) { return drawn(figure.Framework(), nil) }},
@@ -191,4 +188,17 @@ func RewardCurves(s scenario.Scenario) (delay, load []figure.Series) {
 		}
 	}
 	return delay, load
+}
+
+// deployment is the application of the paper on its mesh.
+func deployment(r *Result) figure.Deployment {
+	m := r.Config.Scenario().Mesh
+	d := figure.Deployment{Nodes: m.NodeNames()}
+	for _, name := range m.ServiceNames() {
+		d.Generators = append(d.Generators, "load of "+name)
+	}
+	for range d.Nodes {
+		d.Databases = append(d.Databases, "database")
+	}
+	return d
 }
