@@ -177,3 +177,20 @@ func bootstrap(cfg Config, rows, tree int, count []uint32) []uint32 {
 	}
 	return count
 }
+
+// Present returns the rows of x and of column k of y in which the latter is not
+// missing (NaN), copied; nil where there are none. Fit takes no missing target.
+func Present(x, y *mat.Dense, k int) (px, py *mat.Dense) {
+	rows, features := x.Dims()
+	var xs, ys []float64
+	for r := range rows {
+		if v := y.At(r, k); !math.IsNaN(v) {
+			xs = append(xs, x.RawRowView(r)...)
+			ys = append(ys, v)
+		}
+	}
+	if len(ys) == 0 {
+		return nil, nil
+	}
+	return mat.NewDense(len(ys), features, xs), mat.NewDense(len(ys), 1, ys)
+}

@@ -76,7 +76,7 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 	var forests []*forest.Forest
 	var unmeasured []int
 	for k, name := range names {
-		px, py := present(x, y, k)
+		px, py := forest.Present(x, y, k)
 		if px == nil && k < len(t.Space().Layout().Endpoints) && cfg.Kind.measured() {
 			unmeasured = append(unmeasured, k)
 			continue
@@ -92,23 +92,6 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 		forests = append(forests, f)
 	}
 	return newJoint(t.Space(), cfg.Kind, forests, unmeasured, cfg.Median, t.Meta().StepSeconds), nil
-}
-
-// present returns the rows of x and of column k of y in which the latter is
-// not missing, nil when there are none.
-func present(x, y *mat.Dense, k int) (px, py *mat.Dense) {
-	rows, features := x.Dims()
-	var xs, ys []float64
-	for r := range rows {
-		if v := y.At(r, k); !math.IsNaN(v) {
-			xs = append(xs, x.RawRowView(r)...)
-			ys = append(ys, v)
-		}
-	}
-	if len(ys) == 0 {
-		return nil, nil
-	}
-	return mat.NewDense(len(ys), features, xs), column(ys)
 }
 
 func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }

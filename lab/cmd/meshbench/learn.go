@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/meshbench/meshbench/lab/card"
 	"github.com/meshbench/meshbench/lab/forest"
@@ -17,7 +18,8 @@ import (
 const learnText = `learn [options] -o FILE
 
 Learns the system model of a trace, and writes it with its card: what it is,
-learned from what, how well it predicts, where it must not be used.`
+learned from what, how well it predicts, where it must not be used. Of a trace with
+columns of a platform (Prometheus) it prints what those say beyond load and action.`
 
 // learning is the options of a command that learns from a trace.
 type learning struct {
@@ -155,9 +157,15 @@ func learnCommand(ctx context.Context, args []string) error {
 		return stopped("learn", err)
 	}
 	var scores []study.Score
+	var platform *study.Platform
 	if *splits > 0 {
 		if scores, err = study.Scores(ctx, s, *splits); err != nil {
 			return stopped("learn", err)
+		}
+		if platform, err = study.PlatformOf(ctx, s, *seed); ctx.Err() != nil {
+			return stopped("learn", ctx.Err())
+		} else if err != nil {
+			warn("%v", err)
 		}
 	}
 	c, err := l.modelCard(s, *seed, scores)
@@ -168,6 +176,15 @@ func learnCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s: model of %d rows of %s; its card is %s\n", l.out, c.Data.Rows, s.Title, card.Beside(l.out, ".md"))
+	if platform == nil {
+		return nil
+	}
+	if len(platform.Left) > 0 {
+		fmt.Fprintf(stdout, "\nPlatform's columns left out, of fewer than half of the rows or constant: %s\n", strings.Join(platform.Left, ", "))
+	}
+	if len(platform.Columns) > 0 {
+		fmt.Fprintf(stdout, "\nResponse times of rows that were not learned from, by load and action, and by what the platform measured too:\n\n%s", platform.Table().Markdown())
+	}
 	return nil
 }
 
