@@ -94,7 +94,7 @@ func (u byLevel) in(log float64) spread {
 		return u.of[k-1]
 	}
 	a, b, w := u.of[k-1], u.of[k], (log-u.at[k-1])/(u.at[k]-u.at[k-1])
-	return spread{a.mean + w*(b.mean-a.mean), a.sd + w*(b.sd-a.sd)}
+	return spread{a.mean + float64(w*(b.mean-a.mean)), a.sd + float64(w*(b.sd-a.sd))}
 }
 
 // NewMonitor calibrates a monitor on steps of the unchanged mesh, in their order,

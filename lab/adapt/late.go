@@ -57,12 +57,12 @@ func (w *lateness) observe(x control.Step) int {
 			*s = wait{}
 		}
 		switch {
-		case over > w.late[h]+tolerance*w.seconds:
+		case over > w.late[h]+float64(tolerance*w.seconds):
 			// While it is not there, it may take as long again as half of its time.
 			if w.late[h], changed = over+w.seconds/2, h; !there {
 				w.late[h] = over + k.Up/2
 			}
-		case there && w.late[h] > 0 && over < w.late[h]-tolerance*w.seconds:
+		case there && w.late[h] > 0 && over < w.late[h]-float64(tolerance*w.seconds):
 			if w.late[h], changed = over+w.seconds/2, h; over < tolerance*w.seconds {
 				w.late[h] = 0
 			}

@@ -227,7 +227,7 @@ func (q *Monitor) worked(factor [][]float64, r Row, j int) (measured, predicted,
 	if q.effort != nil { // a request may keep a node busy for another time than is said
 		predicted *= math.Exp(q.effort[j].mean)
 		grown := 2 * r.Longer[j] / q.seconds * q.space.Value(r.Action, mesh.Replicas, j, 1)
-		a, b := r.Measurement.Busy[j], r.Measurement.Busy[j]+grown // NaN where not known
+		a, b := r.Measurement.Busy[j], r.Measurement.Busy[j]+float64(grown) // NaN where not known
 		return max(min(max(a, b), predicted), min(a, b)), predicted, requests
 	}
 	return r.Measurement.Busy[j], predicted, requests

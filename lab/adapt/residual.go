@@ -99,10 +99,10 @@ func (f *corrected) Set(a mesh.Action) error {
 			d := 0.0
 			for k, v := range r.input {
 				z := (v - f.input[k]) / f.c.scale[k]
-				d += z * z
+				d += float64(z * z)
 			}
 			w := math.Exp(-d / 2)
-			sum += w * r.log[e]
+			sum += float64(w * r.log[e])
 			weight += w
 		}
 		f.factor[e] = math.Exp(sum / weight)

@@ -47,7 +47,7 @@ func iqm(v []float64) float64 {
 	for k, x := range v {
 		lo, hi := max(float64(k), cut), min(float64(k+1), float64(len(v))-cut)
 		if hi > lo {
-			sum += x * (hi - lo)
+			sum += float64(x * (hi - lo))
 		}
 	}
 	return sum / (float64(len(v)) / 2)

@@ -149,9 +149,9 @@ func slower(d mesh.Delay, seconds float64) float64 {
 			slope = (q.left - left) / (q.at - at)
 		}
 		if seconds < q.at {
-			return math.Exp(left + slope*(seconds-at))
+			return math.Exp(left + float64(slope*(seconds-at)))
 		}
 		at, left = q.at, q.left
 	}
-	return math.Exp(left + slope*(seconds-at))
+	return math.Exp(left + float64(slope*(seconds-at)))
 }

@@ -24,7 +24,7 @@ type Gradient struct {
 // between 1/2 and 2.
 func (g Gradient) Next(limit, minRTT, sampleRTT float64) float64 {
 	gradient := minRTT * (1 + positive(g.Buffer, .25)) / sampleRTT
-	limit *= min(max(gradient, .5), 2)
+	limit = float64(limit * min(max(gradient, .5), 2))
 	return min(max(math.Floor(limit+math.Sqrt(limit)), or(g.Least, 3)), or(g.Most, 1000))
 }
 
@@ -124,7 +124,7 @@ func (p *Concurrency) sample(c *limited, d mesh.Delay, now float64) {
 	switch {
 	case c.probing:
 		c.min, c.probing = rtt, false
-		c.next = now + or(p.Interval, 60)*(1+positive(p.Jitter, .1)*p.rng.Float64())
+		c.next = now + float64(or(p.Interval, 60)*(1+float64(positive(p.Jitter, .1)*p.rng.Float64())))
 	case p.Interval < 0 && !(c.min <= rtt):
 		c.min = rtt
 		fallthrough

@@ -160,7 +160,7 @@ func (m Metric) of(space *mesh.Space, s mesh.State, j int) float64 {
 	for c, call := range space.Layout().Calls {
 		for k, share := range space.RouteOf(s.InForce, c) {
 			if call.Nodes[k] == j && share > 0 {
-				sum += s.Last.Carried[call.Service] * share
+				sum += float64(s.Last.Carried[call.Service] * share)
 			}
 		}
 	}

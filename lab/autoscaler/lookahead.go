@@ -89,7 +89,7 @@ func (p *Lookahead) work(load mesh.Load, j int, ahead float64) float64 {
 	sum, a := 0.0, p.frame.action
 	for c, call := range p.Space.Layout().Calls {
 		i := call.Service
-		rate := max(0, load[i]+p.trend[i]*ahead) * (1 - p.Space.BlockOf(a, i))
+		rate := max(0, load[i]+float64(p.trend[i]*ahead)) * (1 - p.Space.BlockOf(a, i))
 		for k, share := range p.Space.RouteOf(a, c) {
 			if call.Nodes[k] == j {
 				sum += rate * share * p.Time[call.Microservice]

@@ -78,7 +78,7 @@ func (r Rule) Desired(current int, target float64, pods []Pod) (desired int, ok 
 		n += unready + missing
 	} else if missing > 0 && ratio < 1 {
 		n += missing
-		sum += float64(missing) * target
+		sum += float64(float64(missing) * target)
 	}
 	again := sum / float64(n) / target
 	if math.Abs(again-1) <= tolerance+rounding || up != (again > 1) {
@@ -189,7 +189,7 @@ func (a *Autoscaler) limit(now float64, desired int) int {
 	}
 	least, start := a.current, a.start(now, down.Period)
 	if down.Percent > 0 {
-		least = min(least, int(float64(start)*(1-down.Percent/100)+rounding))
+		least = min(least, int(float64(float64(start)*(1-down.Percent/100))+rounding))
 	}
 	if down.Pods > 0 {
 		least = min(least, start-down.Pods)

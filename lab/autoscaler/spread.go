@@ -37,7 +37,7 @@ func (p *Spread) Act(s mesh.State) (mesh.Action, error) {
 		shares, total := make([]float64, k.Width()), 0.0
 		for n, j := range p.Space.Layout().Calls[k.Of].Nodes {
 			shares[n] = speed(p.Space, inForce, j) * p.Space.Value(inForce, mesh.Replicas, j, 1)
-			total += shares[n]
+			total += float64(shares[n])
 		}
 		if total > 0 {
 			for n := range shares {

@@ -106,7 +106,10 @@ func Architecture(d Deployment) (Figure, error) {
 			decides := rect(g0, g1, top-18, top)
 			p.boxed(decides, tint(palette[3]), color.Black, d.Policy)
 			p.arrow(vg.Point{X: g1, Y: top - 9}, vg.Point{X: f0 - 1, Y: top - 9}, dashed)
-			from, to := vg.Point{X: (g0 + g1) / 2, Y: decides.Min.Y}, vg.Point{X: f0 - 1, Y: front.Max.Y - 6}
+			sees := vg.Point{X: g0 + 12, Y: edge + body}
+			p.arrow(sees, vg.Point{X: sees.X, Y: decides.Min.Y - 1}, draw.LineStyle{Color: palette[0], Width: .9, Dashes: []vg.Length{1, 2}})
+			p.write("load", 7, vg.Point{X: sees.X + 4, Y: (decides.Min.Y + edge + body) / 2}, 0, .5, g1-sees.X-14, false, color.Black)
+			from, to := vg.Point{X: g1 - 10, Y: decides.Min.Y}, vg.Point{X: f0 - 1, Y: front.Max.Y - 6}
 			p.arrow(from, to, dashed)
 			beside := vg.Point{X: from.X + .35*(to.X-from.X) + 5, Y: (decides.Min.Y + edge + body) / 2}
 			p.write("blocking", 7, beside, 0, .5, (f0+f1)/2-beside.X, false, color.Black)

@@ -113,7 +113,7 @@ func (b Bandit) Learn(ctx context.Context, p Problem, seed uint64, watch func(Po
 			n := float64(t + 1)
 			d := step.Reward - mean
 			mean += d / n
-			spread += d * (step.Reward - mean)
+			spread += float64(d * (step.Reward - mean))
 			unit := math.Sqrt(spread/n) + 1e-9
 			miss := (step.Reward-mean)/unit - foreseen
 			rate := b.Rate * left / float64(len(l.choice))

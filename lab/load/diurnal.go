@@ -61,7 +61,7 @@ func (d Diurnal) At(dst mesh.Load, seed uint64, t int) mesh.Load {
 			day, at = day+int(whole), at-whole
 		}
 		height := daily(at, second) * (1 - jitter(d.Jitter, seed, streamHeight, day, i)/2)
-		x := r.Min + (r.Max-r.Min)*height
+		x := r.Min + float64((r.Max-r.Min)*height)
 		if sigma > 0 {
 			// Log-normal: never negative, and of mean 1.
 			x *= math.Exp(sigma*noise(seed, t, every, i) - sigma*sigma/2)

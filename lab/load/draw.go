@@ -60,7 +60,7 @@ func draw(seed, stream uint64, k, service int) float64 {
 func noise(seed uint64, t, every, service int) float64 {
 	k, f := t/every, float64(t%every)/float64(every)
 	a, b := normal(seed, k, service), normal(seed, k+1, service)
-	return ((1-f)*a + f*b) / math.Sqrt((1-f)*(1-f)+f*f)
+	return (float64((1-f)*a) + float64(f*b)) / math.Sqrt(float64((1-f)*(1-f))+float64(f*f))
 }
 
 // normal is a standard normal number, by Box and Muller's transform.
@@ -95,7 +95,7 @@ func round(x, quantum float64) float64 {
 		return x
 	}
 	inverse := 1 / quantum
-	return math.Round(x*inverse+1e-9) / inverse
+	return math.Round(float64(x*inverse)+1e-9) / inverse
 }
 
 // or is x, or the default where x is zero.

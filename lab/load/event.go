@@ -37,7 +37,7 @@ func (s Step) At(dst mesh.Load, seed uint64, t int) mesh.Load {
 	dst = sized(dst, m)
 	for i := range dst {
 		level, mean := s.level(k, i)
-		dst[i] = level + (mean-level)*jitter(s.Jitter, seed, streamHeight, k, i)
+		dst[i] = level + float64((mean-level)*jitter(s.Jitter, seed, streamHeight, k, i))
 	}
 	return dst
 }
@@ -52,7 +52,7 @@ func (s Step) change(seed uint64, k, every int) int {
 func (s Step) level(k, i int) (level, mean float64) {
 	if len(s.Levels) == 0 {
 		r := s.Ranges[i]
-		return r.Min + (r.Max-r.Min)*float64(k%2), r.Mid()
+		return r.Min + float64((r.Max-r.Min)*float64(k%2)), r.Mid()
 	}
 	for _, l := range s.Levels {
 		mean += l[i] / float64(len(s.Levels))

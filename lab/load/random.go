@@ -44,7 +44,7 @@ func (u Uniform) At(dst mesh.Load, seed uint64, t int) mesh.Load {
 	dst = sized(dst, len(u.Ranges))
 	for i, r := range u.Ranges {
 		p := source(seed, streamLoad, t, i)
-		dst[i] = round(r.Min+(r.Max-r.Min)*unit(&p), r.Quantum)
+		dst[i] = round(r.Min+float64((r.Max-r.Min)*unit(&p)), r.Quantum)
 	}
 	return dst
 }

@@ -53,7 +53,7 @@ func (r Range) Mid() float64 { return (r.Min + r.Max) / 2 }
 
 // share is the load at a share of the range, on the quantum.
 func (r Range) share(x float64) float64 {
-	return min(r.Max, max(r.Min, round(r.Min+(r.Max-r.Min)*x, r.Quantum)))
+	return min(r.Max, max(r.Min, round(r.Min+float64((r.Max-r.Min)*x), r.Quantum)))
 }
 
 // Ranges are the offered loads of a mesh's services.
@@ -66,7 +66,7 @@ func (r Ranges) Mid() mesh.Load { return r.at(.5) }
 func (r Ranges) at(share float64) mesh.Load {
 	l := make(mesh.Load, len(r))
 	for i, x := range r {
-		l[i] = x.Min + share*(x.Max-x.Min)
+		l[i] = x.Min + float64(share*(x.Max-x.Min))
 	}
 	return l
 }

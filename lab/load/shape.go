@@ -67,9 +67,9 @@ func (s Sinusoidal) At(dst mesh.Load, seed uint64, t int) mesh.Load {
 		if s.Phase != nil {
 			phase = s.Phase[i]
 		}
-		phase += math.Pi * (2*jitter(s.Jitter, seed, streamStart, 0, i) - s.Jitter)
+		phase += float64(math.Pi * (float64(2*jitter(s.Jitter, seed, streamStart, 0, i)) - s.Jitter))
 		height := 1 - jitter(s.Jitter, seed, streamHeight, 0, i)/2
-		x := r.Mid() + (r.Max-r.Min)/2*height*math.Sin(angle+phase)
+		x := r.Mid() + float64((r.Max-r.Min)/2*height*math.Sin(angle+phase))
 		dst[i] = max(0, round(x, or(s.Quantum, .1)))
 	}
 	return dst

@@ -44,7 +44,7 @@ func (v Values) worth(c Choice, gamma float64) float64 {
 	for _, n := range c.Next {
 		sum += n.Probability * v[n.State]
 	}
-	return c.Reward + gamma*sum
+	return c.Reward + float64(gamma*sum)
 }
 
 // best is the choice that is worth most, the first of equal ones.

@@ -186,8 +186,8 @@ func span(k Knob) ([][]float64, error) {
 	}
 	var points [][]float64
 	for u := 0; ; u++ {
-		v := lo + float64(u)*by
-		if v > hi+1e-9*by {
+		v := lo + float64(float64(u)*by)
+		if v > hi+float64(1e-9*by) {
 			return points, nil
 		}
 		points = append(points, []float64{v})

@@ -298,7 +298,7 @@ func (k *KnobAt) Nearest(values []float64) int {
 func distance(a, b []float64) float64 {
 	d := 0.0
 	for j := range a {
-		d += (a[j] - b[j]) * (a[j] - b[j])
+		d += float64((a[j] - b[j]) * (a[j] - b[j]))
 	}
 	return d
 }

@@ -382,7 +382,7 @@ func (s *Space) Cost(a Action) float64 {
 	for h := range s.knobs {
 		if k := &s.knobs[h]; k.Cost != 0 {
 			for _, v := range k.Values(a) {
-				sum += k.Cost * v
+				sum += float64(k.Cost * v)
 			}
 		}
 	}
@@ -433,7 +433,7 @@ func (s *Space) Paid(inForce Action, pending []Pending) float64 {
 					top = max(top, k.Points[p.Point][j])
 				}
 			}
-			sum += k.Cost * (top - v)
+			sum += float64(k.Cost * (top - v))
 		}
 	}
 	return sum

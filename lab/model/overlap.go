@@ -80,7 +80,7 @@ func callMean(delays, shares []float64, first int) float64 {
 	mean := 0.0
 	for k, share := range shares {
 		if share > 0 {
-			mean += share * delays[first+k]
+			mean += float64(share * delays[first+k])
 		}
 	}
 	return mean
@@ -124,7 +124,7 @@ func (o *overlap) factor(f *outlook, i int) float64 {
 				if q := &f.parts[e]; q.cloud != nil {
 					n := max(q.meanCount+q.more, 0) * q.share
 					requests += n
-					sum += n * q.mean()
+					sum += float64(n * q.mean())
 				}
 			}
 			f.calls[c] = sum / requests

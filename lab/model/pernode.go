@@ -557,8 +557,8 @@ func (d *nodeDelay) at(rates []float64) part {
 	p := part{cloud: c}
 	log := 0.0
 	for s, v := range rates {
-		log += c.slope[2*s] * (v - c.centre[s])
-		p.more += c.slope[2*s+1] * (v - c.centre[s])
+		log += float64(c.slope[2*s] * (v - c.centre[s]))
+		p.more += float64(c.slope[2*s+1] * (v - c.centre[s]))
 	}
 	p.factor = math.Exp(log)
 	return p
@@ -599,8 +599,8 @@ func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
 		for s := range m {
 			w.mean[s] += weights[k] * d.inputs[int(r)*m+s]
 		}
-		log += weights[k] * d.forest.Target(int(r))[0]
-		count += weights[k] * d.count[r]
+		log += float64(weights[k] * d.forest.Target(int(r))[0])
+		count += float64(weights[k] * d.count[r])
 	}
 	for k, r := range rows {
 		for s := range m {
@@ -610,7 +610,7 @@ func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
 		for s, z := range w.z {
 			zw := weights[k] * z
 			for q := range s + 1 {
-				w.a[s*m+q] += zw * w.z[q]
+				w.a[s*m+q] += float64(zw * w.z[q])
 			}
 			w.b[2*s] += zw * u
 			w.b[2*s+1] += zw * v
@@ -626,8 +626,8 @@ func (w *workbench) cloud(d *nodeDelay, rates []float64) *cloud {
 		e := near{d.forest.Target(int(r))[0], d.count[r], weights[k]}
 		for s := range m {
 			z := (rates[s] - d.inputs[int(r)*m+s]) / d.scale[s]
-			e.log += w.b[2*s] * z
-			e.count += w.b[2*s+1] * z
+			e.log += float64(w.b[2*s] * z)
+			e.count += float64(w.b[2*s+1] * z)
 		}
 		e.log = min(max(e.log, d.lo), d.hi)
 		e.count = max(e.count, 0)
@@ -869,7 +869,7 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 					at := &q.step[order[e]]
 					n, d := max(at.count+q.more, 0)*q.share, at.delay*q.factor
 					requests += n
-					sum += n * d
+					sum += float64(n * d)
 					x.Endpoint[e].Mean = d
 				}
 				if k == 0 && b == 0 {

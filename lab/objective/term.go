@@ -269,7 +269,7 @@ func (x *Outcome) over(goal float64) float64 {
 	if math.IsNaN(slope) {
 		return 1
 	}
-	return math.Exp(log + slope*(goal-d))
+	return math.Exp(log + float64(slope*(goal-d)))
 }
 
 // late is how far a service is above its goal in s, negative below it; of all

@@ -98,7 +98,7 @@ func (c *Chain) Of(l mesh.Load) int {
 		d := 0.0
 		for i := range l {
 			x := (l[i] - o[i]) / (c.Ranges[i].Max - c.Ranges[i].Min)
-			d += x * x
+			d += float64(x * x)
 		}
 		if d < least {
 			best, least = k, d

@@ -201,7 +201,7 @@ func (r *Rewards) neighbours() [][]near {
 			distances := make([]float64, len(k.Points))
 			for v, q := range k.Points {
 				for j := range p {
-					distances[v] += (p[j] - q[j]) * (p[j] - q[j])
+					distances[v] += float64((p[j] - q[j]) * (p[j] - q[j]))
 				}
 				if v != u && (least == 0 || distances[v] < least) {
 					least = distances[v]

@@ -273,7 +273,7 @@ func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []f
 			k, pull, count := in*heads+h, b.pulls[in*credits+credit[h]], float64(b.count[in])
 			inv := 1 / d.sum[k]
 			mean := d.ez[k] * inv
-			t.entropy += count * float64(d.lse[k]-mean)
+			t.entropy += float64(count * float64(d.lse[k]-mean))
 			grad := d.weights(in, h)
 			at := in*d.ld + d.at[h]
 			kernel.SoftmaxGrad(grad, d.z[at:][:len(grad)], float32(-pull)*inv, float32(count*c.entropy/n)*inv, mean)
@@ -289,7 +289,7 @@ func loss(c lossWeights, b *minibatch, credit []int, d *distribution, values []f
 	t.entropy /= n
 	t.kl /= n
 	t.clipped /= n
-	t.total = t.policy - c.entropy*t.entropy + c.value*t.value
+	t.total = t.policy - float64(c.entropy*t.entropy) + float64(c.value*t.value)
 	return t
 }
 
@@ -317,7 +317,7 @@ func normalise(x []float32, stride int) {
 	}
 	mean /= n
 	for i := 0; i < len(x); i += stride {
-		ss += (float64(x[i]) - mean) * (float64(x[i]) - mean)
+		ss += float64((float64(x[i]) - mean) * (float64(x[i]) - mean))
 	}
 	inv := 1 / (math.Sqrt(ss/(n-1)) + 1e-8)
 	for i := 0; i < len(x); i += stride {

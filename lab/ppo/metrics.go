@@ -95,8 +95,8 @@ func explainedVariance(value, ret []float32, stride int) float64 {
 	for i := 0; i < len(ret); i += stride {
 		r := float64(ret[i])
 		d, e := r-mean, r-float64(value[i])-meanErr
-		ss += d * d
-		ssErr += e * e
+		ss += float64(d * d)
+		ssErr += float64(e * e)
 	}
 	if ss == 0 {
 		return math.NaN()

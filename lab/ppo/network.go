@@ -226,7 +226,7 @@ func orthogonal(l layer, gain float64, rng *rand.Rand) {
 func dot(a, b []float64) float64 {
 	s := 0.0
 	for i := range a {
-		s += a[i] * b[i]
+		s += float64(a[i] * b[i])
 	}
 	return s
 }

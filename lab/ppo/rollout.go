@@ -146,7 +146,7 @@ func (r *rollout) finish(last []float32, gamma, lambda float64) {
 				next, sum = 0, 0
 			}
 			value := float64(r.value[at])
-			sum = float64(r.reward[at]) + gamma*next - value + gamma*lambda*sum
+			sum = float64(r.reward[at]) + float64(gamma*next) - value + float64(gamma*lambda*sum)
 			r.advantage[at] = float32(sum)
 			r.ret[at] = float32(sum + value)
 			next = value

@@ -290,7 +290,7 @@ func (t *Trainer) step() error {
 		earned := [2]float64{reward, reward}
 		if done {
 			if tr, ok := env.(Truncater); ok && t.cfg.Gamma > 0 && tr.Truncated() {
-				earned[0] += t.cfg.Gamma * float64(t.values(x, 1)[0])
+				earned[0] += float64(t.cfg.Gamma * float64(t.values(x, 1)[0]))
 				if math.IsInf(float64(float32(earned[0])), 0) || math.IsNaN(earned[0]) {
 					return fmt.Errorf("ppo: environment %d, step %d: the value after the time limit is not a finite number", e, t.steps)
 				}

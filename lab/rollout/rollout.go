@@ -46,7 +46,7 @@ func (f Trend) Ahead(dst []mesh.Load, s mesh.State, _ uint64, _ int) {
 		if n := len(s.Past); n > 0 {
 			for i := range dst[t] {
 				slope := (s.Load[i] - s.Past[n-1][i]) / float64(n)
-				dst[t][i] = min(max(s.Load[i]+slope*float64(t+1), f.Ranges[i].Min), f.Ranges[i].Max)
+				dst[t][i] = min(max(s.Load[i]+float64(slope*float64(t+1)), f.Ranges[i].Min), f.Ranges[i].Max)
 			}
 		}
 	}
@@ -321,12 +321,12 @@ func (p *Policy) path(s mesh.State, base policy.Policy, a mesh.Action, loads []m
 		if err != nil {
 			return 0, fmt.Errorf("rollout: %w", err)
 		}
-		sum += weight * r
+		sum += float64(weight * r)
 		weight *= gamma
 		if t == len(loads) {
 			if p.Value != nil {
 				x.InForce, x.Pending = now, pending
-				sum += weight * p.Value(*x)
+				sum += float64(weight * p.Value(*x))
 			}
 			return sum, nil
 		}

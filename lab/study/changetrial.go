@@ -285,7 +285,7 @@ func (r ChangeRun) recover(oracle, none ChangeRun) (lost float64, steps int, ok 
 		return total(oracle.Reward[from:to]) - total(x.Reward[from:to])
 	}
 	n := len(r.Reward)
-	limit := recovered * max(loss(none, r.Begins, n)/float64(n-r.Begins), 0)
+	limit := float64(recovered * max(loss(none, r.Begins, n)/float64(n-r.Begins), 0))
 	at := r.Begins
 	for ; at+recovery <= n; at++ {
 		if loss(r, at, at+recovery)/recovery <= limit+1e-12 {

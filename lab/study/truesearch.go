@@ -227,7 +227,7 @@ func (w *trueWalk) search(starts []mesh.Action) (mesh.Action, error) {
 func apart(a, b []float64) float64 {
 	d := 0.0
 	for j := range a {
-		d += (a[j] - b[j]) * (a[j] - b[j])
+		d += float64((a[j] - b[j]) * (a[j] - b[j]))
 	}
 	return d
 }

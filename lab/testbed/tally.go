@@ -175,5 +175,5 @@ func quantile(d []float64, q float64) float64 {
 	if k+1 == len(d) {
 		return d[k]
 	}
-	return d[k] + (h-float64(k))*(d[k+1]-d[k])
+	return d[k] + float64((h-float64(k))*(d[k+1]-d[k]))
 }

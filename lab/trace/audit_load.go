@@ -81,7 +81,7 @@ func (s scatter) mean() float64 { return s.sum / max(1, float64(s.rows)) }
 // off allows for half as much again: counts of a step may be a request or two
 // off at its edges.
 func (s scatter) off() bool {
-	return s.rows > 0 && s.mean() > 1.5+significant*math.Sqrt(2/float64(s.rows))
+	return s.rows > 0 && s.mean() > 1.5+float64(significant*math.Sqrt(2/float64(s.rows)))
 }
 
 func (a *auditor) carriedLoad() *Finding {
@@ -92,12 +92,12 @@ func (a *auditor) carriedLoad() *Finding {
 		var total loadSum
 		var spread scatter
 		for _, r := range a.rows {
-			got := a.carried[r*a.m+i] * a.meta.StepSeconds
+			got := float64(a.carried[r*a.m+i] * a.meta.StepSeconds)
 			if missing(got) {
 				continue
 			}
 			block := a.blocking(r, i)
-			want := a.offered(r, i) * (1 - block) * a.meta.StepSeconds
+			want := float64(a.offered(r, i) * (1 - block) * a.meta.StepSeconds)
 			key := a.cellOf(r, i)
 			s := groups[key]
 			groups[key] = loadSum{s.steps + 1, s.got + got, s.want + want, s.load + a.offered(r, i), s.block + block}
@@ -139,11 +139,11 @@ func (a *auditor) generatedLoad() *Finding {
 		groups := map[loadCell]loadSum{}
 		var spread scatter
 		for _, r := range a.rows {
-			got := a.generated[r*a.m+i] * a.meta.StepSeconds
+			got := float64(a.generated[r*a.m+i] * a.meta.StepSeconds)
 			if missing(got) {
 				continue
 			}
-			want := a.load[r*a.m+i] * a.meta.StepSeconds
+			want := float64(a.load[r*a.m+i] * a.meta.StepSeconds)
 			key := loadCell{load: a.quarter(r, i)}
 			s := groups[key]
 			groups[key] = loadSum{steps: s.steps + 1, got: s.got + got, want: s.want + want}

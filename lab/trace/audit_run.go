@@ -104,7 +104,7 @@ func (a *auditor) evenness(number []int, distinct int) (z, space float64) {
 	}
 	sum := 0.0
 	for _, c := range counts {
-		sum += c * c
+		sum += float64(c * c)
 	}
 	n := float64(len(number))
 	pearson := sum*size/n - n

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -329,7 +330,11 @@ func (r *running) config(m controller.Mesh, live *nb.Live, log func(controller.E
 			log(e)
 			text := fmt.Sprintf("step %d, %s in charge", e.Step, e.Charge)
 			for i, d := range e.Delay {
-				text += fmt.Sprintf("; %s %.1f requests/s, %.0f ms", r.sc.Mesh.Services[i].Name, float64(e.Load[i]), 1e3*float64(d))
+				took := "none answered"
+				if ms := 1e3 * float64(d); !math.IsNaN(ms) {
+					took = fmt.Sprintf("%.0f ms", ms)
+				}
+				text += fmt.Sprintf("; %s %.1f requests/s, %s", r.sc.Mesh.Services[i].Name, float64(e.Load[i]), took)
 			}
 			if e.Error != "" {
 				text += "; " + e.Error

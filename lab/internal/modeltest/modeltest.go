@@ -97,14 +97,14 @@ func NodeRates(s *mesh.Space, l mesh.Load, a mesh.Action) []float64 {
 	rates := make([]float64, s.Mesh().N())
 	for c, call := range s.Layout().Calls {
 		for k, p := range s.RouteOf(a, c) {
-			rates[call.Nodes[k]] += l[call.Service] * (1 - s.BlockOf(a, call.Service)) * p
+			rates[call.Nodes[k]] += float64(l[call.Service] * (1 - s.BlockOf(a, call.Service)) * p)
 		}
 	}
 	return rates
 }
 
 // Delay is that of a request on a node of synthetic traces, s.
-func Delay(rate float64) float64 { return .01 + .001*rate }
+func Delay(rate float64) float64 { return .01 + float64(.001*rate) }
 
 // Measure is a step of synthetic traces: delays grow with the node's load, .01 s
 // and .001 s for every request/s that reaches it; paths are the sum of their
@@ -130,7 +130,7 @@ func Measure(s *mesh.Space, l mesh.Load, a mesh.Action) mesh.Measurement {
 				mean := 0.0
 				for k, p := range s.RouteOf(a, c) {
 					if p > 0 {
-						mean += p * x.Endpoint[layout.Calls[c].First+k].Mean
+						mean += float64(p * x.Endpoint[layout.Calls[c].First+k].Mean)
 					}
 				}
 				slowest = max(slowest, mean)

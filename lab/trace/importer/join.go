@@ -69,7 +69,7 @@ func meanDelay(v, counts, carried []float64) (mean float64, by string) {
 			if w.weights != nil {
 				u = w.weights[n]
 			}
-			total += u * d
+			total += float64(u * d)
 			weight += u
 		}
 		if none {
