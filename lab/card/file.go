@@ -185,9 +185,10 @@ func add(path, name string, data []byte) ([]byte, error) {
 }
 
 // Beside is the path of a file beside an artefact: "policy.md" for policy or
-// policy.zip, and ".md".
+// policy.zip, and ".md". Other endings stay, so that shop.model and shop.policy
+// have a card each.
 func Beside(path, extension string) string {
-	return strings.TrimSuffix(path, filepath.Ext(path)) + extension
+	return strings.TrimSuffix(path, ".zip") + extension
 }
 
 // Free reports what keeps an artefact from being written: no regular file of its
@@ -195,9 +196,6 @@ func Beside(path, extension string) string {
 // lost.
 func Free(path string) error {
 	at := Beside(path, ".md")
-	if at == path {
-		return fmt.Errorf("card: %s is where its card goes; accepted: a name that does not end in .md", path)
-	}
 	if err := regular.Free(path); err != nil {
 		return fmt.Errorf("card: %w", err)
 	}

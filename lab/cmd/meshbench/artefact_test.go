@@ -246,7 +246,6 @@ func refused(t *testing.T, dir string) {
 		{[]string{"learn", "-trace", at("chain.csv"), "-o", at("x")}, "chain.csv"},
 		{[]string{"learn", "-trace", at("none.csv"), "-o", at("x")}, "no such file"},
 		{[]string{"learn", "-o", at("notes.zip")}, "notes.md, where the card goes, is another file"},
-		{[]string{"learn", "-o", at("x.md")}, "accepted: a name that does not end in .md"},
 		{[]string{"train", "-trace", at("trace.csv"), "-objective", "MO9", "-o", at("x")}, "MO9"},
 		{[]string{"train", "-trace", at("trace.csv"), "-setting", "good", "-o", at("x")}, `-setting "good"; accepted: best, paper`},
 		{[]string{"train", "-trace", at("trace.csv"), "-steps", "-1", "-o", at("x")}, "-steps -1; accepted: 0"},

@@ -250,8 +250,14 @@ func compileCall(r Request, names []string, used map[int]bool) (c call, err erro
 		}
 	}
 	if err == nil {
-		if _, e := url.ParseRequestURI(path); e != nil && c.path.fixed() {
-			err = fmt.Errorf("path %q is none of a URL", r.Path)
+		_, e := url.ParseRequestURI(path)
+		bad := e != nil && c.path.fixed()
+		for _, text := range c.path.text { // values come escaped, whole
+			_, e := url.PathUnescape(text)
+			bad = bad || e != nil
+		}
+		if bad {
+			err = fmt.Errorf("path %q is none of a URL; accepted: %% before two hexadecimal digits, %%25 for itself", r.Path)
 		}
 	}
 	return c, err
