@@ -63,6 +63,9 @@ const poll = 100 * time.Millisecond
 
 // Hold locks the file.
 func (l File) Hold(ctx context.Context, do func(context.Context) error) error {
+	if err := regular.Free(l.Path); err != nil {
+		return fmt.Errorf("lease: %w", err)
+	}
 	if err := os.MkdirAll(filepath.Dir(l.Path), 0o755); err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/anr"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/nb"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -48,6 +49,8 @@ func evaluate(ctx context.Context, args []string) error {
 		return fmt.Errorf("evaluate: %q: only options are accepted; meshbench evaluate -help lists them", flags.Arg(0))
 	case *beds > 1 && (b.name == "istio" || b.name == "http"):
 		return fmt.Errorf("evaluate: -beds %d; accepted for %s: 1, for there is one mesh", *beds, b.name)
+	case regular.Folder(*drawings) != nil:
+		return fmt.Errorf("evaluate: -figures: %w", regular.Folder(*drawings))
 	case sc.Deployed() && *learn == "":
 		return errors.New("evaluate: name the trace to learn from with -trace: collect it on this testbed first")
 	}

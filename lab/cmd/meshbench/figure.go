@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/nb"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
@@ -36,6 +37,9 @@ func figureCommand(ctx context.Context, args []string) error {
 	}
 	if _, err := study.Chosen(s, names); err != nil {
 		return err
+	}
+	if err := regular.Folder(*dir); err != nil {
+		return fmt.Errorf("figure: -o: %w", err)
 	}
 	cfg, err := study.Of(ctx, s, root)
 	if err != nil {
@@ -233,6 +237,9 @@ func kthCommand(ctx context.Context, args []string) error {
 	}
 	if o.NArg() != 1 {
 		return errors.New("kth: name the file of the published trace, data_CNSM_2022.csv")
+	}
+	if err := regular.Folder(*dir); err != nil {
+		return fmt.Errorf("kth: -o: %w", err)
 	}
 	if s.Name != scenario.Paper().Name {
 		return fmt.Errorf("kth: -scenario %s; accepted: paper, which the published trace is of", s.Name)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/card"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/lease"
 	"github.com/meshbench/meshbench/lab/nb"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -87,6 +88,9 @@ func sweepCommand(ctx context.Context, args []string) error {
 	}
 	if s.out == "" {
 		s.out = filepath.Join(root, ".out", "sweep-"+spec.Name)
+	}
+	if err := regular.Folder(s.out); err != nil {
+		return fmt.Errorf("sweep: -o: %w", err)
 	}
 	store, err := openStore(ctx, s.store)
 	if err != nil {
@@ -261,6 +265,9 @@ func (s *sweeping) best(ctx context.Context, store sweep.Store, c sweep.Collecte
 func openStore(ctx context.Context, name string) (sweep.Store, error) {
 	if isBucket(name) {
 		return openBucket(ctx, name)
+	}
+	if err := regular.Folder(name); err != nil {
+		return nil, fmt.Errorf("sweep: -store: %w; or s3://BUCKET/PREFIX", err)
 	}
 	return sweep.Folder{Dir: name}, nil
 }

@@ -39,7 +39,7 @@ func (b *bed) register(flags *flag.FlagSet) {
 	flags.StringVar(&b.control, "control", "", "http: `URL` for control of a front that runs apart (meshbench front), with its token in $"+tokenVariable)
 	flags.StringVar(&b.log, "requests", "", "http: `FILE` to write what became of every request into, as CSV (default none)")
 	flags.StringVar(&b.dir, "databases", "", "local: `FOLDER` to keep the nodes' SQLite files in (default a temporary one)")
-	flags.StringVar(&b.dsn, "dsn", "", "local: databases of the nodes, separated by spaces, in place of SQLite files")
+	flags.StringVar(&b.dsn, "dsn", "", "local: databases of the nodes, with spaces between them and none in them, in place of SQLite files")
 	flags.StringVar(&b.kubeconfig, "kubeconfig", "", "istio: `FILE` (default $KUBECONFIG, then ~/.kube/config)")
 	flags.StringVar(&b.cluster, "context", "", "istio: `NAME` of a context in it (default its current one)")
 	flags.StringVar(&b.space, "namespace", "", "istio: `NAME` of the mesh's namespace (default that of the scenario's application, else meshbench)")
@@ -75,6 +75,10 @@ func (b *bed) check(s scenario.Scenario) error {
 		return fmt.Errorf("-control and -requests are for testbed http, not %s", b.name)
 	case testbed.CheckTimeScale(b.scale) != nil:
 		return fmt.Errorf("-timescale: %w", testbed.CheckTimeScale(b.scale))
+	case b.dsn != "" && len(strings.Fields(b.dsn)) != s.Mesh.N():
+		return fmt.Errorf("-dsn: %d databases for %d nodes; accepted: one for each node, with spaces between them and none in them", len(strings.Fields(b.dsn)), s.Mesh.N())
+	case b.dir != "" && regular.Folder(b.dir) != nil:
+		return fmt.Errorf("-databases: %w", regular.Folder(b.dir))
 	case b.block != "front" && b.block != "fault":
 		return fmt.Errorf("-blocking %q; accepted: front, fault", b.block)
 	}

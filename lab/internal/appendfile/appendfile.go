@@ -37,6 +37,9 @@ const maxDropped = 64 << 10
 // is whole, 0 where it is to be begun again: the rest is cut off. An error of
 // valid is returned as it is, and leaves the file as it was.
 func Open(path string, valid func(r io.Reader) (size int64, err error)) (*File, error) {
+	if err := regular.Free(path); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}

@@ -9,11 +9,27 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"regexp"
 )
+
+// scheme begins a URL. One letter is a drive.
+var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+://`)
+
+// Path refuses a URL, which as a path would be folders of that name. Of it only
+// the scheme is shown, since a password may follow.
+func Path(path string) error {
+	if s := scheme.FindString(path); s != "" {
+		return fmt.Errorf("%s... is a URL; accepted: a path on this machine", s)
+	}
+	return nil
+}
 
 // Open is os.OpenFile for regular files. Anything else at path is refused
 // without being opened, since to open a pipe may wait for ever.
 func Open(path string, flag int, perm fs.FileMode) (*os.File, error) {
+	if err := Path(path); err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path)
 	if err == nil {
 		err = check(path, info)
@@ -74,13 +90,28 @@ func Create(path string) (*os.File, error) {
 }
 
 // Free reports what is at path and no regular file: to write there would replace
-// a device or a pipe.
+// a device or a pipe. A URL is no path. Who makes the file's folder asks before.
 func Free(path string) error {
+	if err := Path(path); err != nil {
+		return err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil // that it cannot be written is said by who writes
 	}
 	return check(path, info)
+}
+
+// Folder reports what is at path and no folder, so that it is said before the work
+// whose results are to go there. A URL is no path.
+func Folder(path string) error {
+	if err := Path(path); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is no folder; accepted: a folder, which is made where there is none", path)
+	}
+	return nil
 }
 
 func check(path string, info fs.FileInfo) error {

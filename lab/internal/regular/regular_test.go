@@ -33,3 +33,39 @@ func TestOpen(t *testing.T) {
 	}
 	f.Close()
 }
+
+// A URL is no path, whether it is read, written or a folder; what follows its
+// scheme is not shown.
+func TestURL(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, url := range []string{"https://pat:s3cret@host/x.csv", "s3://key:s3cret@bucket/x", "S3://s3cret", "file://s3cret"} {
+		_, read := ReadFile(url, Any)
+		_, created := Create(url)
+		for _, err := range []error{Path(url), Free(url), Folder(url), read, created} {
+			if err == nil || !strings.Contains(err.Error(), "://... is a URL; accepted: a path on this machine") || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s: %v", url, err)
+			}
+		}
+	}
+	for _, path := range []string{"a:b", "./s3://x", "c://x", "s3:/x", ""} {
+		if err := Path(path); err != nil {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Folder(file); err == nil || !strings.Contains(err.Error(), "file is no folder; accepted: a folder") {
+		t.Errorf("a file: %v", err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "none", "yet")} {
+		if err := Folder(path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
