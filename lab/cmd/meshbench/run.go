@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -438,7 +437,7 @@ func (r *running) serve(c *controller.Controller) (stop func(), err error) {
 	if r.listen == "none" {
 		return func() {}, nil
 	}
-	l, err := net.Listen("tcp", r.listen)
+	l, err := service.Listen(r.listen)
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w; give another, or none", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/meshbench/meshbench/lab/service"
 )
 
 // door is an address at which several servers take connections, each the next
@@ -17,7 +19,7 @@ type door struct {
 
 // openDoor listens.
 func openDoor(what, addr string) (*door, error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := service.Listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("address of %s: %w; give another, or none for a free port", what, err)
 	}

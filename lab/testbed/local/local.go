@@ -136,9 +136,9 @@ func (c *Config) complete() (*mesh.Space, error) {
 	}
 	switch {
 	case len(c.Nodes) != n:
-		return nil, fmt.Errorf("%d addresses for %d nodes", len(c.Nodes), n)
+		return nil, fmt.Errorf("%d addresses for %d nodes; accepted: one for each node", len(c.Nodes), n)
 	case len(c.Databases) != 0 && len(c.Databases) != n:
-		return nil, fmt.Errorf("%d databases for %d nodes", len(c.Databases), n)
+		return nil, fmt.Errorf("%d databases for %d nodes; accepted: one for each node", len(c.Databases), n)
 	}
 	return space, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -165,7 +164,7 @@ func Serve(ctx context.Context, ports ...Port) error {
 		}
 	}()
 	for _, p := range ports {
-		l, err := net.Listen("tcp", p.Address)
+		l, err := service.Listen(p.Address)
 		if err != nil {
 			return err
 		}
