@@ -78,6 +78,45 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// A 0 that would stand for a default is refused, for who writes it means 0; one
+// that stands for itself is not.
+func TestZeros(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"speed: 2", "speed: 0", "line 4: speed is 0, which would stand for the default; accepted: above 0; default 1"},
+		{"time: 0.01", "time: 0.01, variation: 0.0", "line 6: variation is 0.0, which would stand for the default; accepted: above 0; default 0.5"},
+		{"time: 0.01", "time: 0.01, items: 0", "line 6: items is 0"},
+		{"goal: 0.1", "goal: 0.1\n    centre: 0", "line 12: centre is 0"},
+		{"goal: 0.1", "goal: 0.1\n    requests: [{path: /, weight: 0}, {path: /b}]", "line 12: weight is 0"},
+		{"knobs:", "link: 0\nknobs:", "line 12: link is 0, which would stand for the default; accepted: above 0, negative for none; default 0.005"},
+		{"knobs:", "queue: 0\nknobs:", "line 12: queue is 0"},
+		{"knobs:", "discount: 0\nknobs:", "line 12: discount is 0"},
+		{"knobs:", "timing: {settle: 0}\nknobs:", "line 12: settle is 0"},
+		{"knobs:", "client: {timeout: 0}\nknobs:", "line 12: timeout is 0"},
+		{"knobs:", "collect: {steps: 0}\nknobs:", "line 12: steps is 0"},
+		{"{kind: block}", "{kind: replicas, node: a, min: 1, max: 2, up: 0}", "line 14: up is 0, which would stand for the default; accepted: above 0, negative for at once; default 30"},
+		{"{kind: block}", "{kind: cpu, node: a, min: 1, max: 2, up: 0, cost: 0, step: 0}", ""},
+		{"min: 5", "min: 0, quantum: 0", ""},
+	} {
+		_, err := scenario.Parse("zero.yaml", []byte(strings.Replace(good, c.old, c.new, 1)))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.new, err, c.want)
+		}
+	}
+}
+
+// However much is wrong, and however long, the error has bounds.
+func TestManyProblems(t *testing.T) {
+	for _, text := range []string{
+		strings.Replace(good, "name: good", "name: "+strings.Repeat("x", 500_000), 1),
+		good + "nodes:\n" + strings.Repeat("  - {name: a a, sped: 1}\n", 10_000),
+		"nodes:\n" + strings.Repeat("  - {name: a a, sped: 1}\n", 10_000),
+	} {
+		if _, err := scenario.Parse("bad.yaml", []byte(text)); err == nil || len(err.Error()) > 100_000 {
+			t.Errorf("%.40q: an error of %d bytes", text, len(err.Error()))
+		}
+	}
+}
+
 // All that is wrong comes in one list, in the order of the lines.
 func TestAllAtOnce(t *testing.T) {
 	text := good

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/load/request"
@@ -184,8 +185,23 @@ type Problems struct {
 	List []string // "line 7: what; accepted: what"
 }
 
+// Bounds of what an error shows of a file's problems.
+const (
+	maxProblems = 100
+	maxProblem  = 1000 // runes
+)
+
 func (p *Problems) Error() string {
-	return fmt.Sprintf("scenario %s:\n  %s", p.File, strings.Join(p.List, "\n  "))
+	var b strings.Builder
+	fmt.Fprintf(&b, "scenario %s:", p.File)
+	for k, text := range p.List {
+		if k == maxProblems {
+			fmt.Fprintf(&b, "\n  and %d more", len(p.List)-k)
+			break
+		}
+		b.WriteString("\n  " + csvfile.Cut(text, maxProblem))
+	}
+	return b.String()
 }
 
 // Parse reads a scenario from YAML. name is the file's, for errors. Its error is
@@ -201,6 +217,7 @@ func Parse(name string, text []byte) (Scenario, error) {
 	if p.List = unsaid(&root, text); p.List != nil {
 		return Scenario{}, p // all else would follow from it
 	}
+	p.List = zeros(&root, "")
 	in := yaml.NewDecoder(bytes.NewReader(text))
 	in.KnownFields(true)
 	err := in.Decode(&f)
