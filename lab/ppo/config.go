@@ -35,7 +35,7 @@ type Config struct {
 	LearningRateSchedule Schedule // Default: Constant
 
 	Gamma     float64 // discount factor, 0 to 1. Default: 0, the next reward alone counts
-	GAELambda float64 // of generalised advantage estimation, 0 to 1. Default: 0.95
+	GAELambda float64 // of generalised advantage estimation, 0 to 1. Default: 0.95; negative: 0
 
 	// Immediate says of each head whether its choices bear on the next reward alone,
 	// whatever Gamma. Such a head is credited with that reward, less a second value
@@ -65,7 +65,7 @@ type Config struct {
 
 	EntropyCoef         float64  // weight of the entropy bonus. Default: 0
 	EntropyCoefSchedule Schedule // Default: Constant
-	ValueCoef           float64  // weight of the value loss. Default: 0.5
+	ValueCoef           float64  // weight of the value loss. Default: 0.5; negative: 0
 	// MaxGradNorm limits the norm of the gradient over both networks.
 	// Default: 0.5; negative: no limit.
 	MaxGradNorm float64
@@ -190,9 +190,9 @@ func (c Config) check() error {
 		name                string
 		value, least, above float64
 	}{
-		{"LearningRate", c.LearningRate, 0, inf}, {"Gamma", c.Gamma, 0, 1}, {"GAELambda", c.GAELambda, 0, 1},
+		{"LearningRate", c.LearningRate, 0, inf}, {"Gamma", c.Gamma, 0, 1}, {"GAELambda", c.GAELambda, -inf, 1},
 		{"Clip", c.Clip, 0, inf}, {"ClipValue", c.ClipValue, 0, inf}, {"EntropyCoef", c.EntropyCoef, 0, inf},
-		{"ValueCoef", c.ValueCoef, 0, inf}, {"MaxGradNorm", c.MaxGradNorm, -inf, inf}, {"TargetKL", c.TargetKL, 0, inf},
+		{"ValueCoef", c.ValueCoef, -inf, inf}, {"MaxGradNorm", c.MaxGradNorm, -inf, inf}, {"TargetKL", c.TargetKL, 0, inf},
 	} {
 		if !(v.value >= v.least && v.value <= v.above) || math.IsInf(v.value, 0) {
 			return fmt.Errorf("ppo: Config.%s is %v, want %v to %v", v.name, v.value, v.least, v.above)

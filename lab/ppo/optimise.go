@@ -14,7 +14,7 @@ func (t *Trainer) optimise() (Metrics, error) {
 	r.compare(t.shape.chained)
 	t.value()
 	last := t.values(r.obs[r.n*envs*obs:], envs)
-	r.finish(last, c.Gamma, c.GAELambda)
+	r.finish(last, c.Gamma, max(c.GAELambda, 0))
 
 	m := Metrics{
 		Steps:             t.steps,
@@ -27,7 +27,7 @@ func (t *Trainer) optimise() (Metrics, error) {
 		m.MeanReward += float64(r.reward[row*r.widths.credits]) / float64(len(r.done))
 	}
 
-	lw := lossWeights{clip: c.Clip, clipValue: c.ClipValue, entropy: m.EntropyCoef, value: c.ValueCoef}
+	lw := lossWeights{clip: c.Clip, clipValue: c.ClipValue, entropy: m.EntropyCoef, value: max(c.ValueCoef, 0)}
 	t.prepare()
 	for i := range t.order {
 		t.order[i] = int32(i)

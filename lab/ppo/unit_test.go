@@ -287,13 +287,17 @@ func (e *trip) Truncated() bool { return e.seen[len(e.seen)-1].cut }
 // where delta counts the value of what followed a time limit, and 0 after an
 // end for good.
 func TestTruncationAdvantage(t *testing.T) {
-	const gamma, lambda = .9, .7
-	for _, chained := range []bool{false, true} {
+	const gamma = .9
+	for _, c := range []struct {
+		given, lambda float64
+		chained       bool
+	}{{.7, .7, false}, {.7, .7, true}, {-1, 0, false}} {
+		lambda, chained := c.lambda, c.chained
 		envs := []*trip{
 			{lengths: []int{3, 2, 4, 99}, truncated: []bool{true, false, true, false}},
 			{lengths: []int{1, 5, 6, 99}, truncated: []bool{false, true, false, true}},
 		}
-		tr := newTrainer(t, Config{Gamma: gamma, GAELambda: lambda, Steps: 12, Batch: 8, Autoregressive: chained}, envs[0], envs[1])
+		tr := newTrainer(t, Config{Gamma: gamma, GAELambda: c.given, Steps: 12, Batch: 8, Autoregressive: chained}, envs[0], envs[1])
 		p := tr.Policy() // whose values the first update's are
 		if _, err := tr.Update(ctx); err != nil {
 			t.Fatal(err)

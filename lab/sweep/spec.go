@@ -85,7 +85,7 @@ func Parse(text []byte) (s Spec, err error) {
 		return s, errors.New(csvfile.Cut(strings.ReplaceAll(err.Error(), "\n", ""), 1000))
 	}
 	if s.Name == "" || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.Trim(s.Name, "-") != s.Name || len(s.Name) > 40 {
-		return s, fmt.Errorf("name %q; accepted: small letters, digits and -, at most 40", s.Name)
+		return s, fmt.Errorf("name %s; accepted: small letters, digits and -, at most 40", csvfile.Quote(s.Name))
 	}
 	if s.Scenarios == nil {
 		s.Scenarios = []string{scenario.Paper().Name}
@@ -193,6 +193,14 @@ func base(sc scenario.Scenario, of string) (study.Setting, error) {
 	return study.Setting{}, fmt.Errorf("setting of %q; accepted: %s, %s", of, study.BestSetting, study.PaperSetting)
 }
 
+// defaulted are the fields of a learner that are filled in where they are 0, with
+// what else they may be.
+var defaulted = []struct{ key, accepted string }{
+	{"ppo.Steps", "1 or more"}, {"ppo.Batch", "2 or more"}, {"ppo.Epochs", "1 or more"}, {"ppo.LearningRate", "above 0"},
+	{"ppo.GAELambda", "above 0 to 1, negative for 0"}, {"ppo.Clip", "above 0"}, {"ppo.ValueCoef", "above 0, negative for 0"},
+	{"ppo.MaxGradNorm", "above 0, negative for no limit"}, {"ppo.TotalSteps", "1 or more"}, {"hold", "1 or more"}, {"environments", "1 or more"},
+}
+
 // learner is the learner of a setting of a scenario, as JSON. A change of what is
 // no field is an error; whether its value is accepted is seen in training.
 func (x setting) learner(sc scenario.Scenario, steps int) (json.RawMessage, error) {
@@ -213,6 +221,13 @@ func (x setting) learner(sc scenario.Scenario, steps int) (json.RawMessage, erro
 		path := strings.Split(key, ".")
 		for _, name := range slices.Backward(path) {
 			value = map[string]any{name: value}
+		}
+		if x.change[key] == 0 || x.change[key] == 0.0 {
+			for _, d := range defaulted {
+				if strings.EqualFold(key, d.key) {
+					return nil, fmt.Errorf("setting %q: %s = 0, which would stand for the default; accepted: %s", x.name, key, d.accepted)
+				}
+			}
 		}
 		text, err := json.Marshal(value)
 		if err != nil {

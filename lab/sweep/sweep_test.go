@@ -277,13 +277,16 @@ func TestRefuses(t *testing.T) {
 		"name: a\nsettings: [{change: {ppo.LearnRate: 1}}]":       `unknown field "LearnRate"`,
 		"name: a\nsettings: [{change: {ppo.LearningRate: fast}}]": "LearningRate = fast",
 		"name: a\nsettings: [{of: paper}, {of: paper}]":           "two settings are called",
+		"name: a\nsettings: [{change: {ppo.GAELambda: 0}}]":       "ppo.GAELambda = 0, which would stand for the default; accepted: above 0 to 1, negative for 0",
+		"name: a\nsettings: [{grid: {ppo.learningrate: [0.0]}}]":  "ppo.learningrate = 0, which would stand for the default; accepted: above 0",
+		"name: " + strings.Repeat("x", 100_000):                   "accepted: small letters",
 		"name: a\nrandom: -1":                                     "accepted: 0 or more",
 	} {
 		spec, err := sweep.Parse([]byte(text))
 		if err == nil {
 			_, err = spec.Tasks([]sweep.Source{src})
 		}
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 1000 {
 			t.Errorf("%q: error %v, want one line with %q", text, err, want)
 		}
 	}
