@@ -82,7 +82,7 @@ func learnJoint(ctx context.Context, t *trace.Table, y *mat.Dense, cfg Config) (
 			continue
 		}
 		if px == nil {
-			return nil, fmt.Errorf("model: learn %s: no row of the trace has it", name)
+			return nil, fmt.Errorf("model: learn %s: no row has it; needed: 1 or more", name)
 		}
 		c.OutputNames = []string{name}
 		f, err := forest.Fit(ctx, px, py, c)

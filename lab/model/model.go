@@ -131,7 +131,7 @@ func TargetValues(t *trace.Table, kind Kind) (*mat.Dense, error) {
 		return nil, fmt.Errorf("model: targets of a model of kind %q: %w", kind, err)
 	}
 	if y == nil {
-		return nil, fmt.Errorf("model: the trace has no row")
+		return nil, fmt.Errorf("model: no row; needed: 1 or more")
 	}
 	if kind.measured() {
 		deriveServiceDelays(t, y)

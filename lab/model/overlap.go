@@ -63,7 +63,7 @@ func (p *PerNode) learnOverlaps(ctx context.Context, t *trace.Table, y *mat.Dens
 			xs, ys = append(xs, in[:]...), append(ys, min(max(factor, 1), maxOverlap))
 		}
 		if len(ys) == 0 {
-			return fmt.Errorf("model: learn the path of %s: no row of the trace has all of its delays", p.space.Mesh().Services[i].Name)
+			return fmt.Errorf("model: learn the path of %s: no row has all of its delays; needed: 1 or more", p.space.Mesh().Services[i].Name)
 		}
 		c.FeatureNames, c.OutputNames = []string{"delay of the slowest call", "share of the next"}, []string{"factor of calls in parallel of " + p.space.Mesh().Services[i].Name}
 		var err error

@@ -221,7 +221,7 @@ func learnPerNode(ctx context.Context, t *trace.Table, y *mat.Dense, c forest.Co
 	mm, l := t.Mesh(), p.layout
 	fit := func(name string, features []string, x, y []float64) (*forest.Forest, error) {
 		if len(y) == 0 {
-			return nil, fmt.Errorf("model: learn %s: no row of the trace has it", name)
+			return nil, fmt.Errorf("model: learn %s: no row has it; needed: 1 or more", name)
 		}
 		c.FeatureNames, c.OutputNames = features, []string{name}
 		f, err := forest.Fit(ctx, mat.NewDense(len(y), len(features), x), column(y), c)
@@ -353,7 +353,7 @@ func (p *PerNode) mixInputs(y *mat.Dense, all [][][]float64) error {
 				}
 			}
 			if len(rows) == 0 {
-				return fmt.Errorf("model: learn delay of %s on %s: no row of the trace has it", p.layout.Microservices[u], p.space.Mesh().Nodes[j].Name)
+				return fmt.Errorf("model: learn delay of %s on %s: no row has it; needed: 1 or more", p.layout.Microservices[u], p.space.Mesh().Nodes[j].Name)
 			}
 			slices.SortFunc(rows, func(a, b row) int {
 				switch {

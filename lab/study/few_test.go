@@ -40,6 +40,21 @@ func TestScoresOfFewRows(t *testing.T) {
 	}
 }
 
+// A model that cannot be learned is said with the file, how many rows there were and
+// what is needed; of one row there is a model, and no score.
+func TestLearnOfFewRows(t *testing.T) {
+	s := Source{Scenario: scenario.Paper(), Title: "few", Trace: fewRows(t, 40, 0)}.measured()
+	s.path = "few.csv"
+	_, err := s.Learn(context.Background(), 0)
+	if want := "few.csv: learning from "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), " of 40 rows: model: learn log delay of service2 on node2: no row has it; needed: 1 or more") {
+		t.Errorf("%v, want it to begin with %q", err, want)
+	}
+	one := Source{Scenario: scenario.Paper(), Trace: fewRows(t, 1, 1), Forest: forest.Config{Trees: 2}}
+	if scores, err := Scores(context.Background(), one, 2); err != nil || len(scores) != 0 {
+		t.Errorf("of one row: scores %v, %v", scores, err)
+	}
+}
+
 // fewRows is a part of the project's own trace, in which all but so many rows lack
 // d22.
 func fewRows(t *testing.T, rows, rare int) *trace.Table {

@@ -47,6 +47,8 @@ type Source struct {
 	// Settle is the limit by which rows after an overload are not learned from,
 	// s (see model.Settled); 0 keeps all.
 	Settle float64
+
+	path string // of the trace's file, for errors
 }
 
 // key is what the model of a source depends on.
@@ -226,7 +228,7 @@ func Collected(path string, sc scenario.Scenario) (Source, error) {
 		return Source{}, err
 	}
 	name := t.Meta().Testbed
-	s := Source{Name: name, Title: name + " testbed", Scenario: sc, Trace: t, SHA256: sum}
+	s := Source{Name: name, Title: name + " testbed", Scenario: sc, Trace: t, SHA256: sum, path: path}
 	if !attributed(t) {
 		return s.joint(), nil
 	}
@@ -317,7 +319,15 @@ func (s Source) Rewards(m model.Learned, o objective.Objective) (*optimum.Reward
 func (s Source) learn(ctx context.Context, t *trace.Table, seed uint64) (model.Learned, error) {
 	cfg := s.Forest
 	cfg.Seed = seed
-	return model.Learn(ctx, t, model.Config{Kind: s.Kind, Structure: s.Structure, Separate: s.Separate, Median: s.Median, Forest: cfg})
+	m, err := model.Learn(ctx, t, model.Config{Kind: s.Kind, Structure: s.Structure, Separate: s.Separate, Median: s.Median, Forest: cfg})
+	if err != nil && ctx.Err() == nil {
+		of := s.path
+		if of == "" {
+			of = s.Title
+		}
+		return nil, fmt.Errorf("%s: learning from %d of %d rows: %w", of, t.Len(), s.Trace.Len(), err)
+	}
+	return m, err
 }
 
 // Score is how well a model predicts one target on rows that it did not see:
@@ -340,6 +350,9 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 		var counted []float64 // splits of each target
 		for seed := range splits {
 			train, test := s.Rows().Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
+			if train.Len() == 0 || test.Len() == 0 { // of too few rows for both
+				continue
+			}
 			m, err := s.learn(ctx, train, uint64(seed))
 			if err != nil {
 				return nil, err
