@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/load/httpload"
+	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/load/stream"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service/cause"
@@ -262,7 +263,7 @@ func (l *Loop) summarise(results []httpload.Result) (mesh.Measurement, []string)
 		case r.Status == http.StatusTooManyRequests && r.Failure != cause.Limited:
 			what = Blocked
 		default:
-			why := strings.TrimSpace(r.Node + " " + r.Failure)
+			why := request.Short(r.Node + " " + r.Failure)
 			l.count(why)
 			if r.Failure != cause.Queue && !l.cfg.Foreign { // a full queue is overload, not a fault
 				failures[why]++

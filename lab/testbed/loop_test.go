@@ -85,6 +85,8 @@ func TestLoop(t *testing.T) {
 			result(0, 0, "", "time-out", 10), result(1, 502, "node2", cause.Node, .001)}, 0, []string{"node2 is not ready: connection refused"}, 1, 0,
 			"1 requests failed: node1 database; 2 requests failed: node2 node; 1 requests failed: time-out; node2 is not ready: connection refused",
 			[]float64{0, 0}, []float64{2, 2}},
+		{"a name without end", []httpload.Result{ok, result(0, 502, strings.Repeat("n", 1<<20), "node", .001)}, 0, nil, 1, 0,
+			"1 requests failed: " + strings.Repeat("n", 80) + "...", []float64{0, 0}, []float64{1, 0}},
 		{"late once", []httpload.Result{ok}, 1, nil, 2, 1, "", []float64{0, 0}, []float64{0, 0}},
 		{"late always", []httpload.Result{ok}, 100, []string{"node1 is not ready"}, 6, 5, "generator late: 8 ms on average; node1 is not ready", []float64{0, 0}, []float64{0, 0}},
 	} {
