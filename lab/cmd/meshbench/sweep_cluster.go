@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/meshbench/meshbench/lab/nb"
 	"github.com/meshbench/meshbench/lab/sweep"
 	"github.com/meshbench/meshbench/lab/sweep/jobs"
 	"github.com/meshbench/meshbench/lab/sweep/s3"
+	"github.com/meshbench/meshbench/lab/testbed/istio"
 )
 
 const badCode = jobs.BadCode
@@ -28,11 +28,9 @@ func openBucket(ctx context.Context, name string) (sweep.Store, error) { return 
 
 // onCluster does the tasks that have no result as an Indexed Job, and waits for it.
 func (s *sweeping) onCluster(ctx context.Context, store sweep.Store, spec sweep.Spec, tasks []sweep.Task) error {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = s.kubeconfig
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: s.cluster}).ClientConfig()
+	cfg, err := istio.Kubeconfig(s.kubeconfig, s.cluster)
 	if err != nil {
-		return fmt.Errorf("sweep: kubeconfig: %w; name a file in KUBECONFIG", err)
+		return fmt.Errorf("sweep: %w", err)
 	}
 	cfg.Timeout, cfg.UserAgent = 30*time.Second, "meshbench"
 	client, err := kubernetes.NewForConfig(cfg)

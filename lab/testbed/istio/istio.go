@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -238,18 +239,33 @@ func (c Config) Client() (kubernetes.Interface, error) {
 	return c.Kubernetes, nil
 }
 
+// Kubeconfig is how the API server is reached by a file, "" for those of
+// $KUBECONFIG, then ~/.kube/config, then within a cluster that of the pod, and a
+// context, "" for the current one.
+func Kubeconfig(path, name string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	for _, p := range append([]string{path}, rules.Precedence...) {
+		if err := regular.Free(p); err != nil { // which would be waited for
+			return nil, fmt.Errorf("kubeconfig: %w", err)
+		}
+	}
+	overrides := clientcmd.ConfigOverrides{CurrentContext: name}
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &overrides).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w; name a file in KUBECONFIG", err)
+	}
+	return config, nil
+}
+
 // connect makes the clients that are not given.
 func (c *Config) connect() error {
 	if c.Kubernetes != nil && c.Dynamic != nil {
 		return nil
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.Kubeconfig
-	var overrides clientcmd.ConfigOverrides
-	overrides.CurrentContext = c.Context
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &overrides).ClientConfig()
+	config, err := Kubeconfig(c.Kubeconfig, c.Context)
 	if err != nil {
-		return fmt.Errorf("kubeconfig: %w; name a file in KUBECONFIG", err)
+		return err
 	}
 	// A request that hangs must not outlast the patience with a step.
 	config.Timeout = time.Duration(c.Patience * 1e9)
