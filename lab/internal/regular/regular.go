@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 )
 
@@ -84,8 +85,14 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Create is os.Create for regular files.
+// Create is os.Create for regular files, whose folder it makes.
 func Create(path string) (*os.File, error) {
+	if err := Free(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
 	return Open(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 }
 

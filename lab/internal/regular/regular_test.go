@@ -27,6 +27,11 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.path, err, c.words)
 		}
 	}
+	if f, err := Create(filepath.Join(dir, "new folder", "file")); err != nil {
+		t.Error(err)
+	} else {
+		f.Close()
+	}
 	f, err := Open(filepath.Join(dir, "new"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		t.Fatal(err)
