@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -118,7 +117,7 @@ func (l *Live) Close() {
 
 // terminal is the width of the terminal that out is, 0 when it is none.
 func terminal() int {
-	f, ok := out.(*os.File)
+	f, ok := out.(interface{ Fd() uintptr })
 	if !ok {
 		return 0
 	}

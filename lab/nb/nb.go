@@ -28,6 +28,10 @@ func Small() bool { return os.Getenv(SizeVariable) == "small" }
 // out is where text goes outside a notebook.
 var out io.Writer = os.Stdout
 
+// Output sets where text goes outside a notebook, for a program that looks at what
+// cannot be written. A terminal is known by its Fd.
+func Output(w io.Writer) { out = w }
+
 // inNotebook is a variable for tests.
 var inNotebook = gonbui.IsNotebook
 

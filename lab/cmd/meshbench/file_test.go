@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ func TestPipes(t *testing.T) {
 		"collect -testbed virtual -steps 1 PIPE", "collect -testbed virtual -steps 1 -load replay:PIPE OUT", "collect -scenario PIPE -steps 1 OUT",
 		"import PIPE OUT -preset kth-2022", "import TRACE OUT -mapping PIPE",
 		"learn -trace PIPE -o OUT", "learn -trace TRACE -o PIPE", "train -model PIPE -o OUT", "train -trace TRACE -o PIPE", "gym -model PIPE",
-		"run PIPE", "evaluate -testbed virtual -trace PIPE -file OUT",
+		"run PIPE", "collect -testbed istio -lock none -kubeconfig PIPE -steps 1 OUT", "scenario from-cluster -n x -kubeconfig PIPE", "evaluate -testbed virtual -trace PIPE -file OUT",
 	} {
 		args = strings.NewReplacer("PIPE", pipe, "TRACE", trace, "OUT", out).Replace(args)
 		done := make(chan error, 1)
@@ -53,6 +54,21 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// An error that repeats what was given has bounds, whatever its length.
+func TestLongErrors(t *testing.T) {
+	long := strings.Repeat("x", 1_000_000)
+	for _, args := range [][]string{{long}, {"collect", "-" + long}, {"collect", "-scenario", long}, {"audit", long}, {"collect", strings.Repeat("a\n", 100_000), "b", "-load", long}} {
+		err := run(context.Background(), args)
+		if err == nil || len(bounded(err)) > 10_000 {
+			t.Errorf("%.20q: %d bytes are shown", args, len(bounded(err)))
+		}
+	}
+	many := errors.New(strings.Repeat("line\n", 100_000))
+	if text := bounded(many); strings.Count(text, "\n") > maxLines || !strings.HasSuffix(text, "(100001 lines in all)") {
+		t.Errorf("%d bytes are shown of many lines", len(text))
+	}
+}
+
 // What cannot be printed is an error.
 func TestFullStdout(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -63,7 +79,7 @@ func TestFullStdout(t *testing.T) {
 	before := os.Stdout
 	os.Stdout = full
 	defer func() { os.Stdout = before }()
-	for _, args := range []string{"scenario list", "scenario show graph", "scenario check graph"} {
+	for _, args := range []string{"scenario list", "scenario show graph", "scenario check graph", "collect -testbed virtual -steps 1 " + filepath.Join(t.TempDir(), "x.csv")} {
 		if err := run(context.Background(), strings.Fields(args)); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("%s: %v", args, err)
 		}

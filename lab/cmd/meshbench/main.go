@@ -16,7 +16,9 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
+	"github.com/meshbench/meshbench/lab/nb"
 	"github.com/meshbench/meshbench/lab/quickstart"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
@@ -87,13 +89,31 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends what does not look at the context
 	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "meshbench:", err)
+		fmt.Fprintln(os.Stderr, "meshbench:", bounded(err))
 		code := 1
 		if x, ok := errors.AsType[exit](err); ok {
 			code = x.code
 		}
 		os.Exit(code)
 	}
+}
+
+// Bounds of an error that is shown: it repeats what was given, of whatever length.
+const (
+	maxLines = 200
+	maxLine  = 2000 // runes
+)
+
+// bounded is the text of an error within bounds.
+func bounded(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	if n := len(lines); n > maxLines {
+		lines = append(lines[:maxLines], fmt.Sprintf("... (%d lines in all)", n))
+	}
+	for k, line := range lines {
+		lines[k] = csvfile.Cut(line, maxLine)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // printer is where results are printed. It keeps the first error.
@@ -123,8 +143,12 @@ func (p *printer) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Fd tells whether what is printed is seen on a terminal.
+func (p *printer) Fd() uintptr { return os.Stdout.Fd() }
+
 func run(ctx context.Context, args []string) (err error) {
 	stdout.lost()
+	nb.Output(stdout)
 	defer func() {
 		if lost := stdout.lost(); err == nil {
 			err = lost
