@@ -235,6 +235,9 @@ func refused(t *testing.T, dir string) {
 	if err := os.WriteFile(at("changed"), whole, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(at("taken.training.csv"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	before, _ := os.ReadDir(dir)
 	for _, c := range []struct {
 		args []string
@@ -242,7 +245,9 @@ func refused(t *testing.T, dir string) {
 	}{
 		{[]string{"learn"}, "say with -o which file to write"},
 		{[]string{"learn", "-o", at("x"), "y"}, `"y": only options are accepted`},
-		{[]string{"learn", "-splits", "-1", "-o", at("x")}, "-splits -1; accepted: 0 or more"},
+		{[]string{"learn", "-splits", "-1", "-o", at("x")}, "-splits -1; accepted: 0 to 1000"},
+		{[]string{"learn", "-splits", "1000000000", "-o", at("x")}, "-splits 1000000000; accepted: 0 to 1000"},
+		{[]string{"train", "-trace", at("trace.csv"), "-o", at("taken")}, "taken.training.csv is a folder; accepted: a regular file"},
 		{[]string{"learn", "-trace", at("chain.csv"), "-o", at("x")}, "chain.csv"},
 		{[]string{"learn", "-trace", at("none.csv"), "-o", at("x")}, "no such file"},
 		{[]string{"learn", "-o", at("notes.zip")}, "notes.md, where the card goes, is another file"},
@@ -261,7 +266,8 @@ func refused(t *testing.T, dir string) {
 		{[]string{"show", "-scenario", "graph", at("model")}, "it is for "},
 		{[]string{"show", "-figure", at("x.gif"), at("policy")}, "accepted: a name that ends in .svg, .pdf or .png"},
 		{[]string{"compare", at("policy")}, "1 files"},
-		{[]string{"compare", "-n", "0", at("policy"), at("policy")}, "-n 0"},
+		{[]string{"compare", "-n", "0", at("policy"), at("policy")}, "-n 0; accepted: 1 to 1000000"},
+		{[]string{"compare", "-n", "999999999", at("policy"), at("policy")}, "-n 999999999; accepted: 1 to 1000000"},
 		{[]string{"compare", at("policy"), at("model")}, "one is a policy, the other a model"},
 		{[]string{"compare", at("model"), at("chain")}, "the other for "},
 	} {

@@ -21,6 +21,9 @@ Learns the system model of a trace, and writes it with its card: what it is,
 learned from what, how well it predicts, where it must not be used. Of a trace with
 columns of a platform (Prometheus) it prints what those say beyond load and action.`
 
+// maxSplits bounds the models that are learned to score one.
+const maxSplits = 1000
+
 // learning is the options of a command that learns from a trace.
 type learning struct {
 	trace, licence, out string
@@ -145,8 +148,8 @@ func learnCommand(ctx context.Context, args []string) error {
 	if err := l.check(o); err != nil {
 		return err
 	}
-	if *splits < 0 {
-		return fmt.Errorf("learn: -splits %d; accepted: 0 or more", *splits)
+	if err := o.check(count{"splits", *splits, 0, maxSplits}); err != nil {
+		return err
 	}
 	s, err := l.source(ctx, sc)
 	if err != nil {

@@ -72,7 +72,7 @@ func runCommand(ctx context.Context, args []string) error {
 	o.BoolVar(&r.announced, "announced", false, "tell the policy the load of the step to come, as evaluate does, rather than the one counted in the step before")
 	o.Uint64Var(&r.seed, "seed", 1, "of loads and requests")
 	o.IntVar(&r.steps, "steps", 0, "steps of the run (default until it is interrupted)")
-	o.Float64Var(&r.move, "move", 0, "how far the policy may move a value in a step, as a share of its range (default all the way)")
+	o.Float64Var(&r.move, "move", 1, "how far the policy may move a value in a step, as a share of its range; 1 for all the way")
 	o.IntVar(&r.every, "every", 0, "steps for which the policy leaves a knob as it is after a change")
 	o.IntVar(&r.missed, "missed", 10, "steps in a row with a goal missed that take the policy out of charge; 0 for any number")
 	o.IntVar(&r.missing, "missing", 2, "steps in a row without a measurement that do")
@@ -115,6 +115,9 @@ func (r *running) prepare() (err error) {
 		if err := c.check(); err != nil {
 			return err
 		}
+	}
+	if !(r.move > 0 && r.move <= 1) {
+		return fmt.Errorf("-move %v; accepted: above 0, to 1 for all the way", r.move)
 	}
 	if r.log != "" {
 		if err := regular.Free(r.log); err != nil {
@@ -238,7 +241,7 @@ func (r *running) guard(space *mesh.Space) error {
 // dry says what a run would do, and looks whether it could.
 func (r *running) dry(ctx context.Context) error {
 	fmt.Fprintf(stdout, "%s would drive %s on testbed %s; without it: %s\n", r.path, r.sc.MustSpace(), r.name, r.fallback.Name())
-	if r.move > 0 || r.every > 0 {
+	if r.move < 1 || r.every > 0 {
 		fmt.Fprintf(stdout, "limits: a value moves by at most %g of its range, a knob is left alone for %d steps after a change\n", r.move, r.every)
 	}
 	for _, c := range r.checks {

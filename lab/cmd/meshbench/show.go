@@ -20,6 +20,9 @@ const showText = `show [options] FILE
 Says what a policy or a model is: its card, what is in the file and, of a policy,
 what it decides. With -scenario it must be one of that scenario.`
 
+// maxLoads bounds the loads at which two files are compared.
+const maxLoads = 1_000_000
+
 // shownLoads is the number of loads at which decisions are listed.
 const shownLoads = 16
 
@@ -119,8 +122,11 @@ func compareCommand(_ context.Context, args []string) error {
 	if help || err != nil {
 		return err
 	}
-	if o.NArg() != 2 || *n < 1 {
-		return fmt.Errorf("compare: %d files, -n %d; accepted: the files of two policies or two models, and 1 or more", o.NArg(), *n)
+	if o.NArg() != 2 {
+		return fmt.Errorf("compare: %d files; accepted: those of two policies or two models", o.NArg())
+	}
+	if err := o.check(count{"n", *n, 1, maxLoads}); err != nil {
+		return err
 	}
 	a, err := o.open(o.Arg(0), sc)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/meshbench/meshbench/lab/card"
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/model"
 	"github.com/meshbench/meshbench/lab/nb"
@@ -47,6 +48,10 @@ func trainCommand(ctx context.Context, args []string) error {
 	if err := l.check(o); err != nil {
 		return err
 	}
+	history := training{path: l.out}
+	if err := history.free(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	if *from != "" && (l.trace != "" || l.joint) {
 		return fmt.Errorf("train: -model %s beside -trace or -joint; accepted: a model, or what to learn one from", *from)
 	}
@@ -66,7 +71,6 @@ func trainCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	history := training{path: l.out}
 	history.watch(&set)
 	live := nb.NewLive()
 	trained, err := study.Train(ctx, r, sc, set, *seed, func(curve []learner.Point) {
@@ -221,6 +225,17 @@ func (t *training) scored(p learner.Point) { t.scores[p.Steps] = p.Score }
 // csv is the file of the course.
 func (t *training) csv() string { return card.Beside(t.path, ".training.csv") }
 
+// events is the folder of the course for TensorBoard.
+func (t *training) events() string { return card.Beside(t.path, ".training") }
+
+// free reports what is in the place of the course, before there is one.
+func (t *training) free() error {
+	if err := regular.Free(t.csv()); err != nil {
+		return err
+	}
+	return regular.Folder(t.events())
+}
+
 // measured are what is written of an update, by the names of ppo.Metrics.
 var measured = []struct {
 	name string
@@ -274,7 +289,7 @@ func (t *training) write() error {
 	if err := atomicfile.Write(t.csv(), table.CSV()); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if err := events.Write(card.Beside(t.path, ".training")); err != nil {
+	if err := events.Write(t.events()); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
