@@ -42,6 +42,9 @@ func collect(ctx context.Context, args []string) error {
 	if err := flags.check(count{"steps", *steps, 1, maxSteps}); err != nil {
 		return err
 	}
+	if *reference == 0 {
+		return errors.New("collect: -reference 0; accepted: 1 or more, -1 for none")
+	}
 	if err := b.check(sc); err != nil {
 		return fmt.Errorf("collect: %w", err)
 	}

@@ -56,6 +56,7 @@ func TestCollectRefuses(t *testing.T) {
 		{"k infinite", []string{"-timescale", "Inf", path}, "time scale +Inf"},
 		{"k too large", []string{"-timescale", "1e300", path}, "time scale 1e+300; accepted: 0.001 to 1000"},
 		{"k too small", []string{"-timescale", "1e-300", path}, "time scale 1e-300; accepted: 0.001 to 1000"},
+		{"a reference every 0 steps", []string{"-testbed", "virtual", "-steps", "1", "-reference", "0", path}, "-reference 0; accepted: 1 or more, -1 for none"},
 		{"no steps", []string{"-steps", "0", path}, "-steps 0; accepted: 1 to 10000000"},
 		{"steps without end", []string{"-steps", "1000000000000", path}, "-steps 1000000000000; accepted: 1 to 10000000"},
 		{"unknown scenario", []string{"-scenario", "papre", path}, `unknown scenario "papre"; accepted: autoscale, chain, graph,`},
