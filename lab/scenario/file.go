@@ -1,11 +1,8 @@
 package scenario
 
 import (
-	"bytes"
 	"embed"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +13,7 @@ import (
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
+	"github.com/meshbench/meshbench/lab/internal/yamlfile"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/load/request"
 	"github.com/meshbench/meshbench/lab/mesh"
@@ -218,22 +216,7 @@ func Parse(name string, text []byte) (Scenario, error) {
 		return Scenario{}, p // all else would follow from it
 	}
 	p.List = zeros(&root, "")
-	in := yaml.NewDecoder(bytes.NewReader(text))
-	in.KnownFields(true)
-	err := in.Decode(&f)
-	var typed *yaml.TypeError
-	switch {
-	case errors.As(err, &typed):
-		for _, line := range typed.Errors {
-			p.List = append(p.List, explain(line))
-		}
-	case errors.Is(err, io.EOF):
-		p.List = append(p.List, "the file is empty")
-	case err != nil:
-		p.List = append(p.List, strings.TrimPrefix(err.Error(), "yaml: "))
-	case in.Decode(new(file)) != io.EOF:
-		p.List = append(p.List, "there is more than one document; accepted: one")
-	}
+	p.List = append(p.List, yamlfile.Decode(text, &f, words)...)
 	s, problems := f.scenario()
 	problems = append(problems, f.requests(&s, name)...)
 	problems = append(problems, split(s.Validate())...)
@@ -296,23 +279,8 @@ func unsaid(root *yaml.Node, text []byte) (list []string) {
 	return list
 }
 
-var unknownKey = regexp.MustCompile(`^(line \d+): field (\S+) not found in type (?:scenario|request)\.(\w+?)(File)?$`)
-
-// explain says an error of the YAML decoder in the terms of a scenario.
-func explain(text string) string {
-	if m := unknownKey.FindStringSubmatch(text); m != nil {
-		keys := map[string]any{"file": file{}, "node": nodeFile{}, "microservice": microserviceFile{}, "service": serviceFile{},
-			"range": rangeFile{}, "knob": knobFile{}, "limit": limitFile{}, "objective": objectiveFile{}, "term": termFile{}, "timing": timingFile{},
-			"Application": Application{}, "Route": Route{}, "Destination": Destination{}, "Platform": Platform{}, "Column": Column{}, "Client": request.Client{}, "Entry": request.Entry{}, "Request": request.Request{}}
-		what := m[3]
-		return fmt.Sprintf("%s: unknown key %q of a %s; accepted: %s", m[1], m[2], strings.NewReplacer("file", "scenario", "entry", "request").Replace(strings.ToLower(what)), strings.Join(keysOf(keys[what]), ", "))
-	}
-	for old, new := range map[string]string{"cannot unmarshal ": "", "!!str ": "", "!!map ": "a list of keys ", "!!seq ": "a list ", "into float64": "is not a number",
-		"into int": "is not a whole number", "into string": "is not a word", "into bool": "is neither true nor false", "into []float64": "is not a list of numbers", "into [][]float64": "is not a list of lists of numbers"} {
-		text = strings.Replace(text, old, new, 1)
-	}
-	return text
-}
+// words are what parts of a file are called.
+var words = map[string]string{"file": "scenario", "Entry": "request"}
 
 func lineOf(text string) int {
 	var n int

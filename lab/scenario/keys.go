@@ -1,25 +1,8 @@
 package scenario
 
 import (
-	"reflect"
-
 	"github.com/meshbench/meshbench/lab/objective"
 )
-
-// keysOf lists the YAML keys of a struct.
-func keysOf(v any) []string {
-	var keys []string
-	t := reflect.TypeOf(v)
-	for k := range t.NumField() {
-		f := t.Field(k)
-		if f.Anonymous { // its keys are among those of v
-			keys = append(keys, keysOf(reflect.Zero(f.Type).Interface())...)
-			continue
-		}
-		keys = append(keys, f.Tag.Get("yaml"))
-	}
-	return keys
-}
 
 // Paper is the scenario of Samani and Stadler (CNSM 2022): two information
 // services on two nodes, the three objectives of Section II.

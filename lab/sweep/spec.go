@@ -5,15 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
+	"github.com/meshbench/meshbench/lab/internal/yamlfile"
 	"github.com/meshbench/meshbench/lab/learner"
 	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/scenario"
@@ -79,10 +77,8 @@ func Read(path string) (Spec, error) {
 
 // Parse reads a sweep from YAML, and fills in the defaults.
 func Parse(text []byte) (s Spec, err error) {
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return s, errors.New(csvfile.Cut(strings.ReplaceAll(err.Error(), "\n", ""), 1000))
+	if problems := yamlfile.Decode(text, &s, map[string]string{"Spec": "sweep"}); problems != nil {
+		return s, errors.New(csvfile.Cut(strings.Join(problems, "; "), 1000))
 	}
 	if s.Name == "" || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.Trim(s.Name, "-") != s.Name || len(s.Name) > 40 {
 		return s, fmt.Errorf("name %s; accepted: small letters, digits and -, at most 40", csvfile.Quote(s.Name))

@@ -268,8 +268,8 @@ func TestRefuses(t *testing.T) {
 	src := sweep.Source{Scenario: scenario.Paper()}
 	for text, want := range map[string]string{
 		"name: A b":        "accepted: small letters",
-		"":                 "accepted: small letters",
-		"name: a\nseed: 3": "field seed not found",
+		"":                 "the file is empty",
+		"name: a\nseed: 3": `unknown key "seed" of a sweep; accepted: name, scenarios`,
 		"name: a\ntrace: x\nscenarios: [paper, graph]":            "accepted: one scenario",
 		"name: a\nobjectives: [MO9]":                              "MO9",
 		"name: a\nloads: [sinus]":                                 "unknown pattern",

@@ -71,7 +71,7 @@ func TestImport(t *testing.T) {
 		{"two mappings", []string{"-preset", "kth-2022", "-mapping", mapping, file, out}, "-preset and -mapping"},
 		{"unknown preset", []string{"-preset", "kth", file, out}, `unknown preset "kth"; accepted: kth-2022,`},
 		{"not that file", []string{"-preset", "kth-2022", "-delimiter", ";", file, out}, file + `: line 1: column "l1" is not in the file`},
-		{"a bad entry", []string{"-map", "colum: a", file, out}, "colum is no key of a column"},
+		{"a bad entry", []string{"-map", "colum: a", file, out}, `unknown key "colum" of a column; accepted: column`},
 		{"a bad value", []string{"-set", "b1", file, out}, "accepted: FIELD=NUMBER"},
 		{"refused", []string{"-mapping", mapping, "-unusable", "refuse", file, out}, `row 2 (line 3): column ms 2 is "x"; accepted:`},
 		{"no such policy", []string{"-mapping", mapping, "-gaps", "drop", file, out}, `gaps is "drop"; accepted: report, refuse`},

@@ -311,10 +311,10 @@ func TestTimes(t *testing.T) {
 // A mapping's file is checked whole, in one line.
 func TestBadMappings(t *testing.T) {
 	for _, c := range []struct{ text, words string }{
-		{"", "it is empty"},
+		{"", "the file is empty"},
 		{"columns: []", "no column is mapped"},
-		{"colums: []", "colums is no key of a mapping"},
-		{"columns: [{column: a, field: l1, units: ms}]", "units is no key of a column; accepted: column, field, unit"},
+		{"colums: []", `unknown key "colums" of a mapping; accepted: title, delimiter`},
+		{"columns: [{column: a, field: l1, units: ms}]", `unknown key "units" of a column; accepted: column, field, unit`},
 		{"columns: [{column: a}]", `column "a" and field ""`},
 		{"columns: [{column: a, field: l1}, {column: b, field: l1}]", `field "l1" is mapped twice`},
 		{"columns: [{column: a, field: time}, {column: b, field: step}]", "both time and step"},

@@ -1,19 +1,16 @@
 package importer
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
+	"github.com/meshbench/meshbench/lab/internal/yamlfile"
 )
 
 // Mapping says how a foreign CSV file is a trace; see the package's comment.
@@ -121,21 +118,8 @@ func ParseColumn(text string) (Column, error) {
 // decode reads one YAML document into v. Keys that v does not have are an error,
 // which is one line.
 func decode(text []byte, v any) error {
-	in := yaml.NewDecoder(bytes.NewReader(text))
-	in.KnownFields(true)
-	err := in.Decode(v)
-	var typed *yaml.TypeError
-	switch {
-	case errors.Is(err, io.EOF):
-		return errors.New("it is empty")
-	case errors.As(err, &typed):
-		return errors.New(strings.NewReplacer(" not found in type importer.Mapping", " is no key of a mapping",
-			" not found in type importer.Column", " is no key of a column; accepted: column, field, unit, scale, zero, missing, optional",
-			" not found in type importer.Services", " is no key of services; accepted: columns, names").Replace(csvfile.Cut(strings.Join(typed.Errors, "; "), 1000)))
-	case err != nil:
-		return errors.New(csvfile.Cut(strings.TrimPrefix(err.Error(), "yaml: "), 1000))
-	case in.Decode(new(yaml.Node)) != io.EOF:
-		return errors.New("there is more than one document; accepted: one")
+	if problems := yamlfile.Decode(text, v, nil); problems != nil {
+		return errors.New(csvfile.Cut(strings.Join(problems, "; "), 1000))
 	}
 	return nil
 }
