@@ -25,6 +25,7 @@ const dsnForms = "accepted: the path of a SQLite file, :memory:, postgres://USER
 
 var (
 	schemeForm  = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`) // one letter is a drive
+	addressForm = regexp.MustCompile(`^[^/\\\s]+:[0-9]+(/|$)`)
 	keywordForm = regexp.MustCompile(`^\s*[A-Za-z_]+\s*=`)
 	secretForm  = regexp.MustCompile(`(?i)(?:password|passwd|pwd|sslpassword|passfile)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]*)`)
 )
@@ -47,7 +48,7 @@ func parseDSN(text string) (dsn, error) {
 		return dsn{}, fmt.Errorf("scheme %q is not known; %s", scheme, dsnForms)
 	case keywordForm.MatchString(text):
 		return postgresDSN(text)
-	case secretForm.MatchString(text), !isPath(text) && (scheme != "" || strings.Contains(text, "@") && strings.Contains(text, ":")):
+	case secretForm.MatchString(text), !isPath(text) && (scheme != "" || addressForm.MatchString(text) || strings.Contains(text, "@") && strings.Contains(text, ":")):
 		return dsn{}, errors.New("it looks like the DSN of a server, and of none that is known; " + dsnForms + "; the path of a file whose name has a colon begins with ./")
 	}
 	if strings.ContainsRune(text, 0) {

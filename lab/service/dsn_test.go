@@ -37,6 +37,8 @@ func TestDSNCanary(t *testing.T) {
 		"postgres://pat:s3cret@127.0.0.1:1/shop?sslmode=s3cret",
 		"postgres:pat:s3cret@127.0.0.1/shop",
 		"postgres:shop",
+		"127.0.0.1:5432/s3cret",
+		"db.shop:5432",
 		"file:shop.sqlite?password=s3cret",
 		"shop.sqlite?password=s3cret",
 		"./shop.sqlite?password=s3cret",

@@ -69,8 +69,8 @@ func (i *importing) register(flags *flag.FlagSet) {
 	flags.StringVar(&i.direct.Delimiter, "delimiter", "", "`CHARACTER` between cells, or tab (default a comma)")
 	flags.StringVar(&i.direct.Decimal, "decimal", "", "decimal `SIGN`, \".\" or \",\" (default a point)")
 	flags.BoolVar(&i.direct.Comments, "comments", false, "pass over lines that begin with #")
-	flags.Float64Var(&i.direct.Row, "row", 0, "`SECONDS` that a row is about (default 5)")
-	flags.Float64Var(&i.direct.Step, "step", 0, "`SECONDS` of a step of the trace, a multiple of -row (default -row)")
+	flags.Float64Var(&i.direct.Row, "row", 0, "`SECONDS` that a row is about; 0 for the default, 5")
+	flags.Float64Var(&i.direct.Step, "step", 0, "`SECONDS` of a step of the trace, a multiple of -row; 0 for the default, -row")
 	for _, p := range []struct {
 		at         *importer.Policy
 		name, what string

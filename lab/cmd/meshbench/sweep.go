@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"runtime"
 	"time"
 
 	"github.com/meshbench/meshbench/lab/card"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/csvfile"
 	"github.com/meshbench/meshbench/lab/internal/regular"
 	"github.com/meshbench/meshbench/lab/lease"
 	"github.com/meshbench/meshbench/lab/nb"
@@ -266,7 +268,11 @@ func openStore(ctx context.Context, name string) (sweep.Store, error) {
 	if isBucket(name) {
 		return openBucket(ctx, name)
 	}
-	if err := regular.Folder(name); err != nil {
+	err := regular.Folder(name)
+	if strings.HasPrefix(strings.ToLower(name), "s3:") {
+		err = fmt.Errorf("%q; accepted: a folder", csvfile.Cut(name, 40))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("sweep: -store: %w; or s3://BUCKET/PREFIX", err)
 	}
 	return sweep.Folder{Dir: name}, nil

@@ -123,6 +123,7 @@ func TestSweepRefuses(t *testing.T) {
 		{nil, "name the file of the sweep"},
 		{[]string{filepath.Join(dir, "none.yaml")}, "no such file"},
 		{[]string{"-workers", "0", bad}, "accepted: 1 to 1024"},
+		{[]string{"-store", "s3:bucket", bad}, `"s3:bucket"; accepted: a folder; or s3://BUCKET/PREFIX`},
 		{[]string{"-store", "s3://", bad}, "accepted: s3://BUCKET/PREFIX"},
 		{[]string{"-store", dir, "-plan", "plans/0"}, "no such object"},
 	} {
