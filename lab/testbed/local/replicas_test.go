@@ -69,14 +69,16 @@ func TestScaleUp(t *testing.T) {
 			busy = x.Busy[0]
 		}
 	}
-	for range 3 { // the queue empties
-		measure(t, b, load, mesh.Action{3})
+	for step, quiet := 0, 0; quiet < 2 && step < 20; step++ { // the queue empties, on a busy machine late
+		if x := measure(t, b, load, mesh.Action{3}); x.Failed[0] == 0 && x.Mark == "" {
+			quiet++
+		}
 	}
 	sum := 0.0
 	const steps = 8
 	for range steps {
 		x := measure(t, b, load, mesh.Action{3})
-		if sum += x.Busy[0] / steps; x.Failed[0] > 0 {
+		if sum += x.Busy[0] / steps; x.Failed[0] > 0 && x.Mark == "" { // otherwise the machine stood still
 			t.Errorf("%v requests failed", x.Failed)
 		}
 	}
