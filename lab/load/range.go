@@ -19,10 +19,13 @@ type Range struct {
 	Quantum float64 `json:"quantum,omitempty"`
 }
 
+// maxRate is more than any testbed offers, requests/s.
+const maxRate = 1_000_000
+
 // Validate reports what is not accepted.
 func (r Range) Validate() error {
-	if !(r.Min >= 0 && r.Max > r.Min) || math.IsInf(r.Max, 1) {
-		return fmt.Errorf("load from %v to %v requests/s; accepted: finite numbers, 0 <= min < max", r.Min, r.Max)
+	if !(r.Min >= 0 && r.Max > r.Min && r.Max <= maxRate) {
+		return fmt.Errorf("load from %v to %v requests/s; accepted: 0 <= min < max, max up to %v", r.Min, r.Max, maxRate)
 	}
 	if !(r.Quantum >= 0) || r.Quantum > r.Max-r.Min {
 		return fmt.Errorf("quantum %v requests/s; accepted: 0 for none, up to max - min", r.Quantum)

@@ -36,7 +36,7 @@ func TestRangeValidate(t *testing.T) {
 		{load.Range{}, "min < max"},
 		{load.Range{Min: 5, Max: 5}, "min < max"},
 		{load.Range{Min: -1, Max: 5}, "from -1 to 5"},
-		{load.Range{Max: math.Inf(1)}, "finite"},
+		{load.Range{Max: math.Inf(1)}, "max up to 1000000"},
 		{load.Range{Min: math.NaN(), Max: 5}, "NaN"},
 		{load.Range{Max: 1, Quantum: 2}, "quantum 2"},
 		{load.Range{Max: 1, Quantum: -1}, "quantum -1"},

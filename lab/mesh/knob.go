@@ -3,7 +3,6 @@ package mesh
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -150,12 +149,13 @@ func (k Knob) checkScope(s Scope) error {
 	case k.Step < 0:
 		return fmt.Errorf("%s has step %d; accepted: 0 for any point, or how many points at a time", k.Kind, k.Step)
 	}
+	const days = 1e6 // s
 	for _, v := range []struct {
-		name  string
-		value float64
-	}{{"up", max(k.Up, 0)}, {"down", max(k.Down, 0)}, {"cost", k.Cost}} {
-		if checkFinite([]float64{v.value}) != nil || math.IsNaN(v.value) {
-			return fmt.Errorf("%s has %s %v; accepted: a finite number >= 0", k.Kind, v.name, v.value)
+		name        string
+		value, most float64
+	}{{"up", max(k.Up, 0), days}, {"down", max(k.Down, 0), days}, {"cost", k.Cost, 1e9}} {
+		if !(v.value >= 0 && v.value <= v.most) {
+			return fmt.Errorf("%s has %s %v; accepted: 0 to %v", k.Kind, v.name, v.value, v.most)
 		}
 	}
 	return nil

@@ -17,7 +17,6 @@ package mesh
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
 )
 
@@ -111,6 +110,9 @@ func (m Mesh) Speed(j int) float64 {
 	return 1
 }
 
+// maxSpeed is that of a node a million times as fast as others.
+const maxSpeed = 1e6
+
 // Validate lists all that is wrong with the mesh: errors joined, nil for none.
 func (m Mesh) Validate() error {
 	var all []error
@@ -130,8 +132,8 @@ func (m Mesh) Validate() error {
 			add("node name %q is used twice", n.Name)
 		}
 		nodes[n.Name] = true
-		if s := n.Speed; !(s >= 0) || math.IsInf(s, 1) {
-			add("node %q has speed %v; accepted: a finite number above 0", n.Name, s)
+		if s := n.Speed; !(s >= 0 && s <= maxSpeed) {
+			add("node %q has speed %v; accepted: above 0 to %v", n.Name, s, maxSpeed)
 		}
 	}
 	for i, s := range m.Services {

@@ -53,12 +53,13 @@ func (t *Target) utility(d float64) float64 {
 // Validate reports a value that is not accepted.
 func (t Target) Validate() error {
 	t = t.defaults()
+	const hours = 1e5 // s
 	for _, v := range []struct {
-		name  string
-		value float64
-	}{{"goal", t.Goal}, {"centre", t.Centre}, {"steepness", t.Steepness}} {
-		if !(v.value > 0) || math.IsInf(v.value, 1) {
-			return fmt.Errorf("%s is %v; accepted: a finite number above 0", v.name, v.value)
+		name        string
+		value, most float64
+	}{{"goal", t.Goal, hours}, {"centre", t.Centre, 2 * hours}, {"steepness", t.Steepness, 1e9}} {
+		if !(v.value > 0 && v.value <= v.most) {
+			return fmt.Errorf("%s is %v; accepted: above 0 to %v", v.name, v.value, v.most)
 		}
 	}
 	return nil
