@@ -146,9 +146,11 @@ func (p *printer) Write(b []byte) (int, error) {
 // Fd tells whether what is printed is seen on a terminal.
 func (p *printer) Fd() uintptr { return os.Stdout.Fd() }
 
+// Once, not by each run: there may be several in a process.
+func init() { nb.Output(stdout) }
+
 func run(ctx context.Context, args []string) (err error) {
 	stdout.lost()
-	nb.Output(stdout)
 	defer func() {
 		if lost := stdout.lost(); err == nil {
 			err = lost
