@@ -12,7 +12,7 @@ import (
 // to be in force at once.
 type Limit struct {
 	// Move is how far a value of a knob may go in one step, as a share of what lies
-	// between its lowest and highest; 0 for as far as it likes.
+	// between its lowest and highest; 0 and 1 for as far as it likes.
 	Move float64
 	// Every is for how many steps a knob is left as it is after a change; 0 for
 	// none.
@@ -55,7 +55,7 @@ func (l *limiter) toward(step int, from, want mesh.Action) (a mesh.Action, limit
 			limited = true
 			continue
 		}
-		if l.Move > 0 && l.far(k, have, to) {
+		if l.Move > 0 && l.Move < 1 && l.far(k, have, to) {
 			limited = true
 			copy(to, l.nearest(k, have, to))
 		}
