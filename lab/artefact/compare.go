@@ -91,8 +91,8 @@ type Difference struct {
 }
 
 // Differ compares what two models of one space predict at n pairs of a load from
-// the given ranges and an action within a's limits, both drawn at random, for the targets that both
-// have.
+// the given ranges and an action within a's limits, both drawn at random, for the
+// targets that both have.
 func Differ(a, b model.Learned, loads load.Ranges, n int) ([]Difference, error) {
 	space := a.Space()
 	if err := same(space, b.Space()); err != nil {

@@ -96,18 +96,11 @@ func (l *limiter) far(k *mesh.KnobAt, from, to []float64) bool {
 // nearest is the point closest to where one wants to go of those within reach;
 // where one is, where there is none.
 func (l *limiter) nearest(k *mesh.KnobAt, from, to []float64) []float64 {
-	best, least := from, distance(from, to)
+	best, least := from, mesh.Distance(from, to)
 	for _, p := range k.Points {
-		if d := distance(p, to); d < least && !l.far(k, from, p) {
+		if d := mesh.Distance(p, to); d < least && !l.far(k, from, p) {
 			best, least = p, d
 		}
 	}
 	return best
-}
-
-func distance(a, b []float64) (d float64) {
-	for j := range a {
-		d += (a[j] - b[j]) * (a[j] - b[j])
-	}
-	return d
 }

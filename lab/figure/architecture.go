@@ -37,8 +37,8 @@ func (p *page) arrow(a, b vg.Point, style draw.LineStyle) {
 // Architecture draws an application on a mesh: load generators, the front that
 // requests pass, processing nodes, each with its sidecar proxy, databases, and
 // above them the control plane, which gives the proxies their routing weights, and
-// a policy, which tells it and the front what to do. No node, and a number of databases that is neither 1 nor that of the nodes,
-// are errors.
+// a policy, which tells it and the front what to do. No node, and a number of
+// databases that is neither 1 nor that of the nodes, are errors.
 func Architecture(d Deployment) (Figure, error) {
 	d = own(d)
 	n := len(d.Nodes)

@@ -274,7 +274,7 @@ func (k *KnobAt) Index(values []float64) int {
 	}
 	// A value at the edge of a key's cell.
 	for u, p := range k.Points {
-		if distance(p, values) < weightTolerance*weightTolerance*float64(len(p)) {
+		if Distance(p, values) < weightTolerance*weightTolerance*float64(len(p)) {
 			return u
 		}
 	}
@@ -287,7 +287,7 @@ func (k *KnobAt) Index(values []float64) int {
 func (k *KnobAt) Nearest(values []float64) int {
 	best, least := 0, 0.0
 	for u, p := range k.Points {
-		d := distance(p, values)
+		d := Distance(p, values)
 		if u == 0 || d < least-1e-12 || d < least+1e-12 && slices.Compare(p, k.Points[best]) > 0 {
 			best, least = u, d
 		}
@@ -295,7 +295,9 @@ func (k *KnobAt) Nearest(values []float64) int {
 	return best
 }
 
-func distance(a, b []float64) float64 {
+// Distance is the squared Euclidean distance of two settings of a knob, or of two
+// actions.
+func Distance(a, b []float64) float64 {
 	d := 0.0
 	for j := range a {
 		d += float64((a[j] - b[j]) * (a[j] - b[j]))

@@ -81,7 +81,7 @@ func (s *Space) bind(l Limit) (limitAt, error) {
 			values[u] = p[0]
 		}
 		at.knobs, at.value, at.least = append(at.knobs, h), append(at.value, values), append(at.least, slices.Min(values))
-		lowest, highest = lowest+slices.Min(values), highest+slices.Max(values)
+		lowest, highest = lowest+at.least[len(at.least)-1], highest+slices.Max(values)
 	}
 	for _, name := range l.Of {
 		if !slices.Contains(names, name) {
@@ -99,6 +99,7 @@ func (s *Space) bind(l Limit) (limitAt, error) {
 	return at, nil
 }
 
+// name is that of LimitNames.
 func (l *limitAt) name(s *Space) string {
 	var names []string
 	for _, h := range l.knobs {
@@ -259,7 +260,7 @@ func (s *Space) Reach(from, to Action) Action {
 			a[first] = min(a[first], from[first])
 		}
 	}
-	return s.Clamp(a) // from was over it
+	return s.Clamp(a) // which changes it where from was over a limit
 }
 
 // Within reports whether the values of an action are within the limits.

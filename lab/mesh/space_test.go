@@ -147,7 +147,7 @@ func TestRoundTrips(t *testing.T) {
 			if len(features) != len(s.FeatureNames()) {
 				t.Fatalf("%s: %d features, %d names", s, len(features), len(s.FeatureNames()))
 			}
-			if l, back := s.Split(features); len(l) != len(load) || distance(back, a) > 1e-20 {
+			if l, back := s.Split(features); len(l) != len(load) || Distance(back, a) > 1e-20 {
 				t.Fatalf("%s: action %v from its features is %v", s, a, back)
 			}
 		}
@@ -234,7 +234,7 @@ func TestNearest(t *testing.T) {
 		{must(t, mesh.New(1, 1), mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 9, By: 2}), mesh.Action{4}, mesh.Action{5}},
 	} {
 		got := c.s.Action(nil, c.s.Nearest(c.a))
-		if distance(got, c.want) > 1e-20 {
+		if Distance(got, c.want) > 1e-20 {
 			t.Errorf("nearest to %v is %v, want %v", c.a, got, c.want)
 		}
 	}
@@ -248,16 +248,16 @@ func TestNearestIsClosest(t *testing.T) {
 			a := mesh.Action{p, q, 1 - p - q, .4}
 			best := math.Inf(1)
 			for k := range s.Len() {
-				best = min(best, distance(a, s.At(k)))
+				best = min(best, Distance(a, s.At(k)))
 			}
-			if got := distance(a, s.Action(nil, s.Nearest(a))); got > best+1e-9 {
+			if got := Distance(a, s.Action(nil, s.Nearest(a))); got > best+1e-9 {
 				t.Errorf("%v: distance %v, an action at %v is there", a, got, best)
 			}
 		}
 	}
 }
 
-func distance(a, b mesh.Action) float64 {
+func Distance(a, b mesh.Action) float64 {
 	if len(a) != len(b) {
 		return math.Inf(1)
 	}

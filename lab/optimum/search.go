@@ -200,9 +200,7 @@ func (r *Rewards) neighbours() [][]near {
 			least := 0.0
 			distances := make([]float64, len(k.Points))
 			for v, q := range k.Points {
-				for j := range p {
-					distances[v] += float64((p[j] - q[j]) * (p[j] - q[j]))
-				}
+				distances[v] = mesh.Distance(p, q)
 				if v != u && (least == 0 || distances[v] < least) {
 					least = distances[v]
 				}

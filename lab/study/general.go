@@ -202,27 +202,34 @@ func Importance(ctx context.Context, s Source, repeats int) ([]figure.Bar, error
 	}
 	delays := len(m.Space().Layout().Endpoints)
 	base := r2(y, m.PredictMatrix(x), delays)
-	rows, features := x.Dims()
+	_, features := x.Dims()
 	var out []figure.Bar
 	for j, name := range m.Space().FeatureNames()[:features] {
-		column := mat.Col(nil, j, x)
-		rng := rand.New(rand.NewPCG(1, uint64(j)))
 		falls := make([][]float64, delays)
-		for range repeats {
-			for r, from := range rng.Perm(rows) {
-				x.Set(r, j, column[from])
-			}
+		shuffled(x, j, rand.New(rand.NewPCG(1, uint64(j))), repeats, func() {
 			for k, v := range r2(y, m.PredictMatrix(x), delays) {
 				falls[k] = append(falls[k], base[k]-v)
 			}
-		}
-		x.SetCol(j, column)
+		})
 		for k, v := range falls {
 			slices.Sort(v)
 			out = append(out, figure.Bar{Group: name, Name: model.Targets(m.Space(), s.Kind)[k], Value: v[len(v)/2], Lo: v[0], Hi: v[len(v)-1]})
 		}
 	}
 	return out, nil
+}
+
+// shuffled calls f so many times with the values of column j of x in another order,
+// and then puts them back.
+func shuffled(x *mat.Dense, j int, rng *rand.Rand, times int, f func()) {
+	values := mat.Col(nil, j, x)
+	for range times {
+		for r, from := range rng.Perm(len(values)) {
+			x.Set(r, j, values[from])
+		}
+		f()
+	}
+	x.SetCol(j, values)
 }
 
 // r2 scores the first columns of hat on the rows that have them.

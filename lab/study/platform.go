@@ -135,12 +135,9 @@ func platformTarget(ctx context.Context, x, y, held, want *mat.Dense, k, further
 	hat = with.PredictMatrix(hx)
 	out.With, out.R2With = forest.NMAE(hy, hat)[0], forest.R2(hy, hat)[0]
 	for j := columns - further; j < columns; j++ {
-		values := mat.Col(nil, j, hx)
-		for r, from := range rand.New(rand.NewPCG(seed, uint64(j))).Perm(rows) {
-			hx.Set(r, j, values[from])
-		}
-		out.ColumnMatters = append(out.ColumnMatters, out.R2With-forest.R2(hy, with.PredictMatrix(hx))[0])
-		hx.SetCol(j, values)
+		shuffled(hx, j, rand.New(rand.NewPCG(seed, uint64(j))), 1, func() {
+			out.ColumnMatters = append(out.ColumnMatters, out.R2With-forest.R2(hy, with.PredictMatrix(hx))[0])
+		})
 	}
 	return out, nil
 }

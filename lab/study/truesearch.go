@@ -196,7 +196,7 @@ func (w *trueWalk) search(starts []mesh.Action) (mesh.Action, error) {
 			}
 			knob := &w.space.Knobs()[h]
 			slices.SortStableFunc(order, func(a, b int) int {
-				x, y := apart(knob.Points[a], knob.Points[at]), apart(knob.Points[b], knob.Points[at])
+				x, y := mesh.Distance(knob.Points[a], knob.Points[at]), mesh.Distance(knob.Points[b], knob.Points[at])
 				switch {
 				case x < y:
 					return -1
@@ -222,14 +222,6 @@ func (w *trueWalk) search(starts []mesh.Action) (mesh.Action, error) {
 		}
 	}
 	return w.space.Action(nil, best), nil
-}
-
-func apart(a, b []float64) float64 {
-	d := 0.0
-	for j := range a {
-		d += float64((a[j] - b[j]) * (a[j] - b[j]))
-	}
-	return d
 }
 
 // True values the policies of a source on the virtual testbed, and keeps what it

@@ -19,9 +19,6 @@ import (
 // most bounds a problem's text, in runes.
 const most = 1000
 
-// Empty is the problem of a file without content.
-const Empty = "the file is empty"
-
 var unknownKey = regexp.MustCompile(`^(line \d+): field (.+) not found in type (\S+)$`)
 
 // Decode reads one YAML document into v, a pointer to a struct, and lists what
@@ -40,7 +37,7 @@ func Decode(text []byte, v any, words map[string]string) (problems []string) {
 			problems = append(problems, explain(line, keys, words))
 		}
 	case errors.Is(err, io.EOF):
-		problems = append(problems, Empty)
+		problems = append(problems, "the file is empty")
 	case err != nil:
 		problems = append(problems, oneLine(strings.TrimPrefix(err.Error(), "yaml: ")))
 	case in.Decode(new(yaml.Node)) != io.EOF:

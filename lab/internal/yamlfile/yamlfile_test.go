@@ -27,7 +27,7 @@ type Common struct {
 func TestDecode(t *testing.T) {
 	for text, want := range map[string][]string{
 		"parts: [{name: a, size: 2}]\ntitle: b": nil,
-		"":                                      {yamlfile.Empty},
+		"":                                      {"the file is empty"},
 		"parts: [{name: a}]\n---\nparts: []":    {"there is more than one document; accepted: one"},
 		"parts:\n  - {nam: a, size: b}\nlength: 3": {`line 2: unknown key "nam" of a part; accepted: name, size`, "line 2: `b` is not a number", `line 3: unknown key "length" of a thing; accepted: parts, named, title`},
 		"named: {a: {sise: 1}}":                    {`line 1: unknown key "sise" of a part; accepted: name, size`},
