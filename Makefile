@@ -155,6 +155,9 @@ ablation: build ## setting best, one option less at a time, into OUT/ablation.md
 decomposition: build ## where the loss to the true optimum comes from, into OUT (a quarter of an hour)
 	@$(LAB) figure -o "$(OUT)" $@
 
+noms: ## the returns of the rollout paper (NOMS 2024) from its traces in ../shared/noms, to the third digit
+	@$(GO) test -count=1 -v -run NOMS ./lab/mdp ./lab/trace/importer
+
 kth: build ## audit and study of the published trace: make kth TRACE=data_CNSM_2022.csv
 	@test -n "$(TRACE)" || { echo "make: name the file: make kth TRACE=path/to/data_CNSM_2022.csv" >&2; exit 1; }
 	@$(LAB) kth -o "$(OUT)" "$(TRACE)"

@@ -63,15 +63,17 @@ func (l *Line) Speed() float64 {
 	return l.speed
 }
 
-// Worked is for how long the workers have worked so far, in real time.
-func (l *Line) Worked() time.Duration {
+// Worked is for how long the workers have worked until now, in real time. A call
+// that a worker takes up late, because the machine was busy, counts from when it
+// should have, but only from then on.
+func (l *Line) Worked() (sum time.Duration, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sum, t := l.worked, time.Now()
+	sum, until = l.worked, time.Now()
 	for _, s := range l.now {
-		sum += s.within(t)
+		sum += s.within(until)
 	}
-	return sum
+	return sum, until
 }
 
 // push lines a call up; false where there is no place, or nobody to serve it.

@@ -131,7 +131,10 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	speed := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meshbench_speed",
 		Help: "Factor of the node's speed, of its cores."}, n.line.Speed)
 	worked := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "meshbench_work_seconds_total",
-		Help: "Time for which the node has worked on requests, in real seconds."}, func() float64 { return n.line.Worked().Seconds() })
+		Help: "Time for which the node has worked on requests, in real seconds."}, func() float64 {
+		worked, _ := n.line.Worked()
+		return worked.Seconds()
+	})
 	registry.MustRegister(n.served, n.seconds, queue, speed, worked)
 	n.mux.HandleFunc("GET /{microservice}/items/{key}", n.item)
 	n.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })

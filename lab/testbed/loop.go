@@ -32,9 +32,16 @@ type Plane interface {
 }
 
 // Meter is a Plane that knows for how long the servers of each node have worked
-// so far, in real s; NaN where that is not known.
+// so far.
 type Meter interface {
-	Worked(ctx context.Context) []float64
+	Worked(ctx context.Context) []Work
+}
+
+// Work is for how long the servers of a node have worked until some time, in real
+// s; NaN where that is not known.
+type Work struct {
+	Seconds float64
+	Until   time.Time
 }
 
 // Platform is what measures the mesh beside the client, such as Prometheus.
@@ -225,8 +232,7 @@ func (l *Loop) meter(ctx context.Context) func() []float64 {
 	}
 	result := make(chan []float64, 1)
 	go func() {
-		var at [2]time.Time
-		var worked [2][]float64
+		var worked [2][]Work
 		for k, wait := range []float64{l.cfg.Timing.Settling(), l.cfg.Timing.Step} {
 			select {
 			case <-ctx.Done():
@@ -234,14 +240,15 @@ func (l *Loop) meter(ctx context.Context) func() []float64 {
 				return
 			case <-time.After(time.Duration(wait / l.cfg.TimeScale * 1e9)):
 			}
-			at[k], worked[k] = time.Now(), m.Worked(ctx)
+			worked[k] = m.Worked(ctx)
 		}
-		busy := worked[1]
-		for j := range busy {
-			if busy[j] -= worked[0][j]; busy[j] < 0 { // the node was started anew
+		busy := make([]float64, len(worked[1]))
+		for j, end := range worked[1] {
+			begin := worked[0][j]
+			busy[j] = (end.Seconds - begin.Seconds) / end.Until.Sub(begin.Until).Seconds()
+			if busy[j] < 0 { // the node was started anew
 				busy[j] = math.NaN()
 			}
-			busy[j] /= at[1].Sub(at[0]).Seconds()
 		}
 		result <- busy
 	}()

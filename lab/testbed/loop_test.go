@@ -223,9 +223,11 @@ type meter struct {
 	calls int
 }
 
-func (m *meter) Worked(context.Context) []float64 {
+func (m *meter) Worked(context.Context) []testbed.Work {
 	m.calls++
-	return []float64{time.Since(m.began).Seconds() / 2, 9 - float64(m.calls)}
+	now := time.Now()
+	time.Sleep(3 * time.Millisecond) // an answer that takes its time
+	return []testbed.Work{{Seconds: now.Sub(m.began).Seconds() / 2, Until: now}, {Seconds: 9 - float64(m.calls), Until: now}}
 }
 
 // steady is a generator that takes its time.

@@ -468,25 +468,21 @@ func (p *plane) InForce() (mesh.Action, []mesh.Pending) {
 // hearing bounds the look at the work of one pod.
 const hearing = 300 * time.Millisecond
 
-// Worked asks the pods of each node. Where they cannot be reached it soon gives
-// up until the next run.
-func (p *plane) Worked(ctx context.Context) []float64 {
-	all := make([]float64, p.cfg.Scenario.Mesh.N())
-	if p.cfg.meshed() { // an application does not say
-		for j := range all {
-			all[j] = math.NaN()
-		}
-		return all
+// Worked asks the pods of each node, one after another. Where they cannot be
+// reached it soon gives up until the next run.
+func (p *plane) Worked(ctx context.Context) []testbed.Work {
+	all := make([]testbed.Work, p.cfg.Scenario.Mesh.N())
+	for j := range all {
+		all[j].Seconds = math.NaN()
 	}
 	const enough = 3
+	if p.cfg.meshed() || p.deaf.Load() >= enough { // (an application does not say)
+		return all
+	}
 	var asked sync.WaitGroup
 	for j, node := range p.cfg.Scenario.Mesh.NodeNames() {
-		all[j] = math.NaN()
-		if p.deaf.Load() >= enough {
-			continue
-		}
 		asked.Go(func() {
-			sum := 0.0
+			sum, began := 0.0, time.Now()
 			for _, address := range p.pods.of(node).live {
 				s, err := p.worked(ctx, address)
 				if err != nil {
@@ -494,11 +490,12 @@ func (p *plane) Worked(ctx context.Context) []float64 {
 				}
 				sum += s
 			}
-			all[j] = sum
+			now := time.Now()
+			all[j] = testbed.Work{Seconds: sum, Until: now.Add(-now.Sub(began) / 2)}
 		})
 	}
 	asked.Wait()
-	if slices.ContainsFunc(all, func(s float64) bool { return !math.IsNaN(s) }) {
+	if slices.ContainsFunc(all, func(w testbed.Work) bool { return !math.IsNaN(w.Seconds) }) {
 		p.deaf.Store(0)
 	} else {
 		p.deaf.Add(1)

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/service"
 	"github.com/meshbench/meshbench/lab/service/cause"
+	"github.com/meshbench/meshbench/lab/testbed"
 )
 
 // node is a processing node: replicas that have one address and one queue.
@@ -277,13 +279,14 @@ func (n *node) missing() string {
 }
 
 // worked is for how long its servers have worked since it was started.
-func (n *node) worked() (s time.Duration, ok bool) {
+func (n *node) worked() testbed.Work {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.line == nil {
-		return 0, false
+		return testbed.Work{Seconds: math.NaN()}
 	}
-	return n.line.Worked(), true
+	s, until := n.line.Worked()
+	return testbed.Work{Seconds: s.Seconds(), Until: until}
 }
 
 // closeDatabases closes those of all replicas.

@@ -227,13 +227,10 @@ func (p *plane) InForce() (mesh.Action, []mesh.Pending) {
 }
 
 // Worked is for how long the servers of each node have worked.
-func (p *plane) Worked(context.Context) []float64 {
-	all := make([]float64, len(p.t.nodes))
+func (p *plane) Worked(context.Context) []testbed.Work {
+	all := make([]testbed.Work, len(p.t.nodes))
 	for j, n := range p.t.nodes {
-		all[j] = math.NaN()
-		if s, ok := n.worked(); ok {
-			all[j] = s.Seconds()
-		}
+		all[j] = n.worked()
 	}
 	return all
 }

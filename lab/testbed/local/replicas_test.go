@@ -82,7 +82,8 @@ func TestScaleUp(t *testing.T) {
 			t.Errorf("%v requests failed", x.Failed)
 		}
 	}
-	if busy < .9 || busy > 1.001 || math.Abs(sum/work-1) > .25 {
+	// Beginning 5 ms late of the 250 of a step, on a busy machine, is 2 %.
+	if busy < .9 || busy > 1.05 || math.Abs(sum/work-1) > .25 {
 		t.Errorf("%.3f of one server were at work in overload, then %.3f of three, want 1 and about %.2f", busy, sum, work)
 	}
 }
