@@ -30,7 +30,7 @@ KERNEL := .venv/share/jupyter/kernels/meshbench/kernel.json
 LAB    := .bin/meshbench
 FIGS   := fig1 fig1a fig2 fig3 fig4 fig5 fig6 fig7 fig8
 
-.PHONY: all needed setup build notebooks site test lint race fuzz postgres onnx gym figures reference scenario $(FIGS) table2 study noms kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
+.PHONY: all needed setup build notebooks site test lint race fuzz postgres onnx gym figures reference scenario $(FIGS) table2 models benchmark ablation decomposition study noms kth collect evaluate lab bench cluster-up cluster-test cluster-notebook cluster-down cluster-ci clean help
 .DELETE_ON_ERROR:
 
 # The program is compiled first, while pip waits for the network, so that figures
