@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,35 +11,58 @@ import (
 	"runtime/metrics"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/forest"
-	"github.com/meshbench/meshbench/lab/ppo"
+	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/model"
+	"github.com/meshbench/meshbench/lab/optimum"
+	"github.com/meshbench/meshbench/lab/scenario"
 )
 
-// Size is the cost of one size of a problem, measured once on each side. The
-// peer's figures are 0 where it was not measured.
-type Size struct {
-	Size      int     `json:"size"` // rows, or environments
-	Ours      float64 `json:"ours"` // s, or steps per CPU-second
+// Curve is how cost and memory grow with the size of a problem, measured once on
+// each side.
+type Curve struct {
+	Curve  string  `json:"curve"`
+	Size   string  `json:"size"` // what is counted
+	Unit   string  `json:"unit"`
+	Peer   string  `json:"peer,omitempty"`
+	Points []Point `json:"points"`
+	// Exponent is that of the power law through our costs, by least squares of
+	// their logarithms.
+	Exponent float64 `json:"exponent"`
+}
+
+// Point is one size of a curve. The peer's figures are 0 where it was not measured,
+// memory where it was not.
+type Point struct {
+	Size      float64 `json:"size"`
+	Ours      float64 `json:"ours"`
 	Peer      float64 `json:"peer,omitempty"`
-	OursBytes float64 `json:"ours_bytes"` // growth of the heap, at its peak
+	OursBytes float64 `json:"ours_bytes,omitempty"` // growth of the heap, at its peak
 	PeerBytes float64 `json:"peer_bytes,omitempty"`
 }
 
-// sizes are what the costs are measured at. The peer's fit of the largest
-// takes minutes, and is left out.
+// sizes are what the costs are measured at. The peer's fit of the largest takes
+// minutes, and is left out.
 var (
-	fitSizes     = []int{10_000, 40_000, 160_000, 640_000}
-	largestPeer  = 160_000
-	environments = []int{1, 2, 4, 8}
+	fitSizes         = []int{10_000, 40_000, 160_000, 640_000, 1_000_000}
+	treeSizes        = []int{15, 30, 60, 120, 240}
+	peerEnvironments = []int{1, 2, 4, 8}
+	trainingSizes    = []int{1, 2, 4, 8, 16}
+	levelSizes       = []int{3, 4, 6, 8}
 )
+
+// peerSizes are the numbers of rows that the peer is measured at.
+func peerSizes() []int { return fitSizes[:3] }
 
 // resample draws the rows of the fits, with replacement, as numbers of training
 // rows: the first n of them are the rows of size n.
 func (d *data) resample() *mat.Dense {
-	rows, _ := d.trainX.Dims()
+	rows, _ := d.samples[fits[0]].x.Dims()
 	rng := rand.New(rand.NewPCG(0, 0))
 	out := mat.NewDense(1, fitSizes[len(fitSizes)-1], nil)
 	for k := range out.RawRowView(0) {
@@ -52,84 +76,174 @@ func (d *data) rows(m *mat.Dense, n int) *mat.Dense {
 	_, columns := m.Dims()
 	out := mat.NewDense(n, columns, nil)
 	for k := range n {
-		out.SetRow(k, m.RawRowView(int(d.sample.At(0, k))))
+		out.SetRow(k, m.RawRowView(int(d.bootstrap.At(0, k))))
 	}
 	return out
 }
 
-// Sizes measures forest fits on all cores, and PPO, at several sizes.
-func Sizes(ctx context.Context, cfg Config) (fits, trainings []Size, err error) {
-	d, err := prepare(ctx, cfg.Source)
+// Curves measures cost and memory against size.
+func Curves(ctx context.Context, cfg Config) ([]Curve, error) {
+	d, err := prepare(ctx, cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "meshbench-bench-")
 	if err != nil {
-		return nil, nil, fmt.Errorf("bench: %w", err)
+		return nil, fmt.Errorf("bench: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	if err := d.write(dir, 0); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for _, n := range fitSizes {
-		cfg.log("fit of %d rows", n)
-		x, y := d.rows(d.trainX, n), d.rows(d.trainY, n)
-		s := Size{Size: n}
-		s.OursBytes = peakGrowth(func() {
-			begin := time.Now()
-			_, err = forest.Fit(ctx, x, y, forest.Config{Trees: 120})
-			s.Ours = time.Since(begin).Seconds()
-		})
+	var out []Curve
+	for _, measure := range []func(ctx context.Context, dir string) (Curve, error){d.byRows, d.byTrees, d.byEnvironments, d.bySeeds, d.byActions} {
+		c, err := measure(ctx, dir)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		if n <= largestPeer {
-			got, err := cfg.peer(ctx, fmt.Sprintf("fit-size-%d", n), dir)
-			if err != nil {
-				return nil, nil, err
-			}
-			s.Peer, s.PeerBytes = got.Fit, got.Peak
+		x, y := make([]float64, len(c.Points)), make([]float64, len(c.Points))
+		for k, p := range c.Points {
+			x[k], y[k] = math.Log(p.Size), math.Log(p.Ours)
 		}
-		fits = append(fits, s)
+		_, c.Exponent = stat.LinearRegression(x, y, nil, false)
+		cfg.log("%s: exponent %.2f", c.Curve, c.Exponent)
+		out = append(out, c)
 	}
-	for _, n := range environments {
-		cfg.log("PPO with %d environments", n)
-		s := Size{Size: n}
-		s.OursBytes = peakGrowth(func() { s.Ours, err = d.ppoRate(ctx, n, 0) })
-		if err != nil {
-			return nil, nil, err
-		}
-		got, err := cfg.peer(ctx, fmt.Sprintf("ppo-size-%d", n), dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		s.Peer, s.PeerBytes = got.Rate, got.Peak
-		trainings = append(trainings, s)
-	}
-	return fits, trainings, nil
+	return out, nil
 }
 
-// ppoRate is the number of steps per CPU-second of PPO in the authors' setting
-// with n environments.
-func (d *data) ppoRate(ctx context.Context, n int, seed uint64) (float64, error) {
-	var envs []ppo.Env
-	for range n {
-		env, err := d.env(ctx)
-		if err != nil {
-			return 0, err
-		}
-		envs = append(envs, env)
-	}
-	t, err := ppo.New(ppo.Config{Seed: seed}, envs...)
+// point measures seconds and memory of f.
+func point(size float64, f func() error) (p Point, err error) {
+	p.Size = size
+	p.OursBytes = peakGrowth(func() { p.Ours, err = seconds(f) })
+	return p, err
+}
+
+// beside adds what a peer gave to the points that it has.
+func (c *Curve) beside(cfg Config, ctx context.Context, function, dir string, name func(size float64) string) {
+	version, got, err := cfg.python(ctx, function, dir)
 	if err != nil {
-		return 0, err
+		cfg.log("%s: not measured: %v", function, err)
+		return
 	}
-	if err := t.Train(ctx, 2048); err != nil {
-		return 0, err
+	c.Peer = version
+	for k, p := range c.Points {
+		r := got[name(p.Size)]
+		c.Points[k].Peer, c.Points[k].PeerBytes = r.Value, r.Checks["peak"]
 	}
-	const steps = 64 * 1024
-	cpu, err := cpuSeconds(func() error { return t.Train(ctx, 2048+steps) })
-	return steps / cpu, err
+}
+
+func (d *data) byRows(ctx context.Context, dir string) (Curve, error) {
+	c := Curve{Curve: "fit of 120 trees, all cores", Size: "rows", Unit: "s"}
+	of := d.samples[fits[0]]
+	for _, n := range fitSizes {
+		d.cfg.log("fit of %d rows", n)
+		s := sample{x: d.rows(of.x, n), y: d.rows(of.y, n)}
+		p, err := point(float64(n), func() error { _, err := d.fit(ctx, s, 0, 0); return err })
+		if err != nil {
+			return c, err
+		}
+		c.Points = append(c.Points, p)
+	}
+	c.beside(d.cfg, ctx, "forests.sizes", dir, func(size float64) string { return fmt.Sprintf("rows %.0f", size) })
+	return c, nil
+}
+
+func (d *data) byTrees(ctx context.Context, _ string) (Curve, error) {
+	c := Curve{Curve: "fit of the trace, one core", Size: "trees", Unit: "s"}
+	s := d.samples[fits[0]]
+	for _, n := range treeSizes {
+		p, err := point(float64(n), func() error {
+			_, err := forest.Fit(ctx, s.x, s.y, forest.Config{Trees: n, Workers: 1})
+			return err
+		})
+		if err != nil {
+			return c, err
+		}
+		c.Points = append(c.Points, p)
+	}
+	return c, nil
+}
+
+func (d *data) byEnvironments(ctx context.Context, dir string) (Curve, error) {
+	c := Curve{Curve: "PPO", Size: "environments", Unit: "steps per CPU-second"}
+	for _, n := range peerEnvironments {
+		d.cfg.log("PPO with %d environments", n)
+		p := Point{Size: float64(n)}
+		var err error
+		p.OursBytes = peakGrowth(func() { p.Ours, err = d.ppoRate(ctx, n, 0) })
+		if err != nil {
+			return c, err
+		}
+		c.Points = append(c.Points, p)
+	}
+	c.beside(d.cfg, ctx, "ppos.sizes", dir, func(size float64) string { return fmt.Sprintf("PPO, %.0f x %.0f", size, 1024/size) })
+	return c, nil
+}
+
+// bySeeds trains policies with a head of all actions, on all cores.
+func (d *data) bySeeds(ctx context.Context, _ string) (Curve, error) {
+	c := Curve{Curve: "trainings of 100,000 steps, all cores", Size: "trainings", Unit: "s"}
+	rewards, err := d.table()
+	if err != nil {
+		return c, err
+	}
+	setting := forSpeed
+	setting.Total = 12 * 8192
+	setting.Every = setting.Total
+	for _, n := range trainingSizes {
+		p, err := point(float64(n), func() error {
+			var g errgroup.Group
+			g.SetLimit(runtime.NumCPU())
+			for k := range n {
+				g.Go(func() error { _, err := rewards.train(ctx, setting, 1, uint64(k), nil); return err })
+			}
+			return g.Wait()
+		})
+		if err != nil {
+			return c, err
+		}
+		c.Points = append(c.Points, p)
+	}
+	return c, nil
+}
+
+// byActions searches the best action of four services on four nodes at one load,
+// of ever finer knobs, on a model that is a formula.
+func (d *data) byActions(_ context.Context, _ string) (Curve, error) {
+	c := Curve{Curve: "search of the best action", Size: "actions", Unit: "s"}
+	for _, levels := range levelSizes {
+		s, err := scenario.Open("wide")
+		if err != nil {
+			return c, err
+		}
+		for k := range s.Knobs {
+			s.Knobs[k].Levels = levels
+		}
+		m, err := model.NewQueueing(s)
+		if err != nil {
+			return c, err
+		}
+		r, err := optimum.NewRewards(m, s.Objectives[0], optimum.Config{})
+		if err != nil {
+			return c, err
+		}
+		actions := 1.0
+		for _, n := range m.Space().Choices() {
+			actions *= float64(n)
+		}
+		load := make(mesh.Load, len(s.Loads))
+		for k, l := range s.Loads {
+			load[k] = (l.Min + l.Max) / 2
+		}
+		d.cfg.log("search of %.3g actions", actions)
+		p, err := point(actions, func() error { _, err := r.Best(load); return err })
+		if err != nil {
+			return c, err
+		}
+		c.Points = append(c.Points, p)
+	}
+	return c, nil
 }
 
 // peakGrowth is by how many bytes the heap grew while f ran, at most, garbage
@@ -160,40 +274,40 @@ func peakGrowth(f func()) float64 {
 	return <-peak - before
 }
 
-// DrawSizes draws cost and memory against size, as bench-size in dir.
-func DrawSizes(dir string, fits, trainings []Size) error {
-	series := func(of []Size, value func(Size) (ours, peer float64), peer string) []figure.Series {
-		a, b := figure.Series{Name: "Meshbench"}, figure.Series{Name: peer}
-		for _, s := range of {
-			x, y := value(s)
-			a.X, a.Y = append(a.X, float64(s.Size)), append(a.Y, x)
-			if y != 0 {
-				b.X, b.Y = append(b.X, float64(s.Size)), append(b.Y, y)
+// DrawCurves draws cost and memory against size, as bench-size in dir.
+func DrawCurves(dir string, curves []Curve) error {
+	var panels []figure.Panel
+	for _, c := range curves {
+		series := func(value func(Point) (ours, peer float64)) []figure.Series {
+			a, b := figure.Series{Name: "Meshbench"}, figure.Series{Name: c.Peer}
+			for _, p := range c.Points {
+				x, y := value(p)
+				a.X, a.Y = append(a.X, p.Size), append(a.Y, x)
+				if y > 0 {
+					b.X, b.Y = append(b.X, p.Size), append(b.Y, y)
+				}
 			}
+			if len(b.X) == 0 {
+				return []figure.Series{a}
+			}
+			return []figure.Series{a, b}
 		}
-		if len(b.X) == 0 {
-			return []figure.Series{a}
+		add := func(what, unit string, value func(Point) (ours, peer float64)) {
+			panels = append(panels, figure.Panel{Axes: figure.Axes{Title: fmt.Sprintf("(%c) %s", 'a'+len(panels), what), X: c.Size, Y: unit, LogX: true, LogY: true}, Series: series(value)})
 		}
-		return []figure.Series{a, b}
+		add(fmt.Sprintf("%s: exponent %.2f", c.Curve, c.Exponent), c.Unit, func(p Point) (float64, float64) { return p.Ours, p.Peer })
+		if c.Peer != "" {
+			add("its memory", "MB", func(p Point) (float64, float64) { return p.OursBytes / 1e6, p.PeerBytes / 1e6 })
+		}
 	}
-	cost := func(s Size) (float64, float64) { return s.Ours, s.Peer }
-	memory := func(s Size) (float64, float64) { return s.OursBytes / 1e6, s.PeerBytes / 1e6 }
-	drawing, err := figure.Panels(
-		figure.Panel{Axes: figure.Axes{Title: "(a) fit of 120 trees, all cores", X: "rows", Y: "s", LogX: true, LogY: true}, Series: series(fits, cost, "scikit-learn")},
-		figure.Panel{Axes: figure.Axes{Title: "(b) its memory", X: "rows", Y: "MB", LogX: true, LogY: true}, Series: series(fits, memory, "scikit-learn")},
-		figure.Panel{Axes: figure.Axes{Title: "(c) PPO", X: "environments", Y: "steps/CPU-s", LogY: true}, Series: series(trainings, cost, "SB3")},
-		figure.Panel{Axes: figure.Axes{Title: "(d) its memory", X: "environments", Y: "MB", LogY: true}, Series: series(trainings, memory, "SB3")},
-	)
+	drawing, err := figure.Panels(panels...)
 	if err != nil {
 		return err
 	}
 	return drawing.Save(dir, "bench-size")
 }
 
-// sizesFile is where Write puts the costs by size.
-const sizesFile = "bench-size.json"
-
-// WriteSizes writes bench-size.json into dir.
-func WriteSizes(dir string, fits, trainings []Size) error {
-	return writeJSON(filepath.Join(dir, sizesFile), map[string][]Size{"forest fit, all cores": fits, "PPO, steps per CPU-second": trainings})
+// WriteCurves writes bench-size.json into dir.
+func WriteCurves(dir string, curves []Curve) error {
+	return writeJSON(filepath.Join(dir, "bench-size.json"), curves)
 }

@@ -41,10 +41,23 @@ func Model(m model.Learned, metadata ...[2]string) ([]byte, error) {
 	}
 	g.output("targets", y, float32s, len(targets))
 	doc := fmt.Sprintf("System model of %s. The columns of x are %s; those of targets are %s.", j.Space(), strings.Join(features, " "), strings.Join(targets, " "))
+	return g.bounded("model", doc, metadata...)
+}
+
+// Forest returns the mean of a forest's trees as an ONNX model, whose input "x" and
+// output "targets" are as those of Model.
+func Forest(f *forest.Forest, metadata ...[2]string) ([]byte, error) {
+	g := newGraph()
+	g.output("targets", g.ensemble(g.input("x", float64s, len(f.Features())), f), float32s, len(f.Outputs()))
+	return g.bounded("forest", fmt.Sprintf("The columns of x are %s; those of targets are %s.", strings.Join(f.Features(), " "), strings.Join(f.Outputs(), " ")), metadata...)
+}
+
+// bounded is a model that protobuf reads.
+func (g *graph) bounded(name, doc string, metadata ...[2]string) ([]byte, error) {
 	if len(g.body) > maxFile-1<<16 {
 		return nil, errTooLarge
 	}
-	return g.model("model", doc, metadata...), nil
+	return g.model(name, doc, metadata...), nil
 }
 
 var errTooLarge = errors.New("onnx: the model's trees take more than the 2 GB of an ONNX file; learn fewer trees or larger leaves")

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/meshbench/meshbench/lab/bench"
-	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/study"
 )
@@ -19,12 +19,17 @@ func benchCommand(ctx context.Context, args []string) error {
 	}
 	o := newOptions("bench")
 	dir := o.folder(root)
-	s, help, err := o.parse(args, "bench [options] PYTHON\n\nMeasures the paper's scenario beside the peers, which the interpreter PYTHON has.")
+	only := o.String("only", "", "measure cases whose names have one of these `PARTS`, separated by commas; then nothing is measured by size")
+	rounds := o.Int("rounds", 5, "alternations")
+	s, help, err := o.parse(args, "bench [options] FOLDER\n\nMeasures the paper's scenario beside the peers, which `make bench` puts into FOLDER.")
 	if help || err != nil {
 		return err
 	}
 	if o.NArg() != 1 {
-		return errors.New("bench: name the Python interpreter that has the peers; make bench does")
+		return errors.New("bench: name the folder that has the peers; make bench does")
+	}
+	if *rounds < 1 || *rounds > 100 {
+		return fmt.Errorf("bench: -rounds %d; accepted: 1 to 100", *rounds)
 	}
 	if s.Name != scenario.Paper().Name {
 		return fmt.Errorf("bench: -scenario %s; accepted: paper", s.Name)
@@ -33,29 +38,31 @@ func benchCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	cfg := bench.Config{Source: sources[0], Python: o.Arg(0), Script: filepath.Join(root, "lab", "bench", "peers", "peer.py"),
+	cfg := bench.Config{Source: sources[0], Tools: o.Arg(0), Peers: filepath.Join(root, "lab", "bench", "peers"), Rounds: *rounds,
 		Log: func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) }}
-	cases, err := bench.Run(ctx, cfg)
+	if *only != "" {
+		cfg.Only = strings.Split(*only, ",")
+	}
+	report, err := bench.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	t := figure.Table{Header: []string{"case", "ours", "peer", "ratio", "unit", "cores", "check"}}
-	for _, c := range cases {
-		t.Rows = append(t.Rows, []string{c.Case, fmt.Sprintf("%.4g", c.Ours), fmt.Sprintf("%.4g", c.Peer), fmt.Sprintf("%.1f", c.Ratio), c.Unit, fmt.Sprint(c.Cores), c.Note})
+	stdout.Write(report.Table().Markdown())
+	if cfg.Only != nil {
+		return nil
 	}
-	stdout.Write(t.Markdown())
-	if err := bench.Draw(*dir, cases); err != nil {
+	if err := report.Draw(*dir); err != nil {
 		return err
 	}
-	if err := bench.Write(*dir, cases); err != nil {
+	if err := report.Write(*dir); err != nil {
 		return err
 	}
-	fits, trainings, err := bench.Sizes(ctx, cfg)
+	curves, err := bench.Curves(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := bench.DrawSizes(*dir, fits, trainings); err != nil {
+	if err := bench.DrawCurves(*dir, curves); err != nil {
 		return err
 	}
-	return bench.WriteSizes(*dir, fits, trainings)
+	return bench.WriteCurves(*dir, curves)
 }

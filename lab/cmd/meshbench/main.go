@@ -51,7 +51,7 @@ func commands() []command {
 		{"gym", "", "serve the simulator to Python as a Gymnasium environment (lab/gym)", gymCommand},
 		{"evaluate", "", "evaluate policies on a testbed beside the baselines", evaluate},
 		{"changes", "", "let changes happen to a mesh under a learned policy, and say how soon each way of adapting makes up for them", changes},
-		{"bench", "PYTHON", "measure beside the peers, which the interpreter PYTHON has, into .out/figures/bench.json and bench-size.json", benchCommand},
+		{"bench", "FOLDER", "measure beside the peers, which make bench puts into FOLDER, into .out/figures/bench.json and bench-size.json", benchCommand},
 	}
 }
 

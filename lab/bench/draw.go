@@ -1,0 +1,54 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/meshbench/meshbench/lab/figure"
+	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+)
+
+// Table lists all cases, a row for each peer.
+func (r Report) Table() figure.Table {
+	t := figure.Table{Header: []string{"case", "unit", "cores", "ours", "check", "peer", "theirs", "check", "times better", "lowest", "highest"}}
+	for _, c := range r.Cases {
+		row := []string{c.Case, c.Unit, fmt.Sprint(c.Cores), fmt.Sprintf("%.4g", c.Ours.Median), c.Check}
+		if len(c.Peers) == 0 {
+			t.Rows = append(t.Rows, append(row, "", "", "", "", "", ""))
+		}
+		for _, p := range c.Peers {
+			t.Rows = append(t.Rows, append(row[:len(row):len(row)], p.Peer, fmt.Sprintf("%.4g", p.Value.Median), p.Check,
+				fmt.Sprintf("%.2f", p.Ratio.Median), fmt.Sprintf("%.2f", p.Ratio.Lowest), fmt.Sprintf("%.2f", p.Ratio.Highest)))
+		}
+	}
+	return t
+}
+
+// Draw draws the ratios, with their extremes, as bench in dir.
+func (r Report) Draw(dir string) error {
+	var list []figure.Ratio
+	for _, c := range r.Cases {
+		for _, p := range c.Peers {
+			list = append(list, figure.Ratio{Name: c.Case + ": " + p.Peer, Value: p.Ratio.Median, Lo: p.Ratio.Lowest, Hi: p.Ratio.Highest})
+		}
+	}
+	drawing, err := figure.Ratios(figure.Axes{X: "times better than the peer"}, list...)
+	if err != nil {
+		return err
+	}
+	return drawing.Save(dir, "bench")
+}
+
+// Write writes bench.json into dir.
+func (r Report) Write(dir string) error {
+	return writeJSON(filepath.Join(dir, "bench.json"), r)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return atomicfile.Write(path, append(b, '\n'))
+}
