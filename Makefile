@@ -172,13 +172,17 @@ evaluate: ## the full trial of all policies on the local testbed (hours; ARGS='-
 lab: setup .bin/gopls ## JupyterLab on 127.0.0.1, in notebooks/
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $$([ $$(id -u) = 0 ] && echo --allow-root)
 
-bench: setup .bench/installed ## our speed beside scikit-learn and Stable-Baselines3 (installs them: about 6 GB)
-	@$(LAB) bench -o "$(OUT)" .bench/bin/python
+bench: setup .bench/installed ## our speed beside the fastest peers (installs them: about 8 GB)
+	@$(LAB) bench -o "$(OUT)" $(ARGS) .bench
 
-.bench/installed: lab/bench/peers/requirements.txt | needed
+# A peer that cannot be installed is left out, and the results say so.
+.bench/installed: lab/bench/peers/requirements.txt lab/bench/peers/rows/go.mod | needed
 	@echo "installing the peers into .bench"
 	@$(PYTHON) -m venv --clear .bench
-	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@grep -v '^#' $< | while read -r peer; do .bench/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" || \
+	  echo "make: $$peer cannot be installed" >&2; done
+	@$(GO) build -C lab/bench/peers/rows -o "$(CURDIR)/.bench/rows" . || echo "make: rows cannot be built" >&2
+	@$(GO) build -C cluster/local/fortio -o "$(CURDIR)/.bench/fortio" fortio.org/fortio || echo "make: fortio cannot be built" >&2
 	@touch $@
 
 cluster-up: ## a local Kubernetes + Istio with the test mesh (root; INSTALL=1 installs what it lacks)

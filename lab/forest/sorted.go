@@ -16,11 +16,11 @@ type sorted struct {
 	*grower
 	random *rand.Rand // draws from grower.rng
 
-	lists    [][]uint32 // per feature: items by their codes; the first is perm
-	codes    [][]uint32 // per feature: of every item
-	itemOf   []uint32   // cells, as far as the sample has them
-	right    []uint8    // items: 1 for those that go right
-	features []int      // in the order in which they are drawn
+	lists    [][]coded // per feature: items by their codes, each node's as in perm
+	moved    []coded   // of partition
+	itemOf   []uint32  // cells, as far as the sample has them
+	right    []uint8   // items: 1 for those that go right
+	features []int     // in the order in which they are drawn
 
 	total []sum    // of the node, per plane
 	mean  []centre // per plane
@@ -32,15 +32,22 @@ type sorted struct {
 	gains []float64 // theirs
 }
 
+// coded is an item below its code of a feature, so that what goes through a list
+// finds both in one place.
+type coded uint64
+
+func (c coded) code() uint32 { return uint32(c >> 32) }
+func (c coded) item() uint32 { return uint32(c) }
+
 func newSorted(g *grower) *sorted {
 	n, nf, planes := g.t.cells.len(), g.b.data.features, g.t.planes
 	s := &sorted{
-		grower: g, lists: make([][]uint32, nf), codes: make([][]uint32, nf), itemOf: make([]uint32, n), right: make([]uint8, n),
+		grower: g, lists: make([][]coded, nf), moved: make([]coded, n), itemOf: make([]uint32, n), right: make([]uint8, n),
 		features: make([]int, nf), left: make([]sum, planes-1), total: make([]sum, planes), mean: make([]centre, planes),
 		more: make([][][planeWidth]float64, planes-1),
 	}
 	for f := range nf {
-		s.lists[f], s.codes[f] = make([]uint32, n), make([]uint32, n)
+		s.lists[f] = make([]coded, n)
 	}
 	for p := range s.more {
 		s.more[p] = make([][planeWidth]float64, n)
@@ -56,9 +63,6 @@ func (s *sorted) begin() task {
 	for q := range s.perm {
 		cell := s.items[q].cell
 		s.itemOf[cell] = uint32(q)
-		for f, code := range s.t.cells.inputs(cell) {
-			s.codes[f][q] = code
-		}
 		for p := range s.more {
 			s.more[p][q] = s.t.sum(p+1, cell, s.b.count)
 		}
@@ -67,13 +71,12 @@ func (s *sorted) begin() task {
 		list := s.lists[f][:0]
 		for _, cell := range order {
 			if q := s.itemOf[cell]; q != none {
-				list = append(list, q)
+				list = append(list, coded(s.t.cells.inputs(cell)[f])<<32|coded(q))
 			}
 		}
 		s.lists[f] = list
 		s.features[f] = f
 	}
-	s.perm = s.lists[0]
 	s.random = rand.New(s.rng)
 	return task{end: len(s.perm)}
 }
@@ -113,7 +116,7 @@ func (s *sorted) choose(t task) (choice, bool) {
 
 // varies tells whether a feature varies among the items of a node.
 func (s *sorted) varies(t task, f int) bool {
-	return s.codes[f][s.lists[f][t.start]] != s.codes[f][s.lists[f][t.end-1]]
+	return s.lists[f][t.start].code() != s.lists[f][t.end-1].code()
 }
 
 // survey sums up the items of a node.
@@ -133,11 +136,13 @@ func (s *sorted) survey(items []uint32) {
 
 // scan finds the best split by a feature that varies among the items of list, or
 // tries the one that is drawn.
-func (s *sorted) scan(list []uint32, f int) (choice, bool) {
-	codes := s.codes[f]
-	from := codes[list[0]] // the least code that may be the last to go left
+func (s *sorted) scan(list []coded, f int) (choice, bool) {
+	from := list[0].code() // the least code that may be the last to go left
 	if s.cfg.RandomSplits {
-		from = s.threshold(f, from, codes[list[len(list)-1]])
+		from = s.threshold(f, from, list[len(list)-1].code())
+	}
+	if s.b.data.outputs == 1 && !s.cfg.RandomSplits {
+		return s.scanOne(list, f)
 	}
 	best := choice{feature: f, gain: -1}
 	count, slack := s.total[0].count(), s.total[0].rows()-2*s.cfg.MinLeaf
@@ -146,8 +151,9 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 	var sums uint64
 	mean := &s.mean[0]
 	clear(s.left)
-	code := codes[list[0]]
-	for k, q := range list[:len(list)-1] {
+	code := list[0].code()
+	for k, c := range list[:len(list)-1] {
+		q := c.item()
 		i := &s.items[q]
 		y0 += i.y[0]
 		y1 += i.y[1]
@@ -158,7 +164,7 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 			s.left[p].add(&sum{s.more[p][q], i.n})
 		}
 		here := code
-		if code = codes[list[k+1]]; code == here || code <= from {
+		if code = list[k+1].code(); code == here || code <= from {
 			continue
 		}
 		if n := int(uint32(sums)) - s.cfg.MinLeaf; uint(n) <= uint(slack) {
@@ -181,6 +187,33 @@ func (s *sorted) scan(list []uint32, f int) (choice, bool) {
 	return best, best.gain >= 0
 }
 
+// scanOne is scan of one output, whose other sums would be 0.
+func (s *sorted) scanOne(list []coded, f int) (choice, bool) {
+	best := choice{feature: f, gain: -1}
+	count, slack := s.total[0].count(), s.total[0].rows()-2*s.cfg.MinLeaf
+	var y float64
+	var sums uint64
+	mean := s.mean[0][0]
+	code := list[0].code()
+	for k, c := range list[:len(list)-1] {
+		i := &s.items[c.item()]
+		y += i.y[0]
+		sums += i.n
+		here := code
+		if code = list[k+1].code(); code == here {
+			continue
+		}
+		if n := int(uint32(sums)) - s.cfg.MinLeaf; uint(n) <= uint(slack) {
+			w := int64(sums >> 32)
+			a := y - float64(float64(w)*mean)
+			if gain := float64(a*a) * (s.t.reciprocal[w] + s.t.reciprocal[count-w]); gain > best.gain {
+				best.gain, best.lo, best.hi = gain, here, code
+			}
+		}
+	}
+	return best, best.gain >= 0
+}
+
 // threshold draws a threshold between two levels of a feature and returns the
 // last level below it.
 func (s *sorted) threshold(f int, lo, hi uint32) uint32 {
@@ -194,34 +227,32 @@ func (s *sorted) threshold(f int, lo, hi uint32) uint32 {
 
 func (s *sorted) divide(t task, c choice) (left, right task) {
 	// The list of the feature itself is divided already.
-	list, codes := s.lists[c.feature][t.start:t.end], s.codes[c.feature]
 	n := 0
-	for _, q := range list {
-		goesRight := uint8(one(codes[q] > c.lo))
-		s.right[q] = goesRight
+	for _, q := range s.lists[c.feature][t.start:t.end] {
+		goesRight := uint8(one(q.code() > c.lo))
+		s.right[q.item()] = goesRight
 		n += int(1 - goesRight)
 	}
 	for f := range s.lists {
-		// The part of a feature that does not vary is not looked at again, but
-		// for perm's sake.
-		if f != c.feature && (f == 0 || s.varies(t, f)) {
-			s.partition(s.lists[f][t.start:t.end])
+		if f != c.feature && s.varies(t, f) { // else it is not looked at again
+			partition(s.lists[f][t.start:t.end], s.moved, s.right)
 		}
 	}
+	partition(s.perm[t.start:t.end], s.scratch, s.right)
 	return task{start: t.start, end: t.start + n}, task{start: t.start + n, end: t.end}
 }
 
 // partition moves the items that go left to the front, both sides in their
 // former order.
-func (s *sorted) partition(list []uint32) {
-	right := s.scratch[:len(list)]
+func partition[T uint32 | coded](list, scratch []T, goes []uint8) {
+	right := scratch[:len(list)]
 	nl, nr := 0, 0
 	for _, q := range list {
 		// Written to both sides and counted on one: there is no branch to
 		// mispredict.
 		list[nl] = q
 		right[nr] = q
-		goesRight := int(s.right[q])
+		goesRight := int(goes[uint32(q)])
 		nr += goesRight
 		nl += 1 - goesRight
 	}
