@@ -35,7 +35,7 @@ const (
 	search     = "search of the best of 1,296 actions"
 	simulation = "virtual testbed"
 	generator  = "load generator, 2,000 requests/s"
-	front      = "front and node, 2,000 requests/s"
+	front      = "front and nodes, 2,000 requests/s"
 )
 
 // kinds are all cases, as they are listed.

@@ -115,8 +115,8 @@ const (
 )
 
 // requests measures the load generator at a handler that answers at once, and the
-// front and a node of the local testbed with items that take 50 us: what they add
-// to that, the node's queue, empty nine times in ten, included.
+// front and four nodes of the local testbed with items that take .5 ms: what they add
+// to that, the queues of nodes that work for a quarter of the time included.
 func (d *data) requests(ctx context.Context, got results, seed uint64) error {
 	server, err := answering()
 	if err != nil {
@@ -151,8 +151,8 @@ func answering() (*service.Running, error) {
 
 const quick = `
 name: quick
-nodes: [{name: node1, speed: 100}]
-microservices: [{name: s, nodes: [node1], time: 0.005, variation: 0.2, items: 100}]
+nodes: [{name: a, speed: 10}, {name: b, speed: 10}, {name: c, speed: 10}, {name: d, speed: 10}]
+microservices: [{name: s, nodes: [a, b, c, d], time: 0.005, variation: 0.2, items: 100}]
 services: [{name: s, stages: [s], load: {min: 1, max: 2000}, goal: 1}]
 knobs: [{kind: block, levels: 2}]
 objectives: [{name: all, terms: [{product: [carried s]}]}]
