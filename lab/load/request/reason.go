@@ -1,6 +1,7 @@
 package request
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -14,9 +15,12 @@ func Reason(err error) string {
 	var timeout net.Error
 	var op *net.OpError
 	var in *url.Error
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "time-out"
+	case errors.As(err, &certificate): // what is wrong with it comes last, and is to fit
+		err = certificate.Err
 	case errors.As(err, &op):
 		return "connection: " + Short(op.Err.Error())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
