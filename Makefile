@@ -12,7 +12,7 @@ LIMIT  ?= 20m
 
 # Where Go's caches cannot be written, as with a home that is read-only, they are
 # in this folder.
-ifneq ($(shell d=$$($(GO) env GOCACHE 2>/dev/null) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
+ifneq ($(shell d=$$($(GO) env GOCACHE 2>/dev/null) && test "$$d" != off && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
 export GOCACHE := $(CURDIR)/.cache/go-build
 endif
 ifneq ($(shell d=$$($(GO) env GOMODCACHE 2>/dev/null) && mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo yes),yes)
@@ -20,8 +20,12 @@ export GOMODCACHE := $(CURDIR)/.cache/go-mod
 export GOFLAGS := -modcacherw $(GOFLAGS)
 endif
 
-# A user's settings that would build or install something else.
+# A user's settings that would build or install something else, or for another
+# machine than this one, which runs it.
 export GOWORK := off
+export GOFLAGS := $(filter-out -mod=%,$(GOFLAGS))
+export GOOS := $(shell $(GO) env GOHOSTOS 2>/dev/null)
+export GOARCH := $(shell $(GO) env GOHOSTARCH 2>/dev/null)
 export PIP_USER := 0
 
 GONB   := .bin/gonb

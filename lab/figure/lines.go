@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot/vg"
@@ -132,7 +133,9 @@ func (c *chart) line(s Series, style draw.LineStyle, step bool) {
 					points = append(points, p.at(end(k), s.Y[k]))
 				}
 			}
-			if points = distinct(points); len(points) == 1 {
+			points = distinct(points)
+			away := func(q vg.Point) bool { return math.Hypot(float64(q.X-points[0].X), float64(q.Y-points[0].Y)) > 1 }
+			if !slices.ContainsFunc(points, away) { // too short to be seen as a line
 				p.mark(draw.CircleGlyph{}, style.Color, 1.5, points[0])
 			}
 			p.line(style, points...)

@@ -181,6 +181,20 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+// A line that is shorter than its width has a mark, as one of a single point; a
+// longer one has none.
+func TestShortLine(t *testing.T) {
+	curves := func(x ...float64) int {
+		t.Helper()
+		f, err := figure.Lines(figure.Axes{LogX: true, LogY: true}, figure.Series{X: x, Y: []float64{5, 5.0001}[:len(x)]})
+		return strings.Count(svg(t, f, err), "C")
+	}
+	one, short, long := curves(100), curves(100, 100.1), curves(100, 200)
+	if one != short || long >= one {
+		t.Errorf("curves of a point %d, of a short line %d, of a long one %d", one, short, long)
+	}
+}
+
 // A negative reward is shown, whatever the mean.
 func TestNegativeReward(t *testing.T) {
 	r := figure.Run{NR: []float64{-3, .5, .7}, ANR: -.6}

@@ -110,7 +110,12 @@ func (c *Client) query(ctx context.Context, text string, at time.Time) (float64,
 		if errors.As(err, &link) { // without the query in the URL
 			err = link.Err
 		}
-		return math.NaN(), errors.New(strings.Join(strings.Fields(err.Error()), " "))
+		text := err.Error()
+		var answer *v1.Error
+		if errors.As(err, &answer) && answer.Detail != "" { // what something before it says
+			text += ": " + answer.Detail
+		}
+		return math.NaN(), errors.New(short(text))
 	}
 	switch v := value.(type) {
 	case *model.Scalar:
@@ -124,7 +129,20 @@ func (c *Client) query(ctx context.Context, text string, at time.Time) (float64,
 		}
 		return math.NaN(), fmt.Errorf("it gives %d series; accepted: one, such as of sum(...)", len(v))
 	}
+	if value == nil {
+		return math.NaN(), errors.New("its answer has no data")
+	}
 	return math.NaN(), fmt.Errorf("it gives a %s; accepted: one number", value.Type())
+}
+
+// short is what a server says in one line with bounds.
+func short(text string) string {
+	const most = 300 // bytes
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
 }
 
 // finite is v, or missing: a quotient of nothing by nothing is no measurement.

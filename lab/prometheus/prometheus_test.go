@@ -202,6 +202,27 @@ func TestBad(t *testing.T) {
 	if err := p.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "column waiting, query sum(rate(queue[3000ms])): bad_data: parse error") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
+	for body, want := range map[string]string{
+		`{"status":"success"}`: "its answer has no data",
+		`{"status":"success","data":{"resultType":"matrix","result":[]}}`: "it gives a matrix; accepted: one number",
+	} {
+		a.answer("rate(queue", body)
+		if err := p.Check(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+	// What stands before it answers in words of its own, of any length.
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprint(w, "sign in\nat the portal", strings.Repeat(" ", 9), strings.Repeat("x", 9999))
+	}))
+	defer proxy.Close()
+	if p, err = prometheus.New(parse(t, strings.Replace(text, a.URL, proxy.URL, 1))); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "client error: 401: sign in at the portal xx") || len(err.Error()) > 1000 {
+		t.Errorf("%v", err)
+	}
 	if _, err := prometheus.New(scenario.Paper()); err == nil || !strings.Contains(err.Error(), "no platform") {
 		t.Errorf("of none: %v", err)
 	}

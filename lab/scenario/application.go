@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -90,6 +91,12 @@ const (
 	FaultBlocks Blocking = "fault" // Istio's fault abort, each request independently
 	NoneBlocks  Blocking = "none"  // nothing: there is no knob for it
 )
+
+// ShownURL is the text of a URL for people: without what stands before the host,
+// in which there may be a password.
+func ShownURL(text string) string { return userForm.ReplaceAllString(text, "${1}...@") }
+
+var userForm = regexp.MustCompile(`^([^/]*//)?.*@`)
 
 // Deployed reports whether the scenario is of an application that is deployed
 // already.
@@ -254,7 +261,7 @@ func (s Scenario) validateApplication() (all []error) {
 		known("URL", n)
 		u, err := url.Parse(a.Nodes[n])
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-			add("URL %q of %q; accepted: for instance http://10.0.0.1:8080 or https://shop.example/v1", a.Nodes[n], n)
+			add("URL %q of %q; accepted: for instance http://10.0.0.1:8080 or https://shop.example/v1", ShownURL(a.Nodes[n]), n)
 		}
 	}
 	several := slices.ContainsFunc(s.Mesh.Services, several)

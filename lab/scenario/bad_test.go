@@ -250,6 +250,7 @@ func TestDeployed(t *testing.T) {
 		{"a node without URL", `v1: "http://127.0.0.1:9001", `, "", `line 14: application: no URL of "v1"`},
 		{"a node that is not there", "application:\n  nodes: {v1:", "application:\n  nodes: {v3: \"http://x\", v1:", `line 14: application: URL of "v3", which is no node; the mesh has v1, v2`},
 		{"no URL", "https://shop.example/v2", "shop.example", `line 14: application: URL "shop.example" of "v2"`},
+		{"a password in what is no URL", "https://shop.example/v2", "ftp://pat:can/ary@shop.example", `line 14: application: URL "ftp://...@shop.example" of "v2"`},
 		{"no header", "  header: X-Version\n", "", "line 14: application: attribution by header; say which header"},
 		{"a header for nothing", "attribution: header", "attribution: none", `a header or names, but attribution "none"`},
 		{"another attribution", "attribution: header", "attribution: guess", `attribution "guess"; accepted: front, header, proxy, none`},

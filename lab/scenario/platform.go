@@ -68,7 +68,7 @@ func (p Platform) validate(nodes []string) (all []error) {
 		return nil
 	}
 	if u, err := url.Parse(p.Prometheus); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		add("prometheus %q; accepted: a URL such as http://prometheus.istio-system:9090", p.Prometheus)
+		add("prometheus %q; accepted: a URL such as http://prometheus.istio-system:9090", ShownURL(p.Prometheus))
 	}
 	if !(p.Window >= 0 && p.Window <= 86400) {
 		add("window %v s; accepted: above 0, up to 86400", p.Window)

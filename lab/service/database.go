@@ -151,11 +151,12 @@ func (d *Database) fill(ctx context.Context, c *item.Catalogue) error {
 	}
 	for i := range c.Services() {
 		table := fmt.Sprintf("items%d", i+1)
-		for _, s := range []string{"DROP TABLE IF EXISTS " + table,
-			"CREATE TABLE " + table + " (item_key INTEGER PRIMARY KEY, content TEXT NOT NULL)"} {
-			if _, err := tx.ExecContext(ctx, s); err != nil {
-				return err
-			}
+		fill := "CREATE TABLE " + table + " (item_key INTEGER PRIMARY KEY, content TEXT NOT NULL)"
+		if id != "" { // else a table of that name is another's
+			fill = "DROP TABLE IF EXISTS " + table + "; " + fill
+		}
+		if _, err := tx.ExecContext(ctx, fill); err != nil {
+			return fmt.Errorf("making %s, a table that nobody else has there: %w", table, err)
 		}
 		const batch = 200 // rows of one statement
 		for from := 0; from < c.Len(i); from += batch {

@@ -1,7 +1,9 @@
 package service_test
 
 import (
+	"database/sql"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -58,5 +60,25 @@ func TestDatabaseInPipe(t *testing.T) {
 		if _, err := service.OpenDatabase(t.Context(), p, c); err == nil || err.Error() != "service: database: "+p+" is not a regular file" {
 			t.Errorf("%s: error %v", p, err)
 		}
+	}
+}
+
+// A table of another's that is called as one of the items stays.
+func TestTableOfAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "theirs.sqlite")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE items2 (theirs TEXT); INSERT INTO items2 VALUES ('kept')"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.OpenDatabase(t.Context(), path, catalogue(t, few, 1)); err == nil || !strings.Contains(err.Error(), "making items2, a table that nobody else has there: ") {
+		t.Errorf("error %v", err)
+	}
+	var theirs string
+	if err := db.QueryRow("SELECT theirs FROM items2").Scan(&theirs); err != nil || theirs != "kept" {
+		t.Errorf("theirs is %q, %v", theirs, err)
 	}
 }

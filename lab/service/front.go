@@ -200,6 +200,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 
 func (f *Front) newProxy(target *url.URL, k int) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
+		ErrorLog:  quiet,
 		Transport: f.round,
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: func(r *http.Response) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -88,6 +89,10 @@ func (f *Front) pass(w http.ResponseWriter, r *http.Request) {
 	f.proxy[to].ServeHTTP(w, r.WithContext(ctx))
 }
 
+// quiet takes what a proxy says of each answer that is cut off: it has no end, and
+// who asked has seen it.
+var quiet = log.New(io.Discard, "", 0)
+
 // passProxy passes requests on to node k.
 func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 	a := f.cfg.Application
@@ -97,6 +102,7 @@ func (f *Front) passProxy(target *url.URL, k int) *httputil.ReverseProxy {
 	}
 	return &httputil.ReverseProxy{
 		Transport:     f.round,
+		ErrorLog:      quiet,
 		FlushInterval: -1, // what an application streams comes as it is sent
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)

@@ -1,11 +1,14 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -175,5 +178,27 @@ func TestPassRefuses(t *testing.T) {
 		if _, err := NewFront(c.cfg); err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%v, want %q", err, c.words)
 		}
+	}
+}
+
+// An answer that is cut off is seen by who asked; there is no line for each.
+func TestPassCutOff(t *testing.T) {
+	var lines bytes.Buffer
+	log.SetOutput(&lines)
+	defer log.SetOutput(os.Stderr)
+	front, _, _ := passing(t, Application{}, func(string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "500")
+			io.WriteString(w, "abc")
+		}
+	})
+	resp, err := http.Get(front.URL + "/product/1")
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	front.Close()
+	if err == nil || lines.Len() > 0 {
+		t.Errorf("error %v, log %q", err, lines.String())
 	}
 }

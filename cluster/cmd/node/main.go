@@ -62,7 +62,10 @@ func run(ctx context.Context) error {
 		}
 	}
 	control := http.NewServeMux()
-	control.HandleFunc("GET "+service.WorkedPath, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, cfg.Line.Worked().Seconds()) })
+	control.HandleFunc("GET "+service.WorkedPath, func(w http.ResponseWriter, r *http.Request) {
+		worked, _ := cfg.Line.Worked()
+		fmt.Fprintln(w, worked.Seconds())
+	})
 	return pod.Serve(pod.Linger(ctx, linger, node.Leave), pod.Port{Address: s.Text("LISTEN", ":8080"), Handler: node},
 		pod.Port{Address: s.Text("CONTROL", ":8090"), Handler: control})
 }

@@ -1,6 +1,8 @@
 package request
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -14,9 +16,15 @@ func Reason(err error) string {
 	var timeout net.Error
 	var op *net.OpError
 	var in *url.Error
+	var expired x509.CertificateInvalidError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "time-out"
+	case errors.As(err, &expired) && expired.Reason == x509.Expired: // its text has the time
+		return "connection: x509: certificate has expired or is not yet valid"
+	case errors.As(err, &certificate): // what is wrong with it comes last, and is to fit
+		err = certificate.Err
 	case errors.As(err, &op):
 		return "connection: " + Short(op.Err.Error())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

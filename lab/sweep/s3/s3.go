@@ -35,7 +35,7 @@ var _ sweep.Store = (*Bucket)(nil)
 // Open returns the store of a URL: s3://BUCKET/PREFIX, with ?endpoint=URL of the
 // server (default that of AWS) and &region=NAME (default us-east-1). Credentials
 // are those of the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-// AWS_SESSION_TOKEN. It looks whether the bucket is there.
+// AWS_SESSION_TOKEN. It looks whether the bucket can be listed.
 func Open(ctx context.Context, text string) (*Bucket, error) {
 	const accepted = "accepted: s3://BUCKET/PREFIX?endpoint=URL&region=NAME; keys are in the environment"
 	u, err := url.Parse(text)
@@ -69,21 +69,47 @@ func Open(ctx context.Context, text string) (*Bucket, error) {
 	if b.prefix != "" {
 		b.prefix += "/"
 	}
-	there, err := c.BucketExists(ctx, b.bucket)
-	if err == nil && !there {
-		err = errors.New("there is no such bucket")
-	}
-	if err != nil {
+	if err := b.look(ctx); err != nil {
 		return nil, fmt.Errorf("s3: bucket %s at %s: %w", b.bucket, endpoint, err)
 	}
 	return b, nil
+}
+
+// patience bounds the first answer of a server.
+const patience = 30 * time.Second
+
+// look lists the store, which is needed later: that a bucket is there, asked by
+// HEAD, would say less, and an answer to it has no words of the server's.
+func (b *Bucket) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	defer cancel()
+	for o := range b.client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix, Recursive: true, MaxKeys: 1}) {
+		if o.Err == nil || ctx.Err() == nil {
+			return said(o.Err) // one is enough
+		}
+	}
+	return context.Cause(ctx) // nil for a store that is empty
+}
+
+// said is an error in the server's words, in one line: with its code, and
+// without the URL of the request.
+func said(err error) error {
+	var answer minio.ErrorResponse
+	var link *url.Error
+	switch {
+	case errors.As(err, &answer):
+		return errors.New(answer.Code + ": " + strings.Join(strings.Fields(answer.Message), " "))
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
 }
 
 // Get reads an object.
 func (b *Bucket) Get(ctx context.Context, name string) ([]byte, error) {
 	o, err := b.client.GetObject(ctx, b.bucket, b.prefix+name, minio.GetObjectOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("s3: read %s: %w", name, err)
+		return nil, fmt.Errorf("s3: read %s: %w", name, said(err))
 	}
 	defer o.Close()
 	data, err := io.ReadAll(o)
@@ -93,7 +119,7 @@ func (b *Bucket) Get(ctx context.Context, name string) ([]byte, error) {
 	case r.StatusCode == http.StatusNotFound || r.Code == "NoSuchKey":
 		return nil, fmt.Errorf("%w: %s in bucket %s", sweep.ErrAbsent, name, b.bucket)
 	}
-	return nil, fmt.Errorf("s3: read %s: %w", name, err)
+	return nil, fmt.Errorf("s3: read %s: %w", name, said(err))
 }
 
 // PutIfAbsent writes with the condition that there is no object of that name.
@@ -110,7 +136,7 @@ func (b *Bucket) PutIfAbsent(ctx context.Context, name string, data []byte) (boo
 		case code == http.StatusPreconditionFailed:
 			return false, nil
 		case code != http.StatusConflict || try == tries: // two at the same time
-			return false, fmt.Errorf("s3: write %s: %w", name, err)
+			return false, fmt.Errorf("s3: write %s: %w", name, said(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -126,7 +152,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err e
 	defer cancel()
 	for o := range b.client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
 		if o.Err != nil {
-			return nil, fmt.Errorf("s3: list %s: %w", prefix, o.Err)
+			return nil, fmt.Errorf("s3: list %s: %w", prefix, said(o.Err))
 		}
 		names = append(names, strings.TrimPrefix(o.Key, b.prefix))
 	}

@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +68,7 @@ func TestBucket(t *testing.T) {
 		return s
 	})
 	for url, want := range map[string]string{
-		strings.Replace(a, "sweeps", "nobody", 1): "there is no such bucket",
+		strings.Replace(a, "sweeps", "nobody", 1): "NoSuchBucket: ",
 	} {
 		if _, err := s3.Open(context.Background(), url); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", url, err)
@@ -104,6 +107,30 @@ func TestThroughput(t *testing.T) {
 			t.Errorf("%d missing, %v", c.Missing, err)
 		}
 		t.Logf("%4d workers: %5.0f tasks/s, %.0f %% of what the trainings alone would give", workers, float64(n)/took, 100*float64(n)/took*training.Seconds()/float64(workers))
+	}
+}
+
+// What a server says is said, in one line.
+func TestServersWords(t *testing.T) {
+	const list = `<?xml version="1.0"?><ListBucketResult><Name>b</Name><KeyCount>0</KeyCount></ListBucketResult>`
+	for answer, want := range map[string]string{
+		list: "",
+		`<Error><Code>AccessDenied</Code><Message>User pat may not list b</Message></Error>`:                "AccessDenied: User pat may not list b",
+		`<Error><Code>AuthorizationHeaderMalformed</Code><Message>expecting eu-central-1</Message></Error>`: "AuthorizationHeaderMalformed: expecting eu-central-1",
+		"no bucket today:\n  maintenance": "400 Bad Request: no bucket today: maintenance",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if answer != list {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			if r.Method != http.MethodHead {
+				io.WriteString(w, answer)
+			}
+		}))
+		_, err := s3.Open(context.Background(), "s3://bucket/x?endpoint="+server.URL)
+		if server.Close(); (err == nil) != (want == "") || err != nil && err.Error() != "s3: bucket bucket at "+server.URL+": "+want {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 

@@ -219,6 +219,7 @@ func (t *Testbed) preflight(ctx context.Context, s scenario.Scenario) error {
 	l := t.space.Layout()
 	var all []error
 	for j, name := range s.Mesh.NodeNames() {
+		shown := scenario.ShownURL(s.Application.Nodes[name])
 		a := t.space.Default()
 		for h := range t.space.Knobs() {
 			k := &t.space.Knobs()[h]
@@ -246,9 +247,9 @@ func (t *Testbed) preflight(ctx context.Context, s scenario.Scenario) error {
 				case ctx.Err() != nil:
 					return ctx.Err()
 				case r.Failure != "":
-					all = append(all, fmt.Errorf("service %s on node %s at %s: a first request failed: %s", s.Mesh.Services[call.Service].Name, name, s.Application.Nodes[name], r.Failure))
+					all = append(all, fmt.Errorf("service %s on node %s at %s: a first request failed: %s", s.Mesh.Services[call.Service].Name, name, shown, r.Failure))
 				case s.Application.Attribution == scenario.ByHeader && r.Node == "":
-					all = append(all, fmt.Errorf("service %s on node %s at %s: the answer has no header %s with the name of a node", s.Mesh.Services[call.Service].Name, name, s.Application.Nodes[name], s.Application.Header))
+					all = append(all, fmt.Errorf("service %s on node %s at %s: the answer has no header %s with the name of a node", s.Mesh.Services[call.Service].Name, name, shown, s.Application.Header))
 				}
 			}
 		}

@@ -242,7 +242,12 @@ func TestPreflight(t *testing.T) {
 			}
 		}
 	}
-	s := deployed(t, one, two, products, "")
+	s := deployed(t, one, gone, products, "")
+	s.Application.Nodes["v2"] = strings.Replace(gone.URL, "//", "//pat:canary@", 1)
+	if _, err := http.New(context.Background(), http.Config{Scenario: s}); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a password: %v", err)
+	}
+	s = deployed(t, one, two, products, "")
 	s.Knobs = append(s.Knobs, mesh.Knob{Kind: mesh.Replicas, Min: 1, Max: 2})
 	if _, err := http.New(context.Background(), http.Config{Scenario: s}); err == nil || !strings.Contains(err.Error(), "knob r1 is of kind replicas") {
 		t.Errorf("a knob of replicas: %v", err)
@@ -338,7 +343,7 @@ func TestTLS(t *testing.T) {
 	plain := newShop(t, "one", 0)
 	s := deployed(t, plain, plain, "[{path: /}]", "")
 	s.Application.Nodes = map[string]string{"v1": urls[0], "v2": urls[1]}
-	if _, err := http.New(context.Background(), http.Config{Scenario: s}); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := http.New(context.Background(), http.Config{Scenario: s}); err == nil || !strings.Contains(err.Error(), "x509: certificate signed by unknown authority") {
 		t.Errorf("an unknown authority: %v", err)
 	}
 	s.Client = request.Client{CA: string(ca), HTTP: "2"}

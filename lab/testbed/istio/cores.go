@@ -70,7 +70,7 @@ func (c *cores) take(ctx context.Context, j int) error {
 	err := retry(ctx, func() error {
 		by, err := c.p.pods.list(ctx)
 		for _, pod := range by[z.node] {
-			if k := application(pod.Spec.Containers); k >= 0 {
+			if k := application(pod); k >= 0 {
 				z.given[pod.UID] = pod.Spec.Containers[k].Resources.Limits.Cpu().AsApproximateFloat64()
 				z.want = max(z.want, z.given[pod.UID])
 			}
@@ -131,7 +131,7 @@ func (c *cores) fit(ctx context.Context) error {
 
 // resize sets the limit of a pod.
 func (c *cores) resize(ctx context.Context, z *sized, pod *corev1.Pod, want float64) error {
-	k := application(pod.Spec.Containers)
+	k := application(pod)
 	if k < 0 || want == 0 {
 		return nil
 	}
@@ -155,21 +155,26 @@ func quantity(cores float64) string {
 	return resource.NewMilliQuantity(int64(math.Round(1000*cores)), resource.DecimalSI).String()
 }
 
-// application is the number of the container that is not the sidecar, -1 for
-// none.
-func application(containers []corev1.Container) int {
-	for k, c := range containers {
-		if c.Name != sidecar {
+// application is the number of the container that a pod says is its main one, as
+// Istio's injection has it say, or else of the first that is not the sidecar; -1
+// for none.
+func application(pod *corev1.Pod) int {
+	first := -1
+	for k, c := range pod.Spec.Containers {
+		switch {
+		case c.Name == pod.Annotations["kubectl.kubernetes.io/default-container"]:
 			return k
+		case c.Name != sidecar && first < 0:
+			first = k
 		}
 	}
-	return -1
+	return first
 }
 
 // limit is the CPU limit that a pod works under, in cores, and what keeps it from
 // the one that it was given, "" for nothing; 0 where the first is not known.
 func limit(pod *corev1.Pod) (cores float64, why string) {
-	if k := application(pod.Spec.Containers); k >= 0 {
+	if k := application(pod); k >= 0 {
 		for _, s := range pod.Status.ContainerStatuses {
 			if s.Name == pod.Spec.Containers[k].Name && s.Resources != nil {
 				cores = s.Resources.Limits.Cpu().AsApproximateFloat64()
@@ -204,7 +209,7 @@ func (c *cores) check(ctx context.Context) error {
 	for _, z := range c.all {
 		there := map[types.UID]float64{}
 		for _, pod := range by[z.node] {
-			k := application(pod.Spec.Containers)
+			k := application(pod)
 			if k < 0 {
 				continue
 			}

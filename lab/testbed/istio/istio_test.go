@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -892,6 +893,30 @@ func TestPreflightOfFew(t *testing.T) {
 	}
 	if err := cfg.version(ctx); !apierrors.IsForbidden(err) || err.Error() != words {
 		t.Errorf("error %v, want %s", err, words)
+	}
+	// What is between here and an API server, and is none.
+	for text, c := range map[string]struct {
+		status int
+		want   string
+	}{
+		`no endpoints for "api"`:     {http.StatusServiceUnavailable, `the server is currently unable to handle the request: no endpoints for "api"`},
+		"<p>sign in</p>":             {http.StatusOK, `what is there is none; asked for its version it says "<p>sign in</p>"`},
+		"{}":                         {http.StatusOK, `what is there is none; asked for its version it says "{}"`},
+		`{"gitVersion":"v1.35.0"}`:   {http.StatusOK, ""},
+		strings.Repeat("panic ", 99): {http.StatusInternalServerError, `an error on the server ("panic panic`},
+	} {
+		page := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", "text/plain")
+			rw.WriteHeader(c.status)
+			io.WriteString(rw, text)
+		}))
+		if cfg.Kubernetes, err = kubernetes.NewForConfig(&rest.Config{Host: page.URL}); err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.version(ctx); (err == nil) != (c.want == "") || err != nil && (!strings.HasPrefix(short(err), c.want) || len(short(err)) > maxWords+3) {
+			t.Errorf("%s: %v, want %s", text, err, c.want)
+		}
+		page.Close()
 	}
 }
 

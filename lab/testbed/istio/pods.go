@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -294,6 +295,10 @@ func short(err error) string {
 			reason = op.Err.Error()
 		}
 		text = strings.Replace(text, link.Error(), reason, 1)
+	}
+	// What is no Status, the client has a sentence of its own for.
+	if c, ok := apierrors.StatusCause(err, metav1.CauseTypeUnexpectedServerResponse); ok && c.Message != "unknown" && !apierrors.IsInternalError(err) && !strings.Contains(text, c.Message) {
+		text += ": " + c.Message
 	}
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
 	if len(text) > maxWords { // a page of a proxy's

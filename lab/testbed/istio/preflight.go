@@ -2,6 +2,7 @@ package istio
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/meshbench/meshbench/lab/control"
 )
@@ -85,10 +87,18 @@ func preflight(ctx context.Context, cfg *Config) (*plane, Findings) {
 }
 
 // version asks for the API server's version, and returns an error in its own
-// words, which the discovery client drops.
+// words, which the discovery client drops. A page of a proxy's is no version.
 func (c *Config) version(ctx context.Context) error {
 	if client := c.Kubernetes.Discovery().RESTClient(); client != nil {
-		return client.Get().AbsPath("/version").Do(ctx).Error()
+		answer := client.Get().AbsPath("/version").Do(ctx)
+		if err := answer.Error(); err != nil {
+			return err
+		}
+		var v version.Info
+		if text, err := answer.Raw(); err != nil || json.Unmarshal(text, &v) != nil || v.GitVersion == "" {
+			return fmt.Errorf("what is there is none; asked for its version it says %.200q", text)
+		}
+		return nil
 	}
 	_, err := c.Kubernetes.Discovery().ServerVersion() // of a client in memory
 	return err

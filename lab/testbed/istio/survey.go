@@ -32,7 +32,7 @@ func Survey(ctx context.Context, cfg Config) ([]byte, error) {
 	}
 	s := survey{cfg: cfg, app: scenario.Application{Namespace: cfg.Namespace}}
 	if err := s.read(ctx); err != nil {
-		return nil, fmt.Errorf("istio: what is in namespace %s: %w", cfg.Namespace, err)
+		return nil, fmt.Errorf("istio: what is in namespace %s: %s", cfg.Namespace, short(err))
 	}
 	s.understand()
 	if len(s.found) == 0 {

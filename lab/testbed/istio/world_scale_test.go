@@ -589,7 +589,7 @@ func TestChange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				list = append(list, p.Spec.Containers[application(p.Spec.Containers)].Resources.Limits.Cpu().String())
+				list = append(list, p.Spec.Containers[application(p)].Resources.Limits.Cpu().String())
 			}
 		}
 		return list
@@ -653,7 +653,7 @@ func TestChange(t *testing.T) {
 // all of them by Reset.
 func TestChangeWithoutKnob(t *testing.T) {
 	w := newWorldOf(t, scenario.Paper())
-	w.editPod(t, w.podsOf("node2")[0], func(p *corev1.Pod) { p.Spec.Containers[application(p.Spec.Containers)].Resources.Limits = nil })
+	w.editPod(t, w.podsOf("node2")[0], func(p *corev1.Pod) { p.Spec.Containers[application(p)].Resources.Limits = nil })
 	bed := w.testbed(t, w.config())
 	ctx := context.Background()
 	limit := func() string {
@@ -661,7 +661,7 @@ func TestChangeWithoutKnob(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.Spec.Containers[application(p.Spec.Containers)].Resources.Limits.Cpu().String()
+		return p.Spec.Containers[application(p)].Resources.Limits.Cpu().String()
 	}
 	w.measure(t, bed, action(.6, .4, 0, 0))
 	c := change.As(bed.Space().Layout())
@@ -678,5 +678,29 @@ func TestChangeWithoutKnob(t *testing.T) {
 	}
 	if err := bed.Reset(ctx, 1); err != nil || limit() != "1" {
 		t.Errorf("after Reset: limit %s, %v", limit(), err)
+	}
+}
+
+// Of containers of others that is resized which the pod says is its main one.
+func TestMainContainer(t *testing.T) {
+	const annotation = "kubectl.kubernetes.io/default-container"
+	for _, c := range []struct {
+		says  string
+		names []string
+		want  int
+	}{
+		{"", []string{sidecar, "shop"}, 1},
+		{"shop", []string{sidecar, "logs", "shop"}, 2},
+		{"", []string{"shop", "logs", sidecar}, 0},
+		{"gone", []string{"shop", sidecar}, 0},
+		{"", []string{sidecar}, -1},
+	} {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotation: c.says}}}
+		for _, name := range c.names {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: name})
+		}
+		if got := application(p); got != c.want {
+			t.Errorf("%q of %v: %d, want %d", c.says, c.names, got, c.want)
+		}
 	}
 }
