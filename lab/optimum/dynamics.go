@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/memo"
@@ -316,24 +313,7 @@ func (d *Dynamics) Plan(ctx context.Context, loads []mesh.Load) (*Plan, error) {
 
 // prepare values the loads, all processors at it.
 func (d *Dynamics) prepare(ctx context.Context, loads []mesh.Load) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	seen := map[string]bool{}
-	for _, l := range loads {
-		key := string(loadKey(nil, l))
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			_, err := d.values(l)
-			return err
-		})
-	}
-	return g.Wait()
+	return each(ctx, loads, func(l mesh.Load) error { _, err := d.values(l); return err })
 }
 
 // Worth is what the run pays in all from no control, in the model.

@@ -8,7 +8,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/memo"
@@ -366,6 +369,33 @@ func (r *Rewards) Best(load mesh.Load) (Best, error) {
 	load = r.rounded(load)
 	var buf [64]byte
 	return r.found.Get(loadKey(buf[:0], load), func() (Best, error) { return r.search(append(mesh.Load(nil), load...)) })
+}
+
+// Prepare finds the best actions at the loads, all processors at it: runs that meet
+// the same loads in the same order would wait for each other.
+func (r *Rewards) Prepare(ctx context.Context, loads []mesh.Load) error {
+	return each(ctx, loads, func(l mesh.Load) error { _, err := r.Best(l); return err })
+}
+
+// each does something for every load once, all processors at it.
+func each(ctx context.Context, loads []mesh.Load, do func(mesh.Load) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	seen := map[string]bool{}
+	for _, l := range loads {
+		key := string(loadKey(nil, l))
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return do(l)
+		})
+	}
+	return g.Wait()
 }
 
 // NewEnv offers the loads of pattern p to a simulator of the rewards' model, and

@@ -309,7 +309,11 @@ func (r *Result) objectiveKeys() []any {
 // under the same loads.
 func (r *Result) evaluate(ctx context.Context, f *fitted, o objective.Objective, trainings []Training,
 	greedy func(objective.Objective) (*optimum.Rewards, error)) ([]Cell, error) {
-	rw, baselines, err := f.baselines(o, greedy)
+	var loads []mesh.Load
+	for _, e := range r.Config.Patterns {
+		loads = append(loads, e.Loads...)
+	}
+	rw, baselines, err := f.baselines(ctx, o, greedy, loads)
 	if err != nil {
 		return nil, err
 	}
@@ -430,8 +434,9 @@ func Baselines(r *optimum.Rewards, s scenario.Scenario, greedy *optimum.Rewards)
 }
 
 // baselines values the source's model by an objective and calibrates Baselines on
-// it; greedy values what the policy of that name looks at (see Source.Greedy).
-func (f *fitted) baselines(o objective.Objective, greedy func(objective.Objective) (*optimum.Rewards, error)) (*optimum.Rewards, []Baseline, error) {
+// it; greedy values what the policy of that name looks at (see Source.Greedy). Both
+// are prepared for the loads.
+func (f *fitted) baselines(ctx context.Context, o objective.Objective, greedy func(objective.Objective) (*optimum.Rewards, error), loads []mesh.Load) (*optimum.Rewards, []Baseline, error) {
 	rw, err := f.rewards[o.Name]()
 	if err != nil {
 		return nil, nil, err
@@ -439,6 +444,11 @@ func (f *fitted) baselines(o objective.Objective, greedy func(objective.Objectiv
 	looks, err := greedy(o)
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, r := range []*optimum.Rewards{rw, looks} {
+		if err := r.Prepare(ctx, loads); err != nil {
+			return nil, nil, err
+		}
 	}
 	list, err := Baselines(rw, f.Scenario, looks)
 	return rw, list, err
