@@ -118,7 +118,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 			return Report{}, err
 		}
 		for _, p := range peers {
-			if !cfg.wants(p.cases...) {
+			if p.once && round > 0 || !cfg.wants(p.cases...) {
 				continue
 			}
 			name, got, err := cfg.measure(ctx, d, p, dir)

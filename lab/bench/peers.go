@@ -18,6 +18,7 @@ type peer struct {
 	name   string
 	python string // module.function; "" for measure
 	cases  []string
+	once   bool // in the first round alone: it takes its time
 	run    func(ctx context.Context, cfg Config, d *data) (version string, got results, err error)
 }
 
@@ -32,13 +33,13 @@ var peers = []peer{
 	{name: "biosphere", python: "forests.biosphere", cases: append(fits, forms...)},
 	{name: "oneDAL", python: "forests.intelex", cases: fits},
 	{name: "ranger", python: "forests.ranger", cases: fits},
-	{name: "YDF", python: "forests.ydf", cases: fits},
+	{name: "YDF", python: "forests.ydf", cases: fits, once: true},
 	{name: "LightGBM", python: "forests.lightgbm", cases: fits},
 	{name: "quantile-forest", python: "forests.quantile_forest", cases: []string{quantiles}},
 	{name: "onnxruntime", python: "trees.onnxruntime", cases: trees},
 	{name: "compiled trees", python: "trees.compiled", cases: []string{sameSmall}},
 	{name: "Stable-Baselines3", python: "ppos.sb3", cases: []string{ppoOne, ppoEight, anrPaper}},
-	{name: "sbx", python: "ppos.sbx", cases: []string{ppoOne, ppoEight, anrPaper}},
+	{name: "sbx", python: "ppos.sbx", cases: []string{ppoOne, ppoEight, anrPaper}, once: true},
 	{name: "rejax", python: "ppos.rejax", cases: append([]string{smallHead, wholeHead}, anrNames()...)},
 	{name: "SimPy", python: "events.simpy", cases: []string{simulation}},
 	{name: "random numbers and heap alone", run: floor, cases: []string{simulation}},

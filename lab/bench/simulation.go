@@ -157,6 +157,7 @@ services: [{name: s, stages: [s], load: {min: 1, max: 2000}, goal: 1}]
 knobs: [{kind: block, levels: 2}]
 objectives: [{name: all, terms: [{product: [carried s]}]}]
 timing: {step: 5, settle: 1}
+link: -1
 `
 
 // through measures the median delay of a request through front and node.

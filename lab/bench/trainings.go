@@ -46,7 +46,7 @@ func (d *data) trainings(ctx context.Context, got results, seed uint64) (err err
 		got[name] = result{Value: float64(forSpeed.Total) / t}
 	}
 	for _, n := range seeds {
-		if n > 8 && seed > 0 { // in the first round alone: it takes its time
+		if n > 1 && seed > 0 {
 			continue
 		}
 		times, reached, err := rewards.timesToANR(ctx, n, seed)
