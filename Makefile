@@ -176,7 +176,7 @@ evaluate: ## the full trial of all policies on the local testbed (hours; ARGS='-
 lab: setup .bin/gopls ## JupyterLab on 127.0.0.1, in notebooks/
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $$([ $$(id -u) = 0 ] && echo --allow-root)
 
-bench: setup .bench/installed ## our speed beside the fastest peers (installs them: about 8 GB)
+bench: setup .bench/installed ## our speed beside the fastest peers (installs them: about 7 GB)
 	@$(LAB) bench -o "$(OUT)" $(ARGS) .bench
 
 # A peer that cannot be installed is left out, and the results say so.

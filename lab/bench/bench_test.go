@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"math"
+	"testing"
+)
+
+// A ratio says how many times ours is better, whichever way is better, round by
+// round; a round that a peer missed does not count.
+func TestCompare(t *testing.T) {
+	ours := []results{{"fit": {Value: 2}, "speed": {Value: 300}}, {"fit": {Value: 1}, "speed": {Value: 100}}, {"fit": {Value: 4}}}
+	theirs := map[string][]results{
+		"slow": {{"fit": {Value: 10, Checks: map[string]float64{"NMAE": .1}}, "speed": {Value: 100}}, nil, {"fit": {Value: 8, Checks: map[string]float64{"NMAE": .3}}}},
+		"fast": {{"fit": {Value: 1}}, {"fit": {Value: 1}}, {"fit": {Value: 1}}},
+	}
+	c, ok := compare(kind{"fit", "s", 1}, ours, theirs)
+	if !ok || c.Ours != (Spread{2, 1, 4}) || len(c.Peers) != 2 {
+		t.Fatalf("%+v, %v", c, ok)
+	}
+	if p := c.Peers[0]; p.Peer != "fast" || p.Ratio != (Spread{.5, .25, 1}) || p.Check != "" {
+		t.Errorf("the fastest first: %+v", p)
+	}
+	if p := c.Peers[1]; p.Value != (Spread{9, 8, 10}) || p.Ratio != (Spread{3.5, 2, 5}) || p.Check != "in 2 of 3 rounds, NMAE 0.2" {
+		t.Errorf("%+v", p)
+	}
+	c, ok = compare(kind{"speed", "steps per CPU-second", 1}, ours, theirs)
+	if !ok || len(c.Peers) != 1 || c.Peers[0].Ratio.Median != 3 {
+		t.Errorf("a rate: %+v, %v", c, ok)
+	}
+	if _, ok := compare(kind{"other", "s", 1}, ours, theirs); ok {
+		t.Error("a case that we do not have is listed")
+	}
+}
+
+// A goal is reached where three scores in a row are, and at the first of them.
+func TestWatch(t *testing.T) {
+	w := watch{goals: []float64{.5, .9}}
+	for _, score := range []float64{.6, .4, .6, .95, .7, .95} {
+		w.see(score)
+	}
+	if got := w.times(); math.IsNaN(got[0]) || !math.IsNaN(got[1]) {
+		t.Errorf("times %v, want one and none", got)
+	}
+	if times := (&watch{goals: []float64{.5}}).times(); !math.IsNaN(times[0]) {
+		t.Errorf("without a score: %v", times)
+	}
+}
+
+// Every case of a peer is one of ours, by the same name.
+func TestPeers(t *testing.T) {
+	known := map[string]bool{}
+	for _, k := range kinds() {
+		known[k.name] = true
+	}
+	for _, p := range peers {
+		for _, c := range p.cases {
+			if !known[c] {
+				t.Errorf("%s has case %q, which we have not", p.name, c)
+			}
+		}
+	}
+}
