@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
@@ -30,7 +32,7 @@ func (r Report) Draw(dir string) error {
 	var list []figure.Ratio
 	for _, c := range r.Cases {
 		for _, p := range c.Peers {
-			list = append(list, figure.Ratio{Name: c.Case + ": " + p.Peer, Value: p.Ratio.Median, Lo: p.Ratio.Lowest, Hi: p.Ratio.Highest})
+			list = append(list, figure.Ratio{Name: c.Case + ": " + brief(p.Peer), Value: p.Ratio.Median, Lo: p.Ratio.Lowest, Hi: p.Ratio.Highest})
 		}
 	}
 	drawing, err := figure.Ratios(figure.Axes{X: "times better than the peer"}, list...)
@@ -38,6 +40,16 @@ func (r Report) Draw(dir string) error {
 		return err
 	}
 	return drawing.Save(dir, "bench")
+}
+
+// brief is a peer's name without its version and what follows.
+func brief(peer string) string {
+	words := strings.Fields(peer)
+	at := slices.IndexFunc(words, func(w string) bool { return w[0] >= '0' && w[0] <= '9' })
+	if at < 0 {
+		return peer
+	}
+	return strings.Join(words[:at], " ")
 }
 
 // Write writes bench.json into dir.

@@ -16,7 +16,8 @@ type Ratio struct {
 
 // Ratios draws ratios as horizontal bars that begin at 1 on a logarithmic axis,
 // the first one on top, with the values beside them. A ratio that is missing or
-// not above 0 has a row that says "no data"; no ratio at all is an error. Of
+// not above 0 has a row that says "no data"; no ratio at all is an error. Long names
+// make it two columns wide. Of
 // axes, Min and Max bound the horizontal one.
 func Ratios(a Axes, ratios ...Ratio) (Figure, error) {
 	if len(ratios) == 0 {
@@ -28,9 +29,13 @@ func Ratios(a Axes, ratios ...Ratio) (Figure, error) {
 	c.x.see(1)
 	n := len(ratios)
 	c.y.names, c.beside = make([]string, n), make([]string, n)
+	width := Column
 	for k, r := range ratios {
 		row := n - 1 - k
 		c.y.names[row], c.beside[row] = r.Name, "no data"
+		if len(r.Name) > longName {
+			width = Double
+		}
 		if c.x.shows(r.Value) {
 			c.empty = false
 			c.beside[row] = significant(r.Value) + "×"
@@ -68,8 +73,12 @@ func Ratios(a Axes, ratios ...Ratio) (Figure, error) {
 			t.Rows = append(t.Rows, []string{r.Name, exact(r.Value), exact(r.Lo), exact(r.Hi)})
 		}
 		return t
-	}}.figure(Column, vg.Length(n)*13+44), nil
+	}}.figure(width, vg.Length(n)*13+44), nil
 }
+
+// longName is the number of letters from which on names of ratios need two columns
+// of print.
+const longName = 30
 
 // significant is v in about three digits.
 func significant(v float64) string {
