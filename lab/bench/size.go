@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -296,7 +297,7 @@ func DrawCurves(dir string, curves []Curve) error {
 			panels = append(panels, figure.Panel{Axes: figure.Axes{Title: fmt.Sprintf("(%c) %s", 'a'+len(panels), what), X: c.Size, Y: unit, LogX: true, LogY: true}, Series: series(value)})
 		}
 		add(fmt.Sprintf("%s: exponent %.2f", c.Curve, c.Exponent), c.Unit, func(p Point) (float64, float64) { return p.Ours, p.Peer })
-		if c.Peer != "" {
+		if slices.ContainsFunc(c.Points, func(p Point) bool { return p.PeerBytes > 0 }) {
 			add("its memory", "MB", func(p Point) (float64, float64) { return p.OursBytes / 1e6, p.PeerBytes / 1e6 })
 		}
 	}

@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 
-from peer import growth, processor_seconds, resident
+from peer import processor_seconds
 
 LEVELS = 6
 
@@ -54,15 +54,14 @@ def new(PPO, data, table, envs):
     return PPO("MlpPolicy", vec, learning_rate=1e-3, n_steps=1024 // envs, batch_size=64, gamma=0.0, seed=data.meta["round"], device="cpu")
 
 
-def rates(data, PPO, environments, memory=False):
+def rates(data, PPO, environments):
     table = Table(data)
     for envs in environments:
-        before = resident()
         model = new(PPO, data, table, envs)
         model.learn(2048)
         steps = 8 * 1024
         t = processor_seconds(lambda: model.learn(steps, reset_num_timesteps=False))
-        data.case(f"PPO, {envs} x {1024 // envs}", steps / t, **({"peak": growth(before)} if memory else {}))
+        data.case(f"PPO, {envs} x {1024 // envs}", steps / t)
 
 
 def time_to_anr(data, PPO, goal=0.98):
@@ -196,10 +195,10 @@ def first_of_three(good):
 
 
 def sizes(data):
-    """Steps per CPU-second and memory by number of environments."""
+    """Steps per CPU-second by number of environments."""
     import stable_baselines3
     import torch
 
     torch.set_num_threads(1)
-    rates(data, stable_baselines3.PPO, data.meta["environments"], memory=True)
+    rates(data, stable_baselines3.PPO, data.meta["environments"])
     return "Stable-Baselines3 " + stable_baselines3.__version__
