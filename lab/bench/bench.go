@@ -114,7 +114,12 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 			return Report{}, err
 		}
 		ours = append(ours, got)
-		if err := d.write(dir, round); err != nil {
+		if round == 0 { // the same in all of them
+			if err := d.write(dir); err != nil {
+				return Report{}, err
+			}
+		}
+		if err := d.begin(dir, round); err != nil {
 			return Report{}, err
 		}
 		for _, p := range peers {

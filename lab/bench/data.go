@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -35,9 +34,10 @@ type data struct {
 	grid      *mat.Dense
 	bootstrap *mat.Dense // see resample
 	rewards   *optimum.Rewards
-	times     [][]float64    // service times of each service's items, s
-	forest    *forest.Forest // of the trace
-	small     *forest.Forest // of smallLeaf
+	shapes    map[string][]int // of the matrices that were written
+	times     [][]float64      // service times of each service's items, s
+	forest    *forest.Forest   // of the trace
+	small     *forest.Forest   // of smallLeaf
 }
 
 // training is a setting of PPO that both sides can have: networks of two layers of
@@ -171,8 +171,8 @@ func (d *data) makeGrid(space *mesh.Space) {
 // loads are those of random load.
 func (d *data) loads() []mesh.Load { return d.scenario.Loads.Grid(1 << 10) }
 
-// write puts the data where the peers read it, and the trees of this round.
-func (d *data) write(dir string, round int) error {
+// write puts the data where the peers read it, and our trees once they are there.
+func (d *data) write(dir string) error {
 	var rewards []float64
 	loads := d.loads()
 	for _, l := range loads {
@@ -203,10 +203,10 @@ func (d *data) write(dir string, round int) error {
 	for k, times := range d.times {
 		matrices[fmt.Sprintf("times%d", k)] = mat.NewDense(1, len(times), times)
 	}
-	shapes := map[string][]int{}
+	d.shapes = map[string][]int{}
 	for name, m := range matrices {
 		r, c := m.Dims()
-		shapes[name] = []int{r, c}
+		d.shapes[name] = []int{r, c}
 		b := make([]byte, 0, 8*r*c)
 		for _, v := range m.RawMatrix().Data {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
@@ -215,8 +215,13 @@ func (d *data) write(dir string, round int) error {
 			return fmt.Errorf("bench: %w", err)
 		}
 	}
+	return nil
+}
+
+// begin tells the peers what a round is like; what write wrote stays.
+func (d *data) begin(dir string, round int) error {
 	b, err := json.Marshal(map[string]any{
-		"shapes": shapes, "cores": runtime.NumCPU(), "round": round, "forms": forms, "sizes": peerSizes(), "environments": peerEnvironments,
+		"shapes": d.shapes, "round": round, "forms": forms, "sizes": peerSizes(), "environments": peerEnvironments,
 		"speed": forSpeed, "anr": theirANR, "goals": goals, "seeds": seeds,
 		"simulated": simulatedSteps * d.scenario.Timing.Seconds(), "load": simulatedLoad, "route": simulatedRoute,
 	})
@@ -226,8 +231,9 @@ func (d *data) write(dir string, round int) error {
 	return os.WriteFile(filepath.Join(dir, "meta.json"), b, 0o600)
 }
 
-// nodes are those of all trees of a forest, tree after tree: number of the tree, feature, -1 for
-// a leaf, threshold, number of the left child in the tree, and outputs.
+// nodes are those of all trees of a forest, tree after tree: number of the tree,
+// feature, -1 for a leaf, threshold, number of the left child in the tree, and
+// outputs.
 func nodes(f *forest.Forest) *mat.Dense {
 	width := 4 + len(f.Outputs())
 	out := mat.NewDense(f.Nodes(), width, nil)

@@ -16,7 +16,7 @@ import (
 // Go.
 type peer struct {
 	name   string
-	python string // module.function; "" for measure
+	python string // module.function; "" for run
 	cases  []string
 	once   bool // in the first round alone: it takes its time
 	run    func(ctx context.Context, cfg Config, d *data) (version string, got results, err error)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -93,7 +94,7 @@ func Curves(ctx context.Context, cfg Config) ([]Curve, error) {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := d.write(dir, 0); err != nil {
+	if err := errors.Join(d.write(dir), d.begin(dir, 0)); err != nil {
 		return nil, err
 	}
 	var out []Curve
@@ -113,11 +114,12 @@ func Curves(ctx context.Context, cfg Config) ([]Curve, error) {
 	return out, nil
 }
 
-// point measures seconds and memory of f.
-func point(size float64, f func() error) (p Point, err error) {
-	p.Size = size
+// add measures seconds and memory of f, as the point of a size.
+func (c *Curve) add(size float64, f func() error) (err error) {
+	p := Point{Size: size}
 	p.OursBytes = peakGrowth(func() { p.Ours, err = seconds(f) })
-	return p, err
+	c.Points = append(c.Points, p)
+	return err
 }
 
 // beside adds what a peer gave to the points that it has.
@@ -140,11 +142,9 @@ func (d *data) byRows(ctx context.Context, dir string) (Curve, error) {
 	for _, n := range fitSizes {
 		d.cfg.log("fit of %d rows", n)
 		s := sample{x: d.rows(of.x, n), y: d.rows(of.y, n)}
-		p, err := point(float64(n), func() error { _, err := d.fit(ctx, s, 0, 0); return err })
-		if err != nil {
+		if err := c.add(float64(n), func() error { _, err := d.fit(ctx, s, 0, 0); return err }); err != nil {
 			return c, err
 		}
-		c.Points = append(c.Points, p)
 	}
 	c.beside(d.cfg, ctx, "forests.sizes", dir, func(size float64) string { return fmt.Sprintf("rows %.0f", size) })
 	return c, nil
@@ -154,14 +154,13 @@ func (d *data) byTrees(ctx context.Context, _ string) (Curve, error) {
 	c := Curve{Curve: "fit of the trace, one core", Size: "trees", Unit: "s"}
 	s := d.samples[fits[0]]
 	for _, n := range treeSizes {
-		p, err := point(float64(n), func() error {
+		err := c.add(float64(n), func() error {
 			_, err := forest.Fit(ctx, s.x, s.y, forest.Config{Trees: n, Workers: 1})
 			return err
 		})
 		if err != nil {
 			return c, err
 		}
-		c.Points = append(c.Points, p)
 	}
 	return c, nil
 }
@@ -193,7 +192,7 @@ func (d *data) bySeeds(ctx context.Context, _ string) (Curve, error) {
 	setting.Total = 12 * 8192
 	setting.Every = setting.Total
 	for _, n := range trainingSizes {
-		p, err := point(float64(n), func() error {
+		err := c.add(float64(n), func() error {
 			var g errgroup.Group
 			g.SetLimit(runtime.NumCPU())
 			for k := range n {
@@ -204,7 +203,6 @@ func (d *data) bySeeds(ctx context.Context, _ string) (Curve, error) {
 		if err != nil {
 			return c, err
 		}
-		c.Points = append(c.Points, p)
 	}
 	return c, nil
 }
@@ -238,11 +236,9 @@ func (d *data) byActions(_ context.Context, _ string) (Curve, error) {
 			load[k] = (l.Min + l.Max) / 2
 		}
 		d.cfg.log("search of %.3g actions", actions)
-		p, err := point(actions, func() error { _, err := r.Best(load); return err })
-		if err != nil {
+		if err := c.add(actions, func() error { _, err := r.Best(load); return err }); err != nil {
 			return c, err
 		}
-		c.Points = append(c.Points, p)
 	}
 	return c, nil
 }

@@ -74,7 +74,7 @@ def main():
         version = getattr(importlib.import_module(module), function)(data)
         reply = {"version": version, "cases": data.cases}
     except Exception as e:
-        reply = {"missing": f"{type(e).__name__}: {e}"[:300], "cases": data.cases}
+        reply = {"missing": f"{type(e).__name__}: {e}"[:300]}
     out.flush()
     with os.fdopen(answer, "w") as f:
         json.dump(reply, f)

@@ -14,28 +14,20 @@ def off(got, want):
     return np.max(np.abs(got - want)) / np.max(np.abs(want))
 
 
-def both(data, predict):
-    """One row and the table, by a call of Python's; the other side checks that the numbers are ours."""
-    rows, want = data["fit, trace.testx"], data["predicted"]
-    got = np.asarray(predict(rows)).reshape(want.shape)
-    checks = {"off": off(got, want)}
-    data.case(ROW, np.median([seconds(lambda: predict(rows[k : k + 1])) for k in range(1000)]), **checks)
-    grid = data["grid"]
-    data.case(TABLE, np.median([seconds(lambda: predict(grid)) for _ in range(3)]), **checks)
-
-
 def onnxruntime(data):
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(f"{data.folder}/forest.onnx", options, providers=["CPUExecutionProvider"])
-    both(data, lambda x: session.run(None, {"x": x})[0])
+    predict = lambda x: session.run(None, {"x": x})[0]
+    checks = {"off": off(predict(data["fit, trace.testx"]), data["predicted"])}
+    grid = data["grid"]
+    data.case(TABLE, np.median([seconds(lambda: predict(grid)) for _ in range(3)]), **checks)
     data.case("model file", os.path.getsize(f"{data.folder}/forest.onnx"))
     # One row from Go, where no interpreter is in the way.
     library = os.path.join(os.path.dirname(ort.__file__), "capi", "libonnxruntime.so." + ort.__version__)
-    native = native_rows(data, "onnxruntime", library, f"{data.folder}/forest.onnx")
-    data.case(ROW, native, **data.cases[ROW]["checks"])
+    data.case(ROW, native_rows(data, "onnxruntime", library, f"{data.folder}/forest.onnx"), **checks)
     return "onnxruntime " + ort.__version__
 
 
