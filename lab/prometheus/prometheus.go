@@ -10,14 +10,14 @@ import (
 	"fmt"
 	"math"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
-	"github.com/prometheus/client_golang/api/prometheus/v1"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
+	"github.com/meshbench/meshbench/lab/internal/words"
 	"github.com/meshbench/meshbench/lab/scenario"
 	"github.com/meshbench/meshbench/lab/testbed"
 )
@@ -115,7 +115,7 @@ func (c *Client) query(ctx context.Context, text string, at time.Time) (float64,
 		if errors.As(err, &answer) && answer.Detail != "" { // what something before it says
 			text += ": " + answer.Detail
 		}
-		return math.NaN(), errors.New(short(text))
+		return math.NaN(), errors.New(words.Bounded(text, maxWords))
 	}
 	switch v := value.(type) {
 	case *model.Scalar:
@@ -135,15 +135,8 @@ func (c *Client) query(ctx context.Context, text string, at time.Time) (float64,
 	return math.NaN(), fmt.Errorf("it gives a %s; accepted: one number", value.Type())
 }
 
-// short is what a server says in one line with bounds.
-func short(text string) string {
-	const most = 300 // bytes
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
-	}
-	return text
-}
+// maxWords bounds what a server says, in bytes.
+const maxWords = 300
 
 // finite is v, or missing: a quotient of nothing by nothing is no measurement.
 func finite(v float64) float64 {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/meshbench/meshbench/lab/internal/words"
 )
 
 // Reason is why a request was not answered, in a few words that do not differ
@@ -45,9 +47,5 @@ const maxReason = 80
 
 // Short is a text of another program as a reason: one line, not long.
 func Short(text string) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
-	}
-	return text
+	return words.Bounded(text, maxReason)
 }

@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/meshbench/meshbench/lab/control"
+	"github.com/meshbench/meshbench/lab/internal/words"
 	"github.com/meshbench/meshbench/lab/load/httpload"
 	"github.com/meshbench/meshbench/lab/mesh"
 	"github.com/meshbench/meshbench/lab/service"
@@ -411,11 +412,11 @@ func (p *plane) probe(ctx context.Context, o *object) (revision string, err erro
 // answer is a reply in its own words.
 func answer(resp *http.Response) string {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
-	words := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "?")), " ")
-	if words == "" {
+	said := words.Bounded(string(text), maxWords)
+	if said == "" {
 		return resp.Status
 	}
-	return resp.Status + ": " + words
+	return resp.Status + ": " + said
 }
 
 // Faults lists what disturbed the step: what Apply could not do, other writers,

@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/lab/internal/words"
 )
 
 // sidecar is the name of the container that Istio injects.
@@ -300,9 +302,5 @@ func short(err error) string {
 	if c, ok := apierrors.StatusCause(err, metav1.CauseTypeUnexpectedServerResponse); ok && c.Message != "unknown" && !apierrors.IsInternalError(err) && !strings.Contains(text, c.Message) {
 		text += ": " + c.Message
 	}
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	if len(text) > maxWords { // a page of a proxy's
-		text = strings.ToValidUTF8(text[:maxWords], "") + "..."
-	}
-	return text
+	return words.Bounded(text, maxWords) // it may be a page of a proxy's
 }
