@@ -32,20 +32,19 @@ func (f *Forest) neighbours(n *Neighbours, row []float64, pure []bool) {
 	}
 	n.Rows, n.Weights = n.Rows[:0], n.Weights[:0]
 	each := 1 / float64(len(f.trees))
-	for _, t := range f.trees {
-		add := func(r uint32, share float64) {
-			if n.dense[r] == 0 {
-				n.Rows = append(n.Rows, r)
-			}
-			n.dense[r] += float64(share * each)
+	add := func(r uint32, share float64) {
+		if n.dense[r] == 0 {
+			n.Rows = append(n.Rows, r)
 		}
-		value := walk(t, n.ranks)
+		n.dense[r] += float64(share * each)
+	}
+	f.leaves(n.ranks, func(value uint32) {
 		if l := int(value) - f.data.rows; l >= 0 && pure != nil && pure[l] {
 			add(f.shared.row[f.shared.start[l]], 1)
-			continue
+			return
 		}
 		f.leafRows(value, add)
-	}
+	})
 	slices.Sort(n.Rows)
 	for _, r := range n.Rows {
 		n.Weights = append(n.Weights, n.dense[r])

@@ -56,19 +56,6 @@ func (f *Forest) Rank(feature int, v float64) int {
 	return k
 }
 
-// walk goes down a tree and returns the leaf value that it comes to.
-func walk(t []node, ranks []uint32) uint32 {
-	n := t[0]
-	for !n.isLeaf() {
-		at := n.child()
-		if ranks[n.feature()] > n.cut() {
-			at++
-		}
-		n = t[at]
-	}
-	return n.value()
-}
-
 // addValue adds the outputs of a leaf value to dst.
 func (f *Forest) addValue(dst []float64, value uint32) {
 	v := int(value) * len(dst)
@@ -77,37 +64,90 @@ func (f *Forest) addValue(dst []float64, value uint32) {
 	}
 }
 
-// lanes is the number of trees that are walked side by side: most of the time
-// of a walk is waiting for memory, and the waits of several overlap.
-const lanes = 8
+// lanes is the number of walks side by side: most of the time of a walk is waiting
+// for memory, and the waits of several overlap.
+const lanes = 16
+
+// walks are as many side by side, each down a tree by the ranks of a row.
+type walks struct {
+	tree  [lanes][]node
+	ranks [lanes]*[leafMark + 1]uint32 // 0 of a leaf's feature
+	at    [lanes]uint32
+}
+
+// down goes down to the leaves of the first n walks. There is no branch to mispredict:
+// at a leaf, where the threshold says "left", a walk stays.
+func (w *walks) down(n int) {
+	w.at = [lanes]uint32{}
+	for more := uint32(1); more > 0; {
+		more = 0
+		for l := range n {
+			at := w.at[l]
+			x := w.tree[l][at]
+			next := x.child()
+			if w.ranks[l][x.feature()] > x.cut() {
+				next++
+			}
+			if x.isLeaf() {
+				next = at
+			}
+			more |= next ^ at
+			w.at[l] = next
+		}
+	}
+}
+
+// value is the leaf value that walk l has come to.
+func (w *walks) value(l int) uint32 { return w.tree[l][w.at[l]].value() }
 
 // predict adds up leaf values in the order of the trees, so that every way to
 // predict gives the same bits.
 func (f *Forest) predict(dst []float64, ranks []uint32) {
-	for first := 0; first < len(f.trees); first += lanes {
-		trees := f.trees[first:min(first+lanes, len(f.trees))]
-		var at [lanes]uint32
-		for moving := true; moving; {
-			moving = false
-			for l, t := range trees {
-				n := t[at[l]]
-				if n.isLeaf() {
-					continue
-				}
-				moving = true
-				next := n.child()
-				if ranks[n.feature()] > n.cut() {
-					next++
-				}
-				at[l] = next
-			}
-		}
-		for l, t := range trees {
-			f.addValue(dst, t[at[l]].value())
-		}
-	}
+	f.leaves(ranks, func(value uint32) { f.addValue(dst, value) })
+	f.divide(dst)
+}
+
+func (f *Forest) divide(dst []float64) {
 	for o := range dst {
 		dst[o] /= float64(len(f.trees))
+	}
+}
+
+// leaves calls visit with the leaf value of a row in each tree, in their order.
+func (f *Forest) leaves(ranks []uint32, visit func(value uint32)) {
+	var w walks
+	var all [leafMark + 1]uint32
+	copy(all[:leafMark], ranks)
+	for l := range lanes {
+		w.ranks[l] = &all
+	}
+	for first := 0; first < len(f.trees); first += lanes {
+		n := copy(w.tree[:], f.trees[first:])
+		w.down(n)
+		for l := range n {
+			visit(w.value(l))
+		}
+	}
+}
+
+// leavesOf calls visit with the leaf value of each of the listed rows in a tree, in
+// their order. ranks has those of the features of all rows.
+func leavesOf(t []node, rows, ranks []uint32, features int, visit func(row, value uint32)) {
+	var w walks
+	var of [lanes][leafMark + 1]uint32
+	for l := range lanes {
+		w.tree[l], w.ranks[l] = t, &of[l]
+	}
+	for len(rows) > 0 {
+		some := rows[:min(lanes, len(rows))]
+		rows = rows[len(some):]
+		for l, r := range some {
+			copy(of[l][:], ranks[int(r)*features:][:features])
+		}
+		w.down(len(some))
+		for l, r := range some {
+			visit(r, w.value(l))
+		}
 	}
 }
 
@@ -115,17 +155,23 @@ func (f *Forest) predict(dst []float64, ranks []uint32) {
 // outputs, empty for no rows. It panics with what Check says.
 func (f *Forest) PredictMatrix(x mat.Matrix) *mat.Dense {
 	f.mustTake(x)
-	rows, _ := x.Dims()
+	rows, features := x.Dims()
 	if rows == 0 {
 		return &mat.Dense{}
 	}
 	out := mat.NewDense(rows, f.outputs(), nil)
 	var row []float64
-	var ranks []uint32
+	ranks, all := make([]uint32, 0, rows*features), make([]uint32, rows)
 	for r := range rows {
-		row = mat.Row(row, r, x)
-		ranks = f.ranks(ranks[:0], row)
-		f.predict(out.RawRowView(r), ranks)
+		row, all[r] = mat.Row(row, r, x), uint32(r)
+		ranks = f.ranks(ranks, row)
+	}
+	// One tree at a time, which stays in cache.
+	for _, t := range f.trees {
+		leavesOf(t, all, ranks, features, func(r, value uint32) { f.addValue(out.RawRowView(int(r)), value) })
+	}
+	for r := range rows {
+		f.divide(out.RawRowView(r))
 	}
 	return out
 }

@@ -89,15 +89,18 @@ func (f *Forest) OutOfBag() *mat.Dense {
 			ranks[r*nf+j] = rank[f.data.codes[r*nf+j]]
 		}
 	}
-	var count []uint32
+	var count, left []uint32
 	for tree, t := range f.trees {
-		count = bootstrap(f.cfg, rows, tree, count)
+		count, left = bootstrap(f.cfg, rows, tree, count), left[:0]
 		for r, c := range count {
 			if c == 0 {
-				f.addValue(out.RawRowView(r), walk(t, ranks[r*nf:(r+1)*nf]))
-				trees[r]++
+				left = append(left, uint32(r))
 			}
 		}
+		leavesOf(t, left, ranks, nf, func(r, value uint32) {
+			f.addValue(out.RawRowView(int(r)), value)
+			trees[r]++
+		})
 	}
 	for r, n := range trees {
 		for o, v := range out.RawRowView(r) {

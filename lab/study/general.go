@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/meshbench/meshbench/lab/anr"
@@ -203,20 +205,25 @@ func Importance(ctx context.Context, s Source, repeats int) ([]figure.Bar, error
 	delays := len(m.Space().Layout().Endpoints)
 	base := r2(y, m.PredictMatrix(x), delays)
 	_, features := x.Dims()
-	var out []figure.Bar
+	out := make([]figure.Bar, features*delays)
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for j, name := range m.Space().FeatureNames()[:features] {
-		falls := make([][]float64, delays)
-		shuffled(x, j, rand.New(rand.NewPCG(1, uint64(j))), repeats, func() {
-			for k, v := range r2(y, m.PredictMatrix(x), delays) {
-				falls[k] = append(falls[k], base[k]-v)
+		g.Go(func() error {
+			falls, x := make([][]float64, delays), mat.DenseCopyOf(x)
+			shuffled(x, j, rand.New(rand.NewPCG(1, uint64(j))), repeats, func() {
+				for k, v := range r2(y, m.PredictMatrix(x), delays) {
+					falls[k] = append(falls[k], base[k]-v)
+				}
+			})
+			for k, v := range falls {
+				slices.Sort(v)
+				out[j*delays+k] = figure.Bar{Group: name, Name: model.Targets(m.Space(), s.Kind)[k], Value: v[len(v)/2], Lo: v[0], Hi: v[len(v)-1]}
 			}
+			return ctx.Err()
 		})
-		for k, v := range falls {
-			slices.Sort(v)
-			out = append(out, figure.Bar{Group: name, Name: model.Targets(m.Space(), s.Kind)[k], Value: v[len(v)/2], Lo: v[0], Hi: v[len(v)-1]})
-		}
 	}
-	return out, nil
+	return out, g.Wait()
 }
 
 // shuffled calls f so many times with the values of column j of x in another order,
@@ -274,10 +281,7 @@ func PredictedNodes(ctx context.Context, s Source) ([]figure.Predicted, error) {
 	if err != nil {
 		return nil, err
 	}
-	scores, err := score(s, "row", m, train, test)
-	if err != nil {
-		return nil, err
-	}
+	scores := scored(s, "row", p)
 	var out []figure.Predicted
 	for k := range s.Trace.Space().Layout().Endpoints {
 		if p[k].Measured == nil {

@@ -10,8 +10,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/meshbench/meshbench/lab/forest"
@@ -346,21 +348,29 @@ type Score struct {
 func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 	var out []Score
 	for _, by := range []string{"row", "action"} {
+		of := make([][]Score, splits)
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for seed := range of {
+			g.Go(func() error {
+				train, test := s.Rows().Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
+				if train.Len() == 0 || test.Len() == 0 { // of too few rows for both
+					return nil
+				}
+				m, err := s.learn(ctx, train, uint64(seed))
+				if err != nil {
+					return err
+				}
+				of[seed], err = score(s, by, m, train, test)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return nil, err
+		}
 		var sum []Score
 		var counted []float64 // splits of each target
-		for seed := range splits {
-			train, test := s.Rows().Split(trace.Split{Seed: uint64(seed), ByAction: by == "action"})
-			if train.Len() == 0 || test.Len() == 0 { // of too few rows for both
-				continue
-			}
-			m, err := s.learn(ctx, train, uint64(seed))
-			if err != nil {
-				return nil, err
-			}
-			one, err := score(s, by, m, train, test)
-			if err != nil {
-				return nil, err
-			}
+		for _, one := range of {
 			if sum == nil {
 				sum, counted = slices.Clone(one), make([]float64, len(one))
 				for k := range sum {
@@ -391,9 +401,10 @@ func Scores(ctx context.Context, s Source, splits int) ([]Score, error) {
 
 func score(s Source, by string, m model.Learned, train, test *trace.Table) ([]Score, error) {
 	p, err := Predicted(m, train, test)
-	if err != nil {
-		return nil, err
-	}
+	return scored(s, by, p), err
+}
+
+func scored(s Source, by string, p []Prediction) []Score {
 	var out []Score
 	for _, t := range p {
 		if len(t.Measured) == 0 { // of none there is no score
@@ -408,7 +419,7 @@ func score(s Source, by string, m model.Learned, train, test *trace.Table) ([]Sc
 		out = append(out, Score{Trace: s.Name, Split: by, Target: t.Target,
 			NMAE: forest.NMAE(y, hat)[0], R2: forest.R2(y, hat)[0], Naive: forest.NMAE(y, column(naive))[0]})
 	}
-	return out, nil
+	return out
 }
 
 func column(v []float64) *mat.Dense { return mat.NewDense(len(v), 1, v) }
