@@ -227,7 +227,7 @@ func (d *data) search(ctx context.Context, got results, seed uint64) error {
 		return err
 	}
 	found, loads := 0.0, d.loads()
-	if err := d.rewards.Prepare(ctx, loads); err != nil { // outside of what is timed
+	if err := optimum.Prepare(ctx, loads, d.rewards); err != nil { // outside of what is timed
 		return err
 	}
 	t, err := processorSeconds(func() error {

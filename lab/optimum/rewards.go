@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"reflect"
 	"runtime"
 	"slices"
 
@@ -215,26 +216,36 @@ func (r *Rewards) known(load mesh.Load, a mesh.Action) (v float64, ok bool, err 
 
 // Values values the actions of one load. It is for one goroutine.
 type Values struct {
-	r         *Rewards
-	load      mesh.Load
-	forecast  control.Forecast
-	evaluator *objective.Evaluator
-	step      objective.Step
-	action    mesh.Action
+	r          *Rewards
+	load       mesh.Load
+	forecast   control.Forecast
+	evaluators []*objective.Evaluator // of those that are valued together, r's first
+	step       objective.Step
+	action     mesh.Action
+	paid       []float64 // by each evaluator, of the step that was valued last
 }
 
 // At values the actions of a load, which the caller keeps.
-func (r *Rewards) At(load mesh.Load) (*Values, error) {
+func (r *Rewards) At(load mesh.Load) (*Values, error) { return together(load, r) }
+
+// together values by several objectives what one model foresees.
+func together(load mesh.Load, rewards ...*Rewards) (*Values, error) {
+	r := rewards[0]
 	load = r.rounded(load)
 	f, err := r.model.At(mesh.State{Load: load})
 	if err != nil {
 		return nil, err
 	}
-	e, err := r.objective.Bind(r.Space())
-	if err != nil {
-		return nil, err
+	v := &Values{r: r, load: load, forecast: f, step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())}}
+	for _, r := range rewards {
+		e, err := r.objective.Bind(r.Space())
+		if err != nil {
+			return nil, err
+		}
+		v.evaluators = append(v.evaluators, e)
 	}
-	return &Values{r: r, load: load, forecast: f, evaluator: e, step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())}}, nil
+	v.paid = make([]float64, len(rewards))
+	return v, nil
 }
 
 // turn values the actions of another load from now on.
@@ -256,20 +267,27 @@ func (v *Values) Of(a mesh.Action) (float64, error) {
 	return v.value(v.steady(a), 1)
 }
 
-// number is Of action k of the enumeration.
-func (v *Values) number(k int) (float64, error) {
+// number values action k of the enumeration by each evaluator: -Inf for one over a
+// limit.
+func (v *Values) number(k int) error {
 	if !v.r.Space().FitsAt(k) {
-		return math.Inf(-1), nil
+		for n := range v.paid {
+			v.paid[n] = math.Inf(-1)
+		}
+		return nil
 	}
 	a := v.r.Space().At(k)
-	n, ok := v.forecast.(control.Numbered)
-	if !ok {
-		return v.Of(a)
+	var err error
+	if n, ok := v.forecast.(control.Numbered); ok {
+		err = n.SetNumber(k)
+	} else {
+		err = v.forecast.Set(a)
 	}
-	if err := n.SetNumber(k); err != nil {
-		return 0, err
+	if err != nil {
+		return err
 	}
-	return v.value(v.steady(a), 1)
+	_, err = v.value(v.steady(a), 1)
+	return err
 }
 
 // Choice is Of the action of a choice.
@@ -300,27 +318,34 @@ func (v *Values) draws() int {
 }
 
 // value is what step s pays, whose action the forecast is set to; what was
-// measured in it does not matter.
+// measured in it does not matter. paid has it by the other evaluators, too.
 func (v *Values) value(s objective.Step, stride int) (float64, error) {
 	s.Measurement = v.step.Measurement
 	v.step = s
-	x, sum := &v.step.Measurement, 0.0
+	x := &v.step.Measurement
 	if v.r.cfg.Expected {
+		clear(v.paid)
 		n := v.forecast.Draws()
 		valued := float64((n + stride - 1) / stride)
 		for k := 0; k < n; k += stride {
 			v.forecast.Draw(k, x)
-			sum += v.evaluator.Reward(&v.step) / valued
+			for n, e := range v.evaluators {
+				v.paid[n] += e.Reward(&v.step) / valued
+			}
 		}
 	} else {
 		v.forecast.Mean(x)
-		sum = v.evaluator.Reward(&v.step)
+		for n, e := range v.evaluators {
+			v.paid[n] = e.Reward(&v.step)
+		}
 	}
-	if math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return 0, fmt.Errorf("optimum: objective %q gives %v, no number, for load %v and action %s",
-			v.r.objective.Name, sum, v.load, v.r.Space().Format(s.Action))
+	for n, e := range v.evaluators {
+		if p := v.paid[n]; math.IsNaN(p) || math.IsInf(p, 0) {
+			return 0, fmt.Errorf("optimum: objective %q gives %v, no number, for load %v and action %s",
+				e.Objective().Name, p, v.load, v.r.Space().Format(s.Action))
+		}
 	}
-	return sum, nil
+	return v.paid[0], nil
 }
 
 // Table returns the rewards of all actions at the given load. In a space of more
@@ -332,28 +357,44 @@ func (r *Rewards) Table(load mesh.Load) (*Table, error) {
 	}
 	load = r.rounded(load)
 	var buf [64]byte
-	return r.tables.Get(loadKey(buf[:0], load), func() (*Table, error) { return r.enumerate(append(mesh.Load(nil), load...)) })
+	return r.tables.Get(loadKey(buf[:0], load), func() (*Table, error) {
+		made, err := enumerate(slices.Clone(load), r)
+		if err != nil {
+			return nil, err
+		}
+		return made[0], nil
+	})
 }
 
-func (r *Rewards) enumerate(load mesh.Load) (*Table, error) {
-	v, err := r.At(load)
+// enumerate makes the tables of several rewards of one model.
+func enumerate(load mesh.Load, rewards ...*Rewards) ([]*Table, error) {
+	v, err := together(load, rewards...)
 	if err != nil {
 		return nil, err
 	}
-	out := &Table{Reward: make([]float64, r.Space().Len()), Best: math.Inf(-1)}
-	for k := range out.Reward {
-		if out.Reward[k], err = v.number(k); err != nil {
+	actions := rewards[0].Space().Len()
+	tables := make([]*Table, len(rewards))
+	for n := range tables {
+		tables[n] = &Table{Reward: make([]float64, actions), Best: math.Inf(-1)}
+	}
+	for k := range actions {
+		if err := v.number(k); err != nil {
 			return nil, err
 		}
-		out.Best = max(out.Best, out.Reward[k])
-	}
-	tie := 1e-9 * max(1, math.Abs(out.Best))
-	for k, v := range out.Reward {
-		if v >= out.Best-tie {
-			out.Action = append(out.Action, k)
+		for n, t := range tables {
+			t.Reward[k] = v.paid[n]
+			t.Best = max(t.Best, v.paid[n])
 		}
 	}
-	return out, nil
+	for _, t := range tables {
+		tie := 1e-9 * max(1, math.Abs(t.Best))
+		for k, v := range t.Reward {
+			if v >= t.Best-tie {
+				t.Action = append(t.Action, k)
+			}
+		}
+	}
+	return tables, nil
 }
 
 // Best returns the best action at the given load: exact where all are
@@ -372,9 +413,57 @@ func (r *Rewards) Best(load mesh.Load) (Best, error) {
 }
 
 // Prepare finds the best actions at the loads, all processors at it: runs that meet
-// the same loads in the same order would wait for each other.
-func (r *Rewards) Prepare(ctx context.Context, loads []mesh.Load) error {
-	return each(ctx, loads, func(l mesh.Load) error { _, err := r.Best(l); return err })
+// the same loads in the same order would wait for each other. What one model foresees
+// is valued by the objectives of all of its rewards at once.
+func Prepare(ctx context.Context, loads []mesh.Load, rewards ...*Rewards) error {
+	var groups [][]*Rewards
+	for _, r := range rewards {
+		k := slices.IndexFunc(groups, func(g []*Rewards) bool { return g[0].foresees(r) })
+		if k < 0 {
+			groups = append(groups, nil)
+			k = len(groups) - 1
+		}
+		groups[k] = append(groups[k], r)
+	}
+	return each(ctx, loads, func(l mesh.Load) error {
+		for _, g := range groups {
+			if err := prepare(l, g); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// foresees says whether o's tables follow from the forecasts that r's do.
+func (r *Rewards) foresees(o *Rewards) bool {
+	return r.Exact() && o.Exact() && reflect.TypeOf(r.model).Comparable() && r.model == o.model &&
+		r.cfg.Expected == o.cfg.Expected && slices.Equal(r.cfg.Quanta, o.cfg.Quanta)
+}
+
+func prepare(load mesh.Load, rewards []*Rewards) error {
+	r := rewards[0]
+	if !r.Exact() {
+		_, err := r.Best(load)
+		return err
+	}
+	load = slices.Clone(r.rounded(load))
+	key := loadKey(nil, load)
+	rewards = slices.DeleteFunc(slices.Clone(rewards), func(r *Rewards) bool {
+		_, ok := r.tables.Peek(key)
+		return ok
+	})
+	if len(rewards) == 0 {
+		return nil
+	}
+	tables, err := enumerate(load, rewards...)
+	if err != nil {
+		return err
+	}
+	for n, r := range rewards {
+		r.tables.Get(key, func() (*Table, error) { return tables[n], nil })
+	}
+	return nil
 }
 
 // each does something for every load once, all processors at it.

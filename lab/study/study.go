@@ -254,7 +254,7 @@ func (r *Result) source(ctx context.Context, s Source) error {
 		return err
 	}
 	r.Trainings = append(r.Trainings, trainings...)
-	greedy := sync.OnceValues(func() (func(objective.Objective) (*optimum.Rewards, error), error) { return s.Greedy(ctx, cfg.Seed) })
+	greedy := sync.OnceValues(func() (func(objective.Objective) (*optimum.Rewards, error), error) { return r.prepared(ctx, f) })
 	return r.Timed("evaluation, "+s.Name, func() error {
 		cfg.Progress("evaluating on "+s.Name, 0, len(cfg.Objectives))
 		for k, o := range cfg.Objectives {
@@ -273,6 +273,32 @@ func (r *Result) source(ctx context.Context, s Source) error {
 		}
 		return nil
 	})
+}
+
+// prepared is Source.Greedy, all of the study's objectives being valued at the loads
+// of the evaluation, together as far as they can.
+func (r *Result) prepared(ctx context.Context, f *fitted) (func(objective.Objective) (*optimum.Rewards, error), error) {
+	make, err := f.Greedy(ctx, r.Config.Seed)
+	if err != nil {
+		return nil, err
+	}
+	var loads []mesh.Load
+	for _, e := range r.Config.Patterns {
+		loads = append(loads, e.Loads...)
+	}
+	looks := map[string]*optimum.Rewards{}
+	var all []*optimum.Rewards
+	for _, o := range r.Config.Objectives {
+		rw, err := f.rewards[o.Name]()
+		if err != nil {
+			return nil, err
+		}
+		if looks[o.Name], err = make(o); err != nil {
+			return nil, err
+		}
+		all = append(all, rw, looks[o.Name])
+	}
+	return func(o objective.Objective) (*optimum.Rewards, error) { return looks[o.Name], nil }, optimum.Prepare(ctx, loads, all...)
 }
 
 // key is what the evaluation of an objective on a source depends on.
@@ -309,11 +335,7 @@ func (r *Result) objectiveKeys() []any {
 // under the same loads.
 func (r *Result) evaluate(ctx context.Context, f *fitted, o objective.Objective, trainings []Training,
 	greedy func(objective.Objective) (*optimum.Rewards, error)) ([]Cell, error) {
-	var loads []mesh.Load
-	for _, e := range r.Config.Patterns {
-		loads = append(loads, e.Loads...)
-	}
-	rw, baselines, err := f.baselines(ctx, o, greedy, loads)
+	rw, baselines, err := f.baselines(o, greedy)
 	if err != nil {
 		return nil, err
 	}
@@ -434,9 +456,8 @@ func Baselines(r *optimum.Rewards, s scenario.Scenario, greedy *optimum.Rewards)
 }
 
 // baselines values the source's model by an objective and calibrates Baselines on
-// it; greedy values what the policy of that name looks at (see Source.Greedy). Both
-// are prepared for the loads.
-func (f *fitted) baselines(ctx context.Context, o objective.Objective, greedy func(objective.Objective) (*optimum.Rewards, error), loads []mesh.Load) (*optimum.Rewards, []Baseline, error) {
+// it; greedy values what the policy of that name looks at (see Source.Greedy).
+func (f *fitted) baselines(o objective.Objective, greedy func(objective.Objective) (*optimum.Rewards, error)) (*optimum.Rewards, []Baseline, error) {
 	rw, err := f.rewards[o.Name]()
 	if err != nil {
 		return nil, nil, err
@@ -444,11 +465,6 @@ func (f *fitted) baselines(ctx context.Context, o objective.Objective, greedy fu
 	looks, err := greedy(o)
 	if err != nil {
 		return nil, nil, err
-	}
-	for _, r := range []*optimum.Rewards{rw, looks} {
-		if err := r.Prepare(ctx, loads); err != nil {
-			return nil, nil, err
-		}
 	}
 	list, err := Baselines(rw, f.Scenario, looks)
 	return rw, list, err

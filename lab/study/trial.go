@@ -235,7 +235,7 @@ func (r *Result) Contests(ctx context.Context, s Source, set Setting) ([]Contest
 	}
 	var contests []Contest
 	for _, o := range r.Config.Objectives {
-		reference, baselines, err := f.baselines(ctx, o, greedy, nil)
+		reference, baselines, err := f.baselines(o, greedy)
 		if err != nil {
 			return nil, err
 		}

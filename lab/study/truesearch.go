@@ -248,7 +248,7 @@ func (r *Result) trueShares(ctx context.Context, f *fitted, cfg TrueConfig, load
 	if err != nil {
 		return nil, err
 	}
-	rw, baselines, err := f.baselines(ctx, o, greedy, nil)
+	rw, baselines, err := f.baselines(o, greedy)
 	if err != nil {
 		return nil, err
 	}
