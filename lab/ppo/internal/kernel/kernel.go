@@ -170,11 +170,15 @@ func Adam(p, m, v, g []float32, s *AdamStep) {
 // cols×rows, rows ldd apart.
 func Transpose(rows, cols int, src []float32, lds int, dst []float32, ldd int) {
 	i := 0
-	for ; i+4 <= rows; i += 4 { // four values side by side at a time
-		a, b, c, d := src[i*lds:][:cols], src[(i+1)*lds:][:cols], src[(i+2)*lds:][:cols], src[(i+3)*lds:][:cols]
-		for j := range a {
-			to := dst[j*ldd+i:][:4]
-			to[0], to[1], to[2], to[3] = a[j], b[j], c[j], d[j]
+	if useAVX2 && cols >= Width {
+		for ; i+Width <= rows; i += Width {
+			whole := cols &^ (Width - 1)
+			transposeAVX2(whole/Width, &src[i*lds:][:(Width-1)*lds+whole][0], lds, &dst[i:][:(whole-1)*ldd+Width][0], ldd)
+			for j := whole; j < cols; j++ {
+				for r := range Width {
+					dst[j*ldd+i+r] = src[(i+r)*lds+j]
+				}
+			}
 		}
 	}
 	for ; i < rows; i++ {

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"math"
+	"sync"
 
 	"golang.org/x/sys/cpu"
 )
@@ -29,11 +30,61 @@ func useNarrow() (restore func()) {
 	return func() { useAVX512 = before }
 }
 
-// gemmAVX2 cuts C into tiles, each of which a micro kernel keeps in registers
+// gemmAVX2 copies a B that is large for the nearest cache, some columns at a time,
+// side by side as the micro kernels read them: far apart, each row of B is on
+// another page of memory. Some rows of C then take their turn over these columns.
+func gemmAVX2(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32) {
+	const (
+		near     = 8 << 10  // values in the nearest cache
+		second   = 32 << 10 // values of B in the next one
+		rows     = 32       // of C at a time
+		together = 16       // rows of B that are copied
+	)
+	if m < rows/2 || k*ldb <= near {
+		gemmTiles(m, n, k, a, b, ldb, c, ldc, bias)
+		return
+	}
+	wide := 16
+	if useAVX512 {
+		wide = 24
+	}
+	columns := min(max(1, second/(k*wide))*wide, n)
+	room := packed.Get().(*[]float32)
+	if len(*room) < k*columns {
+		*room = make([]float32, k*columns)
+	}
+	for first := 0; first < n; first += columns {
+		end := min(first+columns, n)
+		for p := 0; p < k; p += together {
+			for j := first; j < end; j += wide {
+				width := min(wide, end-j)
+				pack(min(together, k-p), width, &b[p*ldb+j], ldb, &(*room)[k*(j-first)+p*width])
+			}
+		}
+		for i := 0; i < m; i += rows {
+			at := *room
+			for j := first; j < end; j += wide {
+				width := min(wide, end-j)
+				var add []float32
+				if bias != nil {
+					add = bias[j:]
+				}
+				gemmTiles(min(rows, m-i), width, k, Matrix{a.Data[i*a.Row:], a.Row, a.Col}, at, width, c[i*ldc+j:], ldc, add)
+				at = at[k*width:]
+			}
+		}
+	}
+	packed.Put(room)
+}
+
+// packed has the copies' memory.
+var packed = sync.Pool{New: func() any { return new([]float32) }}
+
+// gemmTiles cuts C into tiles, each of which a micro kernel keeps in registers
 // while it runs over k: of 8×24 and 8×16 with AVX-512, else of 4×16 and 4×8, and
 // of 1×32 and 1×8 for the rows that are left. All rows take their turn before
 // the next columns, so that these columns of B stay near.
-func gemmAVX2(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32) {
+func gemmTiles(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32) {
 	for j := 0; j < n; {
 		i, width := 0, 8
 		switch left := n - j; {
@@ -105,6 +156,17 @@ func gemm1x32(k int, a *float32, col int, b *float32, ldb int, c *float32, bias 
 
 //go:noescape
 func gemm1x8(k int, a *float32, col int, b *float32, ldb int, c *float32, bias *float32)
+
+// pack copies k > 0 rows of n > 0 values, a multiple of Width, ldb apart, one behind
+// the other.
+//
+//go:noescape
+func pack(k, n int, b *float32, ldb int, to *float32)
+
+// transposeAVX2 is Transpose of 8 rows of n > 0 times as many columns.
+//
+//go:noescape
+func transposeAVX2(n int, src *float32, lds int, dst *float32, ldd int)
 
 // The functions below want n > 0, a multiple of Width.
 

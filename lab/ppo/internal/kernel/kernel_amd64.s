@@ -375,6 +375,92 @@ loop:
 	VZEROUPPER
 	RET
 
+// func pack(k, n int, b *float32, ldb int, to *float32)
+TEXT ·pack(SB), NOSPLIT, $0-40
+	MOVQ k+0(FP), CX
+	MOVQ n+8(FP), R8
+	MOVQ b+16(FP), SI
+	MOVQ ldb+24(FP), R9
+	MOVQ to+32(FP), DI
+	SHLQ $2, R8
+	SHLQ $2, R9
+
+row:
+	XORQ AX, AX
+
+columns:
+	VMOVUPS (SI)(AX*1), Y0
+	VMOVUPS Y0, (DI)(AX*1)
+	ADDQ    $32, AX
+	CMPQ    AX, R8
+	JB      columns
+	ADDQ    R9, SI
+	ADDQ    R8, DI
+	DECQ    CX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// PAIRS interleaves rows a and b by single values, in each half of a register, and
+// QUADS does by pairs of them.
+#define PAIRS(a, b, lo, hi) \
+	VUNPCKLPS b, a, lo \
+	VUNPCKHPS b, a, hi
+
+#define QUADS(a, b, lo, hi) \
+	VUNPCKLPD b, a, lo \
+	VUNPCKHPD b, a, hi
+
+// HALVES writes the columns that a and b have the upper and lower rows of, four
+// apart, the first at DX.
+#define HALVES(a, b) \
+	VPERM2F128 $0x20, b, a, Y8      \
+	VPERM2F128 $0x31, b, a, Y9      \
+	VMOVUPS    Y8, (DX)             \
+	VMOVUPS    Y9, (DX)(R9*4)       \
+	ADDQ       R9, DX
+
+// func transposeAVX2(n int, src *float32, lds int, dst *float32, ldd int)
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ src+8(FP), SI
+	MOVQ lds+16(FP), R8
+	MOVQ dst+24(FP), DI
+	MOVQ ldd+32(FP), R9
+	SHLQ $2, R8
+	SHLQ $2, R9
+	LEAQ (R8)(R8*2), R12
+
+block:
+	LEAQ    (SI)(R8*4), BX
+	VMOVUPS (SI), Y0
+	VMOVUPS (SI)(R8*1), Y1
+	VMOVUPS (SI)(R8*2), Y2
+	VMOVUPS (SI)(R12*1), Y3
+	VMOVUPS (BX), Y4
+	VMOVUPS (BX)(R8*1), Y5
+	VMOVUPS (BX)(R8*2), Y6
+	VMOVUPS (BX)(R12*1), Y7
+	PAIRS(Y0, Y1, Y8, Y9)
+	PAIRS(Y2, Y3, Y10, Y11)
+	PAIRS(Y4, Y5, Y12, Y13)
+	PAIRS(Y6, Y7, Y14, Y15)
+	QUADS(Y8, Y10, Y0, Y1)
+	QUADS(Y9, Y11, Y2, Y3)
+	QUADS(Y12, Y14, Y4, Y5)
+	QUADS(Y13, Y15, Y6, Y7)
+	MOVQ DI, DX
+	HALVES(Y0, Y4)
+	HALVES(Y1, Y5)
+	HALVES(Y2, Y6)
+	HALVES(Y3, Y7)
+	ADDQ $32, SI
+	LEAQ (DI)(R9*8), DI
+	DECQ CX
+	JNZ  block
+	VZEROUPPER
+	RET
+
 // ---- elementwise functions ----
 
 // POLY: acc = x·acc + coefficient.

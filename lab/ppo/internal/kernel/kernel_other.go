@@ -14,6 +14,7 @@ func UsePortable() (restore func()) { return func() {} }
 func useNarrow() (restore func()) { return func() {} }
 
 func gemmAVX2(m, n, k int, a Matrix, b []float32, ldb int, c []float32, ldc int, bias []float32) {}
+func transposeAVX2(n int, src *float32, lds int, dst *float32, ldd int)                          {}
 func tanhAVX2(x *float32, n int)                                                                 {}
 func tanhGradAVX2(d, h *float32, n int)                                                          {}
 func addScaledAVX2(y, x *float32, n int, v float32)                                              {}

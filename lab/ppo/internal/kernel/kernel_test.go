@@ -38,36 +38,45 @@ func testGemm(t *testing.T) {
 	for _, m := range []int{1, 2, 3, 4, 5, 7, 8, 13, 24, 64} {
 		for _, n := range []int{8, 16, 24, 32, 40, 56, 64, 72} {
 			for _, k := range []int{0, 1, 2, 3, 5, 24, 64} {
-				for _, transposed := range []bool{false, true} {
-					name := fmt.Sprintf("%d×%d×%d transposed=%v", m, n, k, transposed)
-					lda, ldb, ldc := k+3, n+1, n+2
-					a := Matrix{Data: random(rng, (m+3)*(k+3)), Row: lda, Col: 1}
-					if transposed {
-						a.Row, a.Col = 1, m+3
+				sameProduct(t, rng, m, n, k)
+			}
+		}
+	}
+	// B is large for the nearest cache, and has more columns than are copied at a time.
+	for _, s := range [][3]int{{16, 1296, 64}, {37, 104, 90}, {70, 88, 700}, {64, 8, 1300}} {
+		sameProduct(t, rng, s[0], s[1], s[2])
+	}
+}
+
+func sameProduct(t *testing.T, rng *rand.Rand, m, n, k int) {
+	t.Helper()
+	for _, transposed := range []bool{false, true} {
+		name := fmt.Sprintf("%d×%d×%d transposed=%v", m, n, k, transposed)
+		lda, ldb, ldc := k+3, n+1, n+2
+		a := Matrix{Data: random(rng, (m+3)*(k+3)), Row: lda, Col: 1}
+		if transposed {
+			a.Row, a.Col = 1, m+3
+		}
+		b, bias := random(rng, k*ldb+n), random(rng, n)
+		for _, bias := range [][]float32{nil, bias} {
+			got := random(rng, m*ldc)
+			want := slices.Clone(got) // columns beyond n must stay
+			Gemm(m, n, k, a, b, ldb, got, ldc, bias)
+			gemmGo(m, n, k, a, b, ldb, want, ldc, bias)
+			sameBytes(t, name, got, want)
+			for i := range m {
+				for j := range n {
+					sum, size := 0.0, 0.0
+					if bias != nil {
+						sum = float64(bias[j])
 					}
-					b, bias := random(rng, k*ldb+n), random(rng, n)
-					for _, bias := range [][]float32{nil, bias} {
-						got := random(rng, m*ldc)
-						want := slices.Clone(got) // columns beyond n must stay
-						Gemm(m, n, k, a, b, ldb, got, ldc, bias)
-						gemmGo(m, n, k, a, b, ldb, want, ldc, bias)
-						sameBytes(t, name, got, want)
-						for i := range m {
-							for j := range n {
-								sum, size := 0.0, 0.0
-								if bias != nil {
-									sum = float64(bias[j])
-								}
-								for p := range k {
-									term := float64(a.Data[i*a.Row+p*a.Col]) * float64(b[p*ldb+j])
-									sum += term
-									size += math.Abs(term)
-								}
-								if diff := math.Abs(sum - float64(got[i*ldc+j])); diff > 1e-6*(1+size) {
-									t.Fatalf("%s: element (%d, %d) is off by %g", name, i, j, diff)
-								}
-							}
-						}
+					for p := range k {
+						term := float64(a.Data[i*a.Row+p*a.Col]) * float64(b[p*ldb+j])
+						sum += term
+						size += math.Abs(term)
+					}
+					if diff := math.Abs(sum - float64(got[i*ldc+j])); diff > 1e-6*(1+size) {
+						t.Fatalf("%s: element (%d, %d) is off by %g", name, i, j, diff)
 					}
 				}
 			}
@@ -211,23 +220,20 @@ func TestSoftmax(t *testing.T) {
 }
 
 func TestTranspose(t *testing.T) {
-	src := []float32{1, 2, 3, 0, 4, 5, 6, 0}
-	dst := make([]float32, 8)
-	Transpose(2, 3, src, 4, dst, 3)
-	if want := []float32{1, 4, 0, 2, 5, 0, 3, 6}; !slices.Equal(dst, want) {
-		t.Errorf("got %v, want %v", dst, want)
-	}
-	const rows, cols, lds, ldd = 11, 5, 8, 16
-	large, out := random(rand.New(rand.NewPCG(6, 6)), rows*lds), make([]float32, cols*ldd)
-	Transpose(rows, cols, large, lds, out, ldd)
-	for k, v := range out {
-		want := float32(0)
-		if k%ldd < rows {
-			want = large[k%ldd*lds+k/ldd]
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, s := range [][2]int{{2, 3}, {8, 8}, {64, 64}, {64, 24}, {17, 6}, {9, 21}, {24, 1296}} {
+		rows, cols := s[0], s[1]
+		lds, ldd := cols+3, rows+5
+		src, dst := random(rng, rows*lds), random(rng, cols*ldd)
+		want := slices.Clone(dst) // what lies between rows must stay
+		for i := range rows {
+			for j := range cols {
+				want[j*ldd+i] = src[i*lds+j]
+			}
 		}
-		if v != want {
-			t.Fatalf("element %d: %v, want %v", k, v, want)
-		}
+		// No more memory than there are values.
+		Transpose(rows, cols, src[:(rows-1)*lds+cols:(rows-1)*lds+cols], lds, dst[:(cols-1)*ldd+rows:(cols-1)*ldd+rows], ldd)
+		sameBytes(t, fmt.Sprintf("%d×%d", rows, cols), dst, want)
 	}
 }
 
