@@ -37,7 +37,7 @@ type PerNode struct {
 	delays  []*nodeDelay     // of each microservice on each of its nodes, in each of the node's configurations
 	at      []int            // of each endpoint in delays, in its node's first configuration
 	slot    []int            // of each endpoint among its node's microservices
-	order   []uint8          // points x endpoints: which sample of each endpoint a step has
+	order   [][points]uint8  // per endpoint: which sample of it a point has
 	overlap []*overlap       // per service; nil where it makes no calls in parallel
 	slower  [][]float64      // per node, of each of its microservices; nil for as learned
 }
@@ -198,10 +198,11 @@ func newPerNode(space *mesh.Space, seconds float64) *PerNode {
 		p.at = append(p.at, slices.IndexFunc(p.delays, func(d *nodeDelay) bool { return d.microservice == u && d.node == e.Node }))
 		p.slot = append(p.slot, slices.Index(p.hosts[e.Node].microservices, u))
 	}
+	p.order = make([][points]uint8, len(p.at))
 	for s := range points {
 		at := s
 		for e := range p.at {
-			p.order = append(p.order, uint8((at+7*e)%points))
+			p.order[e][s] = uint8((at + 7*e) % points)
 			at = at * generator % points
 		}
 	}
@@ -701,7 +702,8 @@ func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
 	m, l := p.space.Mesh().M(), p.layout
 	o := &outlook{p: p, load: s.Load, carried: make([]blocked, m), mean: make([]float64, m), parts: make([]part, len(l.Endpoints)),
 		factor: make([]float64, m), let: make([]float64, m), servers: make([]server, len(p.delays)), sums: make([]float64, m),
-		answered: make([]float64, m), calls: make([]float64, len(l.Calls)), lost: make([]float64, m)}
+		answered: make([]float64, m), calls: make([]float64, len(l.Calls)), lost: make([]float64, m),
+		delay: make([][points]float64, len(l.Endpoints)), path: make([][points]float64, m), count: make([][points]float64, m)}
 	for j := range p.hosts {
 		o.scaled = append(o.scaled, make([]float64, len(p.hosts[j].microservices)))
 		o.in = append(o.in, make([]float64, p.hosts[j].inputs()))
@@ -728,6 +730,13 @@ type outlook struct {
 	lost   []float64 // per service: share of its requests that come to a lost node
 	scaled [][]float64
 
+	// Of the points from first to end-1 under that action: the delay of each
+	// endpoint, and of each service the response time and the requests that are let
+	// through.
+	first, end         int
+	delay, path, count [][points]float64
+
+	stage, requests, sum [points]float64 // buffers
 	sums, answered, calls []float64 // buffers
 	two                   [2]float64
 	one                   [1]float64
@@ -779,6 +788,7 @@ func (o *outlook) Set(a mesh.Action) error {
 		p.hosts[j].encode(o.in[j], p.equivalent(o.scaled[j], j, o.rates[j]))
 	}
 	clear(o.lost)
+	o.first, o.end = 0, 0
 	o.turn++
 	l := p.layout
 	for c := range l.Calls {
@@ -850,55 +860,82 @@ func (o *outlook) Draws() int { return points }
 // Draw writes the s-th of the points that stand for a step under the action
 // that was set.
 func (o *outlook) Draw(s int, x *mesh.Measurement) {
-	l := o.p.layout
-	order := o.p.order[s*len(o.parts) : (s+1)*len(o.parts)]
+	if s < o.first || s >= o.end {
+		// Who goes on from the first one wants all of them, which come at once.
+		if end := s + 1; o.end > o.first && s == o.end {
+			o.sample(s, points)
+		} else {
+			o.sample(s, end)
+		}
+	}
+	for e := range o.parts {
+		x.Endpoint[e].Mean = math.NaN()
+		if o.parts[e].cloud != nil {
+			x.Endpoint[e].Mean = o.delay[e][s]
+		}
+	}
 	for i, mean := range o.mean {
-		count := 0.0 // of the first call: what is let through
-		path, missing := 0.0, false
-		for k, stage := range l.Stages[i] {
-			slowest := 0.0
-			for b, c := range stage {
-				requests, sum := 0.0, 0.0
-				first, end := l.Of(c)
-				for e := first; e < end; e++ {
-					q := &o.parts[e]
-					if q.cloud == nil {
-						x.Endpoint[e].Mean = math.NaN()
-						continue
-					}
-					at := &q.step[order[e]]
-					n, d := max(at.count+q.more, 0)*q.share, at.delay*q.factor
-					requests += n
-					sum += float64(n * d)
-					x.Endpoint[e].Mean = d
-				}
-				if k == 0 && b == 0 {
-					count = requests
-				}
-				mean := sum / requests // 0/0 is missing
-				if missing = missing || math.IsNaN(mean); b == 0 || mean > slowest {
-					slowest = mean
-				}
-			}
-			if len(stage) > 1 {
-				slowest *= o.factor[i]
-			}
-			if k == 0 {
-				path = slowest
-			} else {
-				path += slowest
-			}
-		}
-		if missing {
-			path = math.NaN()
-		}
-		x.Service[i].Mean = path
+		x.Service[i].Mean = o.path[i][s]
 		x.Carried[i] = 0
 		if mean > 0 {
-			x.Carried[i] = max(mean+(count-o.let[i])/o.p.seconds, 0)
+			x.Carried[i] = max(mean+(o.count[i][s]-o.let[i])/o.p.seconds, 0)
 		}
 		if o.p.slower != nil { // else it is not known
 			o.p.failed(x, i, o.lost[i])
+		}
+	}
+}
+
+// sample computes the points from first to end-1.
+func (o *outlook) sample(first, end int) {
+	o.first, o.end = first, end
+	l := o.p.layout
+	for i := range o.mean {
+		count, path := o.count[i][first:end], o.path[i][first:end]
+		for k, stage := range l.Stages[i] {
+			slowest := path
+			if k > 0 {
+				slowest = o.stage[first:end]
+			}
+			for b, c := range stage {
+				requests, sum := o.requests[first:end], o.sum[first:end]
+				if k == 0 && b == 0 {
+					requests = count // what is let through
+				}
+				clear(requests)
+				clear(sum)
+				from, to := l.Of(c)
+				for e := from; e < to; e++ {
+					q := &o.parts[e]
+					if q.cloud == nil {
+						continue
+					}
+					delay := o.delay[e][first:end]
+					for s, at := range o.p.order[e][first:end] {
+						x := &q.step[at]
+						n, d := max(x.count+q.more, 0)*q.share, x.delay*q.factor
+						requests[s] += n
+						sum[s] += float64(n * d)
+						delay[s] = d
+					}
+				}
+				for s, n := range requests {
+					// 0/0 is missing, and so is then the whole path.
+					if mean := sum[s] / n; b == 0 || mean > slowest[s] || math.IsNaN(mean) {
+						slowest[s] = mean
+					}
+				}
+			}
+			if len(stage) > 1 {
+				for s := range slowest {
+					slowest[s] *= o.factor[i]
+				}
+			}
+			if k > 0 {
+				for s, d := range slowest {
+					path[s] += d
+				}
+			}
 		}
 	}
 }
