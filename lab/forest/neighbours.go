@@ -32,24 +32,46 @@ func (f *Forest) neighbours(n *Neighbours, row []float64, pure []bool) {
 	}
 	n.Rows, n.Weights = n.Rows[:0], n.Weights[:0]
 	each := 1 / float64(len(f.trees))
-	add := func(r uint32, share float64) {
-		if n.dense[r] == 0 {
-			n.Rows = append(n.Rows, r)
-		}
-		n.dense[r] += float64(share * each)
-	}
 	f.leaves(n.ranks, func(value uint32) {
-		if l := int(value) - f.data.rows; l >= 0 && pure != nil && pure[l] {
-			add(f.shared.row[f.shared.start[l]], 1)
+		l := int(value) - f.data.rows
+		if l < 0 {
+			n.add(value, each)
 			return
 		}
-		f.leafRows(value, add)
+		rows, counts, total := f.shared.of(l)
+		if pure != nil && pure[l] {
+			n.add(rows[0], each)
+			return
+		}
+		for k, r := range rows {
+			n.add(r, float64(float64(counts[k])/total*each))
+		}
 	})
-	slices.Sort(n.Rows)
+	if len(n.Rows) > f.data.rows/sparse {
+		n.Rows = n.Rows[:0]
+		for r, w := range n.dense[:f.data.rows] {
+			if w > 0 {
+				n.Rows = append(n.Rows, uint32(r))
+			}
+		}
+	} else {
+		slices.Sort(n.Rows)
+	}
 	for _, r := range n.Rows {
 		n.Weights = append(n.Weights, n.dense[r])
 		n.dense[r] = 0
 	}
+}
+
+// sparse is the share of the training rows up to which it is faster to sort some than
+// to look at all.
+const sparse = 32
+
+func (n *Neighbours) add(row uint32, weight float64) {
+	if n.dense[row] == 0 {
+		n.Rows = append(n.Rows, row)
+	}
+	n.dense[row] += weight
 }
 
 // Input writes the inputs of a training row to dst, of length features, which
@@ -90,15 +112,22 @@ func (f *Forest) leafRows(value uint32, visit func(row uint32, share float64)) {
 		visit(value, 1)
 		return
 	}
-	l := int(value) - f.data.rows
-	first, end := f.shared.start[l], f.shared.start[l+1]
-	total := 0.0
-	for _, c := range f.shared.count[first:end] {
-		total += float64(c)
+	rows, counts, total := f.shared.of(int(value) - f.data.rows)
+	for k, r := range rows {
+		visit(r, float64(counts[k])/total)
 	}
-	for k := first; k < end; k++ {
-		visit(f.shared.row[k], float64(f.shared.count[k])/total)
+}
+
+// of returns the rows of shared leaf i with their bootstrap counts, and the sum of
+// those.
+func (l *leaves) of(i int) (rows, counts []uint32, total float64) {
+	first, end := l.start[i], l.start[i+1]
+	counts = l.count[first:end]
+	sum := uint64(0)
+	for _, c := range counts {
+		sum += uint64(c)
 	}
+	return l.row[first:end], counts, float64(sum)
 }
 
 // Target returns the training targets of a row; they must not be changed.
