@@ -1,9 +1,6 @@
 package ppo
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // widths are the lengths of a step's parts.
 type widths struct {
@@ -36,7 +33,7 @@ type rollout struct {
 	ret       []float32 // by finish
 
 	first []int32 // by compare: per row, the first that the networks see alike
-	alike map[uint64]int32
+	alike map[hash]int32
 }
 
 func newRollout(steps, envs int, w widths) *rollout {
@@ -72,36 +69,28 @@ func grown[T any](x []T, n int) []T {
 func (r *rollout) compare(chained bool) {
 	w := r.widths
 	if r.alike == nil {
-		r.alike = map[uint64]int32{}
+		r.alike = map[hash]int32{}
 	}
 	clear(r.alike)
 	r.first = r.first[:0]
 	for row := range r.steps * r.envs {
 		obs, mask, choice := r.obs[row*w.obs:][:w.obs], r.mask[row*w.mask:][:w.mask], r.choice[row*w.choice:][:w.choice]
-		var hash uint64
-		mix := func(i int, v uint32) {
-			hash = (hash ^ uint64(i)<<32 ^ uint64(v)) * 0x9e3779b97f4a7c15
-			hash ^= hash >> 29
-		}
-		for i, v := range obs {
-			if v != 0 {
-				mix(i, math.Float32bits(v))
-			}
-		}
+		var h hash
+		h.observation(obs)
 		for i, ok := range mask {
 			if !ok {
-				mix(i, 0)
+				h.mix(i, 0)
 			}
 		}
 		if chained {
 			for i, v := range choice {
-				mix(i, uint32(v))
+				h.mix(i, uint32(v))
 			}
 		}
-		first, ok := r.alike[hash]
+		first, ok := r.alike[h]
 		switch f := int(first); {
 		case !ok:
-			first, r.alike[hash] = int32(row), int32(row)
+			first, r.alike[h] = int32(row), int32(row)
 		case !slices.Equal(obs, r.obs[f*w.obs:][:w.obs]) || !slices.Equal(mask, r.mask[f*w.mask:][:w.mask]) ||
 			chained && !slices.Equal(choice, r.choice[f*w.choice:][:w.choice]):
 			first = int32(row)

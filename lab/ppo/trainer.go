@@ -23,7 +23,6 @@ type Trainer struct {
 	conditional []ConditionalMasker
 	credit      []int // per head: the value that it is credited by
 	stepwise    bool  // choices are drawn head by head
-	one         bool  // all environments had the same observation in the last step
 
 	weights *weights
 	adam    *adam
@@ -48,6 +47,7 @@ type Trainer struct {
 	// Memory of the passes: for a step of all environments, for values alone and
 	// for a minibatch, which is taken at the first update.
 	acting, valuing, learning *passes
+	recall                    recall
 	choice                    []int
 	held                      []float64 // draws, environments x heads
 	order                     []int32
@@ -261,18 +261,15 @@ func (t *Trainer) step() error {
 	if r.widths.mask > 0 {
 		mask = r.mask[first*r.widths.mask:][:envs*r.widths.mask]
 	}
-	if err := t.choose(now, mask, r.choice[first*heads:][:envs*heads]); err != nil {
+	d, rows, err := t.choose(now, mask, r.choice[first*heads:][:envs*heads])
+	if err != nil {
 		return err
 	}
-	d, s := t.acting.dist, r.widths.credits
+	s := r.widths.credits
 	for e, env := range t.envs {
 		row := first + e
 		choice := r.choice[row*heads:][:heads]
-		from := e
-		if t.one {
-			from = 0
-		}
-		d.logProbs(from, choice, t.credit, r.logProb[row*s:][:s])
+		d.logProbs(min(e, rows-1), choice, t.credit, r.logProb[row*s:][:s])
 		for h, c := range choice {
 			t.choice[h] = int(c)
 		}
@@ -349,8 +346,9 @@ func (t *Trainer) uniform(e, h int) float64 {
 }
 
 // choose draws the choices of all environments for the observations now, and
-// fills mask unless nothing masks.
-func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
+// fills mask unless nothing masks. It returns the distributions that they are drawn
+// from, of so many rows: one where all environments are seen alike.
+func (t *Trainer) choose(now []float32, mask []bool, choice []int32) (d *distribution, rows int, err error) {
 	p, s, envs := t.acting, t.shape, len(t.envs)
 	width, heads := s.choices(), len(s.heads)
 	for i := range mask {
@@ -363,28 +361,41 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 		row := mask[e*width:][:width]
 		m.Mask(row)
 		if err := checkMask(s.heads, row); err != nil {
-			return fmt.Errorf("ppo: environment %d, step %d: %w", e, t.steps, err)
+			return nil, 0, fmt.Errorf("ppo: environment %d, step %d: %w", e, t.steps, err)
 		}
 	}
-	rows := envs
-	if t.one = t.cfg.Common && !t.stepwise && mask == nil && alike(now, s.obs); t.one {
-		rows = 1
-	}
-	p.in.set(now, rows, s.obs)
-	logits := p.policy.policyForward(t.weights, &p.in)
+	rows = envs
 	if !t.stepwise {
-		p.dist.set(logits, rows, mask, 0, heads)
-		for e := range envs {
-			for h := range s.heads {
-				choice[e*heads+h] = int32(p.dist.sample(min(e, rows-1), h, t.uniform(e, h)))
+		one := mask == nil && (envs == 1 || t.cfg.Common && alike(now, s.obs))
+		if one {
+			rows = 1
+			if t.rollout.n == 0 {
+				t.recall.forget()
+			}
+			d = t.recall.find(now[:s.obs])
+		}
+		if d == nil {
+			d = p.dist
+			p.in.set(now, rows, s.obs)
+			d.set(p.policy.policyForward(t.weights, &p.in), rows, mask, 0, heads)
+			if one {
+				t.recall.keep(now[:s.obs], d)
 			}
 		}
-		return nil
+		for e := range envs {
+			for h := range s.heads {
+				choice[e*heads+h] = int32(d.sample(min(e, rows-1), h, t.uniform(e, h)))
+			}
+		}
+		return d, rows, nil
 	}
+	d = p.dist
+	p.in.set(now, rows, s.obs)
+	logits := p.policy.policyForward(t.weights, &p.in)
 	first := 0
 	for h, n := range s.heads {
 		if s.chained {
-			p.policy.head(s, t.weights, h, envs, choice, p.dist.at[h], p.dist.ld)
+			p.policy.head(s, t.weights, h, envs, choice, d.at[h], d.ld)
 		}
 		for e, m := range t.conditional {
 			if m == nil {
@@ -396,16 +407,16 @@ func (t *Trainer) choose(now []float32, mask []bool, choice []int32) error {
 			flags := mask[e*width+first:][:n]
 			m.MaskHead(h, t.choice[:h], flags)
 			if !slices.Contains(flags, true) {
-				return fmt.Errorf("ppo: environment %d, step %d: after the choices %v, %w", e, t.steps, t.choice[:h], errForbidden(n, h))
+				return nil, 0, fmt.Errorf("ppo: environment %d, step %d: after the choices %v, %w", e, t.steps, t.choice[:h], errForbidden(n, h))
 			}
 		}
-		p.dist.set(logits, envs, mask, h, h+1)
+		d.set(logits, envs, mask, h, h+1)
 		for e := range envs {
-			choice[e*heads+h] = int32(p.dist.sample(e, h, t.uniform(e, h)))
+			choice[e*heads+h] = int32(d.sample(e, h, t.uniform(e, h)))
 		}
 		first += n
 	}
-	return nil
+	return d, rows, nil
 }
 
 // values computes the values of rows observations, without gaps. They are valid
