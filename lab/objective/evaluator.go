@@ -3,6 +3,7 @@ package objective
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/meshbench/meshbench/lab/mesh"
 )
@@ -16,6 +17,7 @@ type Evaluator struct {
 	targets   []Target
 	terms     []term
 	outcomes  []Outcome
+	shared    bool // outcomes are another one's, which looks at the step
 }
 
 // Bind checks o against the mesh of a space: its services exist and are named
@@ -81,9 +83,56 @@ func Steady(space *mesh.Space, load mesh.Load, a mesh.Action, x mesh.Measurement
 	return &Step{Load: load, Action: a, Asked: a, Before: a, Cost: space.Cost(a), Measurement: x}
 }
 
+// Evaluators are objectives that see the same steps.
+type Evaluators []*Evaluator
+
+// BindAll binds several objectives, in their order; those that look at the same of a
+// step look once.
+func BindAll(space *mesh.Space, objectives ...Objective) (Evaluators, error) {
+	var list Evaluators
+	for _, o := range objectives {
+		e, err := o.Bind(space)
+		if err != nil {
+			return nil, err
+		}
+		for _, before := range list {
+			if e.sees(before) {
+				e.outcomes, e.shared = before.outcomes, true
+				break
+			}
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// sees says whether the outcomes of both are the same, and not in the hands of a
+// function that may change them.
+func (e *Evaluator) sees(o *Evaluator) bool {
+	return !o.shared && e.objective.Reward == nil && o.objective.Reward == nil && slices.Equal(e.service, o.service) &&
+		slices.Equal(e.targets, o.targets) && e.objective.Carried == o.objective.Carried && e.objective.Delay == o.objective.Delay
+}
+
+// Rewards writes the value of a step by each of the objectives; see
+// [Evaluator.Reward].
+func (es Evaluators) Rewards(dst []float64, s *Step) {
+	for n, e := range es {
+		if !e.shared {
+			e.look(s)
+		}
+		dst[n] = e.pay(s)
+	}
+}
+
 // Reward is the value of a step. It is NaN when a carried load that counts is
 // missing.
 func (e *Evaluator) Reward(s *Step) float64 {
+	e.look(s)
+	return e.pay(s)
+}
+
+// look fills in the outcomes.
+func (e *Evaluator) look(s *Step) {
 	x := &s.Measurement
 	for k, i := range e.service {
 		o, d := &e.outcomes[k], &x.Service[i]
@@ -92,6 +141,10 @@ func (e *Evaluator) Reward(s *Step) float64 {
 		o.P50, o.P95, o.P99 = d.P50, d.P95, d.P99
 		o.Failed = failed(x, i)
 	}
+}
+
+// pay is the value of a step whose outcomes are known.
+func (e *Evaluator) pay(s *Step) float64 {
 	if e.objective.Reward != nil {
 		return e.objective.Reward(e.outcomes, *s)
 	}

@@ -138,6 +138,40 @@ func TestReward(t *testing.T) {
 	}
 }
 
+// Objectives that are bound together pay what each does alone, whatever others look at
+// or do with what they see.
+func TestBindAll(t *testing.T) {
+	spoil := objective.Objective{Targets: targets, Reward: func(s []objective.Outcome, _ objective.Step) float64 {
+		s[0].Carried, s[0].Utility = 1e6, 0
+		return s[0].Carried
+	}}
+	other := []objective.Target{{Goal: .3, Centre: .4}, {Goal: .01}}
+	list := []objective.Objective{
+		spoil, paper(t, "MO1"), paper(t, "MO1").AsPublished(), spoil, paper(t, "MO2"), paper(t, "MO3"), paper(t, "MO3").AsPublished(),
+		objective.Useful("other targets", services, other), objective.Useful("other order", []string{"service2", "service1"}, targets),
+	}
+	together, err := objective.BindAll(space, list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, a, x := step()
+	s := objective.Steady(space, l, a, x)
+	got := make([]float64, len(list))
+	together.Rewards(got, s)
+	for k, o := range list {
+		alone, err := o.Bind(space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := alone.Reward(s); got[k] != want || together[k].Reward(s) != want {
+			t.Errorf("objective %d, %s: %v together and %v afterwards, %v alone", k, o.Name, got[k], together[k].Reward(s), want)
+		}
+	}
+	if _, err := objective.BindAll(space, paper(t, "MO1"), objective.Objective{Name: "empty"}); err == nil {
+		t.Error("an objective without a reward is bound")
+	}
+}
+
 // The share above the goal follows from the percentiles: in between, and beyond the
 // last, the logarithm of what is left is linear.
 func TestOver(t *testing.T) {

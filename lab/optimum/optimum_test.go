@@ -75,6 +75,56 @@ func TestOptimum(t *testing.T) {
 	}
 }
 
+// What is prepared for several objectives together is what each makes alone; models
+// and ways to value that differ are not mixed up, and what is there stays.
+func TestPrepare(t *testing.T) {
+	a, b := modeltest.PerNode(t, modeltest.Paper()), modeltest.Joint(t, modeltest.Paper())
+	make := func() []*optimum.Rewards {
+		var list []*optimum.Rewards
+		for _, m := range []control.Model{a, b} {
+			for _, cfg := range []optimum.Config{{}, {Expected: true}, {Quanta: []float64{2, 2}}, {MaxEnumerated: 1}} {
+				list = append(list, rewards(t, m, mo(m), cfg), rewards(t, m, mo(m, 1, 5), cfg))
+			}
+		}
+		return list
+	}
+	loads := []mesh.Load{{5, 5}, {19, 11}, {5, 5}}
+	together, alone := make(), make()
+	there, err := together[2].Table(loads[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := optimum.Prepare(context.Background(), loads, together...); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := together[2].Table(loads[1]); again != there {
+		t.Error("a table that was there was made again")
+	}
+	for k := range together {
+		for _, l := range loads {
+			x, err := together[k].Best(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := alone[k].Best(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Reward != y.Reward || !slices.Equal(x.Action, y.Action) {
+				t.Errorf("rewards %d, load %v: %+v together, %+v alone", k, l, x, y)
+			}
+			if !together[k].Exact() {
+				continue
+			}
+			p, _ := together[k].Table(l)
+			q, _ := alone[k].Table(l)
+			if !slices.Equal(p.Reward, q.Reward) || !slices.Equal(p.Action, q.Action) {
+				t.Errorf("rewards %d, load %v: tables differ", k, l)
+			}
+		}
+	}
+}
+
 // With one training row per leaf the expected reward is that of the mean. The
 // quantiles of a leaf of one row are that row.
 func TestExpected(t *testing.T) {

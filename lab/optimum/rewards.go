@@ -219,10 +219,10 @@ type Values struct {
 	r          *Rewards
 	load       mesh.Load
 	forecast   control.Forecast
-	evaluators []*objective.Evaluator // of those that are valued together, r's first
+	evaluators objective.Evaluators // of those that are valued together, r's first
 	step       objective.Step
 	action     mesh.Action
-	paid       []float64 // by each evaluator, of the step that was valued last
+	paid, draw []float64 // by each evaluator, of the step that was valued last, and of one of its draws
 }
 
 // At values the actions of a load, which the caller keeps.
@@ -236,16 +236,16 @@ func together(load mesh.Load, rewards ...*Rewards) (*Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Values{r: r, load: load, forecast: f, step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())}}
+	var objectives []objective.Objective
 	for _, r := range rewards {
-		e, err := r.objective.Bind(r.Space())
-		if err != nil {
-			return nil, err
-		}
-		v.evaluators = append(v.evaluators, e)
+		objectives = append(objectives, r.objective)
 	}
-	v.paid = make([]float64, len(rewards))
-	return v, nil
+	e, err := objective.BindAll(r.Space(), objectives...)
+	if err != nil {
+		return nil, err
+	}
+	return &Values{r: r, load: load, forecast: f, evaluators: e, step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())},
+		paid: make([]float64, len(rewards)), draw: make([]float64, len(rewards))}, nil
 }
 
 // turn values the actions of another load from now on.
@@ -329,15 +329,14 @@ func (v *Values) value(s objective.Step, stride int) (float64, error) {
 		valued := float64((n + stride - 1) / stride)
 		for k := 0; k < n; k += stride {
 			v.forecast.Draw(k, x)
-			for n, e := range v.evaluators {
-				v.paid[n] += e.Reward(&v.step) / valued
+			v.evaluators.Rewards(v.draw, &v.step)
+			for n, p := range v.draw {
+				v.paid[n] += p / valued
 			}
 		}
 	} else {
 		v.forecast.Mean(x)
-		for n, e := range v.evaluators {
-			v.paid[n] = e.Reward(&v.step)
-		}
+		v.evaluators.Rewards(v.paid, &v.step)
 	}
 	for n, e := range v.evaluators {
 		if p := v.paid[n]; math.IsNaN(p) || math.IsInf(p, 0) {
