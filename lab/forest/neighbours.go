@@ -12,41 +12,46 @@ type Neighbours struct {
 	Rows    []uint32
 	Weights []float64 // of each of Rows
 
-	dense []float64 // weight of every training row, 0 between calls
-	ranks []uint32
-	room  []float64
+	dense  []float64 // weight of every training row, 0 between calls
+	ranks  []uint32
+	values []uint32 // leaf value in each tree
+	room   []float64
 }
 
 // Neighbours fills n with the training rows that share a leaf with the given
 // row of inputs in some tree, and the weights by which their targets make the
 // prediction (Meinshausen 2006). It panics as Predict does.
-func (f *Forest) Neighbours(n *Neighbours, row []float64) { f.neighbours(n, row, nil) }
-
-// neighbours takes only the first row of a shared leaf that is marked pure.
-func (f *Forest) neighbours(n *Neighbours, row []float64, pure []bool) {
+func (f *Forest) Neighbours(n *Neighbours, row []float64) {
 	n.room = slices.Grow(n.room[:0], f.outputs())[:f.outputs()]
 	f.prepare(n.room, row)
-	n.ranks = f.ranks(n.ranks[:0], row)
+	n.ranks, n.values = f.ranks(n.ranks[:0], row), n.values[:0]
+	f.leaves(n.ranks, func(value uint32) { n.values = append(n.values, value) })
+	f.share(n, n.values, nil)
+}
+
+// share fills n with the rows of the leaves that a row comes to, one in each tree: of
+// a shared leaf that is marked pure with its first alone.
+func (f *Forest) share(n *Neighbours, values []uint32, pure []bool) {
 	if len(n.dense) < f.data.rows {
 		n.dense = make([]float64, f.data.rows)
 	}
 	n.Rows, n.Weights = n.Rows[:0], n.Weights[:0]
 	each := 1 / float64(len(f.trees))
-	f.leaves(n.ranks, func(value uint32) {
+	for _, value := range values {
 		l := int(value) - f.data.rows
 		if l < 0 {
 			n.add(value, each)
-			return
+			continue
 		}
 		rows, counts, total := f.shared.of(l)
 		if pure != nil && pure[l] {
 			n.add(rows[0], each)
-			return
+			continue
 		}
 		for k, r := range rows {
 			n.add(r, float64(float64(counts[k])/total*each))
 		}
-	})
+	}
 	if len(n.Rows) > f.data.rows/sparse {
 		n.Rows = n.Rows[:0]
 		for r, w := range n.dense[:f.data.rows] {

@@ -151,6 +151,19 @@ func leavesOf(t []node, rows, ranks []uint32, features int, visit func(row, valu
 	}
 }
 
+// matrixRanks are the ranks of the rows of x from first to end-1, and the numbers of
+// those, from 0.
+func (f *Forest) matrixRanks(x mat.Matrix, first, end int) (ranks, rows []uint32) {
+	ranks, rows = make([]uint32, 0, (end-first)*f.data.features), make([]uint32, end-first)
+	var row []float64
+	for k := range rows {
+		rows[k] = uint32(k)
+		row = mat.Row(row, first+k, x)
+		ranks = f.ranks(ranks, row)
+	}
+	return ranks, rows
+}
+
 // PredictMatrix predicts every row of x (rows x features) and returns rows x
 // outputs, empty for no rows. It panics with what Check says.
 func (f *Forest) PredictMatrix(x mat.Matrix) *mat.Dense {
@@ -160,12 +173,7 @@ func (f *Forest) PredictMatrix(x mat.Matrix) *mat.Dense {
 		return &mat.Dense{}
 	}
 	out := mat.NewDense(rows, f.outputs(), nil)
-	var row []float64
-	ranks, all := make([]uint32, 0, rows*features), make([]uint32, rows)
-	for r := range rows {
-		row, all[r] = mat.Row(row, r, x), uint32(r)
-		ranks = f.ranks(ranks, row)
-	}
+	ranks, all := f.matrixRanks(x, 0, rows)
 	// One tree at a time, which stays in cache.
 	for _, t := range f.trees {
 		leavesOf(t, all, ranks, features, func(r, value uint32) { f.addValue(out.RawRowView(int(r)), value) })

@@ -68,24 +68,36 @@ func (f *Forest) QuantileMatrix(x mat.Matrix, q float64) *mat.Dense {
 	}
 	k := f.data.outputs
 	out := mat.NewDense(rows, k, nil)
-	ranks, pure := f.targetRanks(), f.pureLeaves()
+	of, pure := f.targetRanks(), f.pureLeaves()
+	const together = 512 // rows, which go down one tree after the other
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), rows) {
+	for range min(runtime.GOMAXPROCS(0), (rows+together-1)/together) {
 		wg.Go(func() {
 			var n Neighbours
-			var row []float64
 			var order []uint64 // rank in the high half, index in n.Rows in the low
-			for r := int(next.Add(1)) - 1; r < rows; r = int(next.Add(1)) - 1 {
-				row = mat.Row(row, r, x)
-				f.neighbours(&n, row, pure)
-				for o := range k {
-					order = order[:0]
-					for i, s := range n.Rows {
-						order = append(order, uint64(ranks[int(s)*k+o])<<32|uint64(i))
+			values := make([]uint32, together*len(f.trees))
+			for {
+				end := int(next.Add(together))
+				first := end - together
+				if first >= rows {
+					return
+				}
+				end = min(end, rows)
+				ranks, list := f.matrixRanks(x, first, end)
+				for t, tree := range f.trees {
+					leavesOf(tree, list, ranks, f.data.features, func(r, value uint32) { values[int(r)*len(f.trees)+t] = value })
+				}
+				for r := first; r < end; r++ {
+					f.share(&n, values[(r-first)*len(f.trees):][:len(f.trees)], pure)
+					for o := range k {
+						order = order[:0]
+						for i, s := range n.Rows {
+							order = append(order, uint64(of[int(s)*k+o])<<32|uint64(i))
+						}
+						slices.Sort(order)
+						out.Set(r, o, f.Target(n.quantile(order, q))[o])
 					}
-					slices.Sort(order)
-					out.Set(r, o, f.Target(n.quantile(order, q))[o])
 				}
 			}
 		})
@@ -94,19 +106,21 @@ func (f *Forest) QuantileMatrix(x mat.Matrix, q float64) *mat.Dense {
 	return out
 }
 
-// targetRanks orders the training rows by each target, once for all predictions:
-// rows x targets.
+// targetRanks numbers the values of each target in ascending order, once for all
+// predictions: rows x targets.
 func (f *Forest) targetRanks() []uint32 {
 	k := f.data.outputs
-	order := make([]uint32, f.data.rows)
 	ranks := make([]uint32, len(f.data.y))
+	values := make([]float64, f.data.rows)
 	for o := range k {
-		for r := range order {
-			order[r] = uint32(r)
+		for r := range values {
+			values[r] = f.data.y[r*k+o]
 		}
-		slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(f.Target(int(a))[o], f.Target(int(b))[o]) })
-		for rank, r := range order {
-			ranks[int(r)*k+o] = uint32(rank)
+		slices.Sort(values)
+		distinct := slices.Compact(values)
+		for r := range f.data.rows {
+			rank, _ := slices.BinarySearch(distinct, f.data.y[r*k+o])
+			ranks[r*k+o] = uint32(rank)
 		}
 	}
 	return ranks
