@@ -730,14 +730,14 @@ type outlook struct {
 	lost   []float64 // per service: share of its requests that come to a lost node
 	scaled [][]float64
 
-	// Of the points from first to end-1 under that action: the delay of each
-	// endpoint, and of each service the response time and the requests that are let
-	// through.
-	first, end         int
+	// Of n points under that action, the first and every so manieth from there: the
+	// delay of each endpoint, and of each service the response time and the requests
+	// that are let through.
+	first, every, n    int
 	delay, path, count [][points]float64
 
-	stage, requests, sum [points]float64 // buffers
-	sums, answered, calls []float64 // buffers
+	stage, requests, sum  [points]float64 // buffers
+	sums, answered, calls []float64       // buffers
 	two                   [2]float64
 	one                   [1]float64
 }
@@ -788,7 +788,7 @@ func (o *outlook) Set(a mesh.Action) error {
 		p.hosts[j].encode(o.in[j], p.equivalent(o.scaled[j], j, o.rates[j]))
 	}
 	clear(o.lost)
-	o.first, o.end = 0, 0
+	o.n = 0
 	o.turn++
 	l := p.layout
 	for c := range l.Calls {
@@ -860,25 +860,27 @@ func (o *outlook) Draws() int { return points }
 // Draw writes the s-th of the points that stand for a step under the action
 // that was set.
 func (o *outlook) Draw(s int, x *mesh.Measurement) {
-	if s < o.first || s >= o.end {
-		// Who goes on from the first one wants all of them, which come at once.
-		if end := s + 1; o.end > o.first && s == o.end {
-			o.sample(s, points)
+	at := o.sampled(s)
+	if at < 0 {
+		// Who goes on from the first one wants every so manieth, which come at once.
+		if from := s - o.first; o.n == 1 && from > 0 {
+			o.sample(s, from, (points-1-s)/from+1)
 		} else {
-			o.sample(s, end)
+			o.sample(s, 1, 1)
 		}
+		at = 0
 	}
 	for e := range o.parts {
 		x.Endpoint[e].Mean = math.NaN()
 		if o.parts[e].cloud != nil {
-			x.Endpoint[e].Mean = o.delay[e][s]
+			x.Endpoint[e].Mean = o.delay[e][at]
 		}
 	}
 	for i, mean := range o.mean {
-		x.Service[i].Mean = o.path[i][s]
+		x.Service[i].Mean = o.path[i][at]
 		x.Carried[i] = 0
 		if mean > 0 {
-			x.Carried[i] = max(mean+(o.count[i][s]-o.let[i])/o.p.seconds, 0)
+			x.Carried[i] = max(mean+(o.count[i][at]-o.let[i])/o.p.seconds, 0)
 		}
 		if o.p.slower != nil { // else it is not known
 			o.p.failed(x, i, o.lost[i])
@@ -886,19 +888,36 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 	}
 }
 
-// sample computes the points from first to end-1.
-func (o *outlook) sample(first, end int) {
-	o.first, o.end = first, end
+// sampled is where point s is among those that were computed; -1 for none.
+func (o *outlook) sampled(s int) int {
+	if s -= o.first; s < 0 || o.n == 0 {
+		return -1
+	}
+	if o.every > 1 {
+		if s%o.every > 0 {
+			return -1
+		}
+		s /= o.every
+	}
+	if s >= o.n {
+		return -1
+	}
+	return s
+}
+
+// sample computes n points, the first and every so manieth from there.
+func (o *outlook) sample(first, every, n int) {
+	o.first, o.every, o.n = first, every, n
 	l := o.p.layout
 	for i := range o.mean {
-		count, path := o.count[i][first:end], o.path[i][first:end]
+		count, path := o.count[i][:n], o.path[i][:n]
 		for k, stage := range l.Stages[i] {
 			slowest := path
 			if k > 0 {
-				slowest = o.stage[first:end]
+				slowest = o.stage[:n]
 			}
 			for b, c := range stage {
-				requests, sum := o.requests[first:end], o.sum[first:end]
+				requests, sum := o.requests[:n], o.sum[:n]
 				if k == 0 && b == 0 {
 					requests = count // what is let through
 				}
@@ -910,9 +929,9 @@ func (o *outlook) sample(first, end int) {
 					if q.cloud == nil {
 						continue
 					}
-					delay := o.delay[e][first:end]
-					for s, at := range o.p.order[e][first:end] {
-						x := &q.step[at]
+					delay, order := o.delay[e][:n], &o.p.order[e]
+					for s := range delay {
+						x := &q.step[order[first+s*every]]
 						n, d := max(x.count+q.more, 0)*q.share, x.delay*q.factor
 						requests[s] += n
 						sum[s] += float64(n * d)
