@@ -60,3 +60,22 @@ func TestPeers(t *testing.T) {
 		}
 	}
 }
+
+// Meshes of all sizes are valid, and their nodes as busy.
+func TestRegular(t *testing.T) {
+	for _, n := range append(append([]int(nil), nodeSizes...), serviceSizes...) {
+		for _, size := range [][2]int{{2, n}, {n, 4}} {
+			s, err := regular(size[0], size[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			load := 0.0
+			for _, l := range s.Loads {
+				load += l.Max
+			}
+			if busy := load * s.Work[0].Time / float64(size[1]); len(s.Mesh.Services) != size[0] || len(s.Mesh.Nodes) != size[1] || math.Abs(busy-.6) > 1e-9 {
+				t.Errorf("%v: %d services, %d nodes, busy for %v", size, len(s.Mesh.Services), len(s.Mesh.Nodes), busy)
+			}
+		}
+	}
+}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/stat"
 
@@ -98,18 +97,35 @@ func Curves(ctx context.Context, cfg Config) ([]Curve, error) {
 		return nil, err
 	}
 	var out []Curve
-	for _, measure := range []func(ctx context.Context, dir string) (Curve, error){d.byRows, d.byTrees, d.byEnvironments, d.bySeeds, d.byActions} {
+	for _, measure := range []func(ctx context.Context, dir string) (Curve, error){d.byRows, d.byTrees, d.byEnvironments, d.bySeeds, d.byWorkers, d.byActions} {
 		c, err := measure(ctx, dir)
 		if err != nil {
 			return nil, err
 		}
+		out = append(out, c)
+	}
+	for _, grow := range []struct {
+		size  string
+		sizes []int
+		of    func(n int) (services, nodes int)
+	}{
+		{"nodes", nodeSizes, func(n int) (int, int) { return 2, n }},
+		{"services", serviceSizes, func(n int) (int, int) { return n, 4 }},
+	} {
+		list, err := d.byMesh(ctx, grow.size, grow.sizes, grow.of)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	for n := range out {
+		c := &out[n]
 		x, y := make([]float64, len(c.Points)), make([]float64, len(c.Points))
 		for k, p := range c.Points {
 			x[k], y[k] = math.Log(p.Size), math.Log(p.Ours)
 		}
 		_, c.Exponent = stat.LinearRegression(x, y, nil, false)
-		cfg.log("%s: exponent %.2f", c.Curve, c.Exponent)
-		out = append(out, c)
+		cfg.log("%s by %s: exponent %.2f", c.Curve, c.Size, c.Exponent)
 	}
 	return out, nil
 }
@@ -178,32 +194,6 @@ func (d *data) byEnvironments(ctx context.Context, dir string) (Curve, error) {
 		c.Points = append(c.Points, p)
 	}
 	c.beside(d.cfg, ctx, "ppos.sizes", dir, func(size float64) string { return fmt.Sprintf("PPO, %.0f x %.0f", size, 1024/size) })
-	return c, nil
-}
-
-// bySeeds trains policies with a head of all actions, on all cores.
-func (d *data) bySeeds(ctx context.Context, _ string) (Curve, error) {
-	c := Curve{Curve: "trainings of 100,000 steps, all cores", Size: "trainings", Unit: "s"}
-	rewards, err := d.table()
-	if err != nil {
-		return c, err
-	}
-	setting := forSpeed
-	setting.Total = 12 * 8192
-	setting.Every = setting.Total
-	for _, n := range trainingSizes {
-		err := c.add(float64(n), func() error {
-			var g errgroup.Group
-			g.SetLimit(runtime.NumCPU())
-			for k := range n {
-				g.Go(func() error { _, err := rewards.train(ctx, setting, 1, uint64(k), nil); return err })
-			}
-			return g.Wait()
-		})
-		if err != nil {
-			return c, err
-		}
-	}
 	return c, nil
 }
 
