@@ -2,6 +2,9 @@ package bench
 
 import (
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +32,45 @@ func TestCompare(t *testing.T) {
 	}
 	if _, ok := compare(kind{"other", "s", 1}, ours, theirs); ok {
 		t.Error("a case that we do not have is listed")
+	}
+}
+
+// A later run takes the place of what it was asked for, and of nothing else.
+func TestRenewed(t *testing.T) {
+	of := func(v float64, names ...string) (r Report) {
+		for _, n := range names {
+			r.Cases = append(r.Cases, Case{Case: n, Ours: Spread{v, v, v}, Peers: []Peer{{Peer: "a"}}})
+		}
+		return r
+	}
+	dir := t.TempDir()
+	if r, err := Read(dir); err != nil || r.Cases != nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	before := of(1, fits[0], oneRow, smallHead)
+	before.Missing = map[string]string{"b": "not found"}
+	if err := before.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	before, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := before.Renewed(Config{Only: []string{"PPO"}}, of(2, oneRow, wholeHead, smallHead))
+	want := []float64{1, 1, 2, 2}
+	if len(got.Cases) != len(want) || got.Missing["b"] != "not found" {
+		t.Fatalf("%+v", got)
+	}
+	for k, n := range []string{fits[0], oneRow, smallHead, wholeHead} {
+		if c := got.Cases[k]; c.Case != n || c.Ours.Median != want[k] {
+			t.Errorf("case %d: %+v, want %s of %v", k, c, n, want[k])
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bench.json"), []byte("["), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), "bench.json") {
+		t.Errorf("a damaged file: %v", err)
 	}
 }
 
@@ -62,10 +104,10 @@ func TestPeers(t *testing.T) {
 }
 
 // Meshes of all sizes are valid, and their nodes as busy.
-func TestRegular(t *testing.T) {
+func TestEvenMesh(t *testing.T) {
 	for _, n := range append(append([]int(nil), nodeSizes...), serviceSizes...) {
 		for _, size := range [][2]int{{2, n}, {n, 4}} {
-			s, err := regular(size[0], size[1])
+			s, err := evenMesh(size[0], size[1])
 			if err != nil {
 				t.Fatal(err)
 			}

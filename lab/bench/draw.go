@@ -2,13 +2,17 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/lab/figure"
 	"github.com/meshbench/meshbench/lab/internal/atomicfile"
+	"github.com/meshbench/meshbench/lab/internal/regular"
 )
 
 // Table lists all cases, a row for each peer.
@@ -50,6 +54,41 @@ func brief(peer string) string {
 		return peer
 	}
 	return strings.Join(words[:at], " ")
+}
+
+// Read reads bench.json of dir, or an empty report where there is none.
+func Read(dir string) (Report, error) {
+	var r Report
+	path := filepath.Join(dir, "bench.json")
+	b, err := regular.ReadFile(path, regular.Any)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("bench: %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Renewed is r with those cases of a later run that cfg asks for in the place of its
+// own, in the order of all.
+func (r Report) Renewed(cfg Config, later Report) Report {
+	out := Report{Missing: map[string]string{}}
+	maps.Copy(out.Missing, r.Missing)
+	maps.Copy(out.Missing, later.Missing)
+	for _, k := range kinds() {
+		from := r.Cases
+		if cfg.wants(k.name) {
+			from = later.Cases
+		}
+		if at := slices.IndexFunc(from, func(c Case) bool { return c.Case == k.name }); at >= 0 {
+			out.Cases = append(out.Cases, from[at])
+		}
+	}
+	return out
 }
 
 // Write writes bench.json into dir.

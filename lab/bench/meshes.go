@@ -26,9 +26,9 @@ const (
 	trained   = 16 * 1024
 )
 
-// regular is a mesh of services that all nodes serve, each with a knob that routes
+// evenMesh is a mesh of services that all nodes serve, each with a knob that routes
 // and one that blocks. Nodes are as busy in a large one as in a small one.
-func regular(services, nodes int) (scenario.Scenario, error) {
+func evenMesh(services, nodes int) (scenario.Scenario, error) {
 	var b strings.Builder
 	b.WriteString("name: regular\ntiming: {step: 20, settle: 5}\nknobs: [{kind: route, levels: 3}, {kind: block, levels: 3}]\nnodes:\n")
 	names := make([]string, nodes)
@@ -58,7 +58,7 @@ func (d *data) byMesh(ctx context.Context, size string, sizes []int, of func(n i
 	for _, n := range sizes {
 		services, nodes := of(n)
 		d.cfg.log("mesh of %d services on %d nodes", services, nodes)
-		sc, err := regular(services, nodes)
+		sc, err := evenMesh(services, nodes)
 		if err != nil {
 			return nil, err
 		}

@@ -171,7 +171,7 @@ def rejax(data):
         t = processor_seconds(lambda: jax.block_until_ready(train(keys)))
         data.case(f"PPO, {name}", setting["total"] / t)
     setting = data.meta["anr"]
-    for seeds in data.meta["seeds"][: None if data.meta["round"] == 0 else -1]:
+    for seeds in data.meta["seeds"][: None if data.meta["round"] == 0 else 1]:
         data.all_cores() if seeds > 1 else data.one_core()
         train, keys = compiled(algorithm(False, setting), seeds)
         begin = time.perf_counter()

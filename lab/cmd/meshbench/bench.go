@@ -19,7 +19,8 @@ func benchCommand(ctx context.Context, args []string) error {
 	}
 	o := newOptions("bench")
 	dir := o.folder(root)
-	only := o.String("only", "", "measure cases whose names have one of these `PARTS`, separated by commas; then nothing is measured by size")
+	only := o.String("only", "", "measure cases whose names have one of these `PARTS`, separated by commas, in the place of those that bench.json has")
+	sizes := o.Bool("sizes", false, "measure nothing but cost against size")
 	rounds := o.Int("rounds", 5, "alternations")
 	s, help, err := o.parse(args, "bench [options] FOLDER\n\nMeasures the paper's scenario beside the peers, which `make bench` puts into FOLDER.")
 	if help || err != nil {
@@ -27,6 +28,9 @@ func benchCommand(ctx context.Context, args []string) error {
 	}
 	if o.NArg() != 1 {
 		return errors.New("bench: name the folder that has the peers; make bench does")
+	}
+	if *sizes && *only != "" {
+		return errors.New("bench: -only and -sizes; accepted: one of them")
 	}
 	if *rounds < 1 || *rounds > 100 {
 		return fmt.Errorf("bench: -rounds %d; accepted: 1 to 100", *rounds)
@@ -43,19 +47,10 @@ func benchCommand(ctx context.Context, args []string) error {
 	if *only != "" {
 		cfg.Only = strings.Split(*only, ",")
 	}
-	report, err := bench.Run(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	stdout.Write(report.Table().Markdown())
-	if cfg.Only != nil {
-		return nil
-	}
-	if err := report.Draw(*dir); err != nil {
-		return err
-	}
-	if err := report.Write(*dir); err != nil {
-		return err
+	if !*sizes {
+		if err := renew(ctx, cfg, *dir); err != nil || cfg.Only != nil {
+			return err
+		}
 	}
 	curves, err := bench.Curves(ctx, cfg)
 	if err != nil {
@@ -65,4 +60,22 @@ func benchCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	return bench.WriteCurves(*dir, curves)
+}
+
+// renew measures cases and writes them beside those of dir that were not measured.
+func renew(ctx context.Context, cfg bench.Config, dir string) error {
+	before, err := bench.Read(dir)
+	if err != nil {
+		return err
+	}
+	report, err := bench.Run(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	stdout.Write(report.Table().Markdown())
+	report = before.Renewed(cfg, report)
+	if err := report.Draw(dir); err != nil {
+		return err
+	}
+	return report.Write(dir)
 }
