@@ -11,7 +11,8 @@
 //
 // Matrices are row-major. Rows that are written are padded with zeros to a
 // multiple of [Width] columns, see [Pad], so that no kernel needs a masked
-// tail. No function allocates. NaNs stay NaN in sums and products, but what
+// tail. No function allocates, but that the matrix product takes memory for copies
+// of a large factor from a pool. NaNs stay NaN in sums and products, but what
 // Tanh and Softmax make of one is not specified.
 package kernel
 
