@@ -30,7 +30,7 @@ const (
 // and one that blocks. Nodes are as busy in a large one as in a small one.
 func evenMesh(services, nodes int) (scenario.Scenario, error) {
 	var b strings.Builder
-	b.WriteString("name: regular\ntiming: {step: 20, settle: 5}\nknobs: [{kind: route, levels: 3}, {kind: block, levels: 3}]\nnodes:\n")
+	b.WriteString("name: even\ntiming: {step: 20, settle: 5}\nknobs: [{kind: route, levels: 3}, {kind: block, levels: 3}]\nnodes:\n")
 	names := make([]string, nodes)
 	for j := range names {
 		names[j] = fmt.Sprintf("node%d", j+1)
@@ -45,7 +45,7 @@ func evenMesh(services, nodes int) (scenario.Scenario, error) {
 	for i := range services {
 		fmt.Fprintf(&b, "  - {name: s%d, stages: [s%d], load: {min: %g, max: %g}, goal: 0.03}\n", i+1, i+1, most/4, most)
 	}
-	return scenario.Parse("regular", []byte(b.String()))
+	return scenario.Parse("even", []byte(b.String()))
 }
 
 // byMesh measures a trace of the virtual testbed with its model, and a training on
@@ -62,16 +62,14 @@ func (d *data) byMesh(ctx context.Context, size string, sizes []int, of func(n i
 		if err != nil {
 			return nil, err
 		}
-		s := study.Config{Seeds: 1}
-		var of *study.Study
+		var st *study.Study
 		err = curves[0].add(float64(n), func() error {
 			source, err := study.Virtual(ctx, sc, collected, 0)
 			if err != nil {
 				return err
 			}
-			s.Sources = []study.Source{source}
-			of = s.Of(ctx, source)
-			_, err = of.Model()
+			st = study.Config{Sources: []study.Source{source}}.Of(ctx, source)
+			_, err = st.Model()
 			return err
 		})
 		if err != nil {
@@ -83,7 +81,7 @@ func (d *data) byMesh(ctx context.Context, size string, sizes []int, of func(n i
 			Score:   sc.Loads.Grid(1), // at each load the best action is searched
 		}
 		err = curves[1].add(float64(n), func() error {
-			_, err := of.Train(ctx, sc.Defaults().Objectives[0], set, 0, nil)
+			_, err := st.Train(ctx, sc.Defaults().Objectives[0], set, 0, nil)
 			return err
 		})
 		if err != nil {
@@ -93,40 +91,39 @@ func (d *data) byMesh(ctx context.Context, size string, sizes []int, of func(n i
 	return curves, nil
 }
 
-// byWorkers trains as many policies by ever more workers.
-func (d *data) byWorkers(ctx context.Context, _ string) (Curve, error) {
-	c := Curve{Curve: "16 trainings of 100,000 steps", Size: "workers", Unit: "s"}
-	for _, n := range workerSizes {
-		if err := c.add(float64(n), func() error { return d.trainSome(ctx, 16, n) }); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+// bySeeds trains policies on all cores.
+func (d *data) bySeeds(ctx context.Context, _ string) (Curve, error) {
+	return d.byTrainings(ctx, Curve{Curve: "trainings of 100,000 steps, all cores", Size: "trainings", Unit: "s"}, trainingSizes,
+		func(n int) (int, int) { return n, runtime.NumCPU() })
 }
 
-// trainSome trains policies with a head of all actions for 100,000 steps, so many at
-// a time.
-func (d *data) trainSome(ctx context.Context, n, workers int) error {
+// byWorkers trains as many policies by ever more workers.
+func (d *data) byWorkers(ctx context.Context, _ string) (Curve, error) {
+	return d.byTrainings(ctx, Curve{Curve: "16 trainings of 100,000 steps", Size: "workers", Unit: "s"}, workerSizes,
+		func(n int) (int, int) { return 16, n })
+}
+
+// byTrainings measures trainings of 100,000 steps with a head of all actions, by as
+// many workers as of says.
+func (d *data) byTrainings(ctx context.Context, c Curve, sizes []int, of func(n int) (trainings, workers int)) (Curve, error) {
 	rewards, err := d.table()
 	if err != nil {
-		return err
+		return c, err
 	}
 	setting := forSpeed
 	setting.Total = 12 * 8192
 	setting.Every = setting.Total
-	var g errgroup.Group
-	g.SetLimit(workers)
-	for k := range n {
-		g.Go(func() error { _, err := rewards.train(ctx, setting, 1, uint64(k), nil); return err })
-	}
-	return g.Wait()
-}
-
-// bySeeds trains policies on all cores.
-func (d *data) bySeeds(ctx context.Context, _ string) (Curve, error) {
-	c := Curve{Curve: "trainings of 100,000 steps, all cores", Size: "trainings", Unit: "s"}
-	for _, n := range trainingSizes {
-		if err := c.add(float64(n), func() error { return d.trainSome(ctx, n, runtime.NumCPU()) }); err != nil {
+	for _, n := range sizes {
+		trainings, workers := of(n)
+		err := c.add(float64(n), func() error {
+			var g errgroup.Group
+			g.SetLimit(workers)
+			for k := range trainings {
+				g.Go(func() error { _, err := rewards.train(ctx, setting, 1, uint64(k), nil); return err })
+			}
+			return g.Wait()
+		})
+		if err != nil {
 			return c, err
 		}
 	}

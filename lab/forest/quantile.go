@@ -69,16 +69,18 @@ func (f *Forest) QuantileMatrix(x mat.Matrix, q float64) *mat.Dense {
 	k := f.data.outputs
 	out := mat.NewDense(rows, k, nil)
 	of, pure := f.targetRanks(), f.pureLeaves()
-	const together = 512 // rows, which go down one tree after the other
+	const most = 512
+	workers := min(runtime.GOMAXPROCS(0), rows)
+	together := min((rows+workers-1)/workers, most) // rows that go down one tree after the other
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), (rows+together-1)/together) {
+	for range workers {
 		wg.Go(func() {
 			var n Neighbours
 			var order []uint64 // rank in the high half, index in n.Rows in the low
 			values := make([]uint32, together*len(f.trees))
 			for {
-				end := int(next.Add(together))
+				end := int(next.Add(int64(together)))
 				first := end - together
 				if first >= rows {
 					return

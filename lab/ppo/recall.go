@@ -50,7 +50,7 @@ func (r *recall) find(obs []float32) *distribution {
 	return nil
 }
 
-// keep copies the first row of d.
+// keep copies what choices are drawn from of the first row of d.
 func (r *recall) keep(obs []float32, d *distribution) {
 	if r.n == recalled {
 		return
@@ -62,14 +62,13 @@ func (r *recall) keep(obs []float32, d *distribution) {
 		heads := len(d.heads)
 		r.seen = append(r.seen, make([]float32, len(obs)))
 		r.dist = append(r.dist, &distribution{heads: d.heads, at: d.at, ld: d.ld, z: make([]float32, d.ld), e: make([]float32, d.ld),
-			sum: make([]float32, heads), ez: make([]float32, heads), lse: make([]float32, heads)})
+			sum: make([]float32, heads), lse: make([]float32, heads)})
 	}
 	copy(r.seen[r.n], obs)
 	to := r.dist[r.n]
 	copy(to.z, d.z)
 	copy(to.e, d.e)
 	copy(to.sum, d.sum)
-	copy(to.ez, d.ez)
 	copy(to.lse, d.lse)
 	var h hash
 	h.observation(obs)
