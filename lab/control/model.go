@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // Model foresees the steps of a mesh. It is safe for concurrent use; what At
@@ -37,6 +38,23 @@ type Forecast interface {
 // faster than by its values.
 type Numbered interface {
 	SetNumber(k int) error
+}
+
+// Batched is a Forecast that foresees many actions at once faster than one by one.
+type Batched interface {
+	// SetAll foresees actions; Turn turns to number k of them until the next SetAll.
+	SetAll(actions []mesh.Action)
+	Turn(k int)
+}
+
+// Sampled is a Forecast that says what most objectives look at, response times and
+// carried loads, faster than measurement by measurement. What it returns is valid
+// until the next call of a method.
+type Sampled interface {
+	// Sample has every stride-th of the draws, from the first on.
+	Sample(stride int) objective.Sample
+	// MeanSample has the expected measurement, as one draw.
+	MeanSample() objective.Sample
 }
 
 // Simulator is the System that a model makes: a step is its expected

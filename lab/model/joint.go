@@ -12,6 +12,7 @@ import (
 	"github.com/meshbench/meshbench/lab/forest"
 	"github.com/meshbench/meshbench/lab/internal/memo"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 	"github.com/meshbench/meshbench/lab/trace"
 )
 
@@ -137,12 +138,22 @@ func (m *Joint) centre(f *forest.Forest, x mat.Matrix, means *mat.Dense) *mat.De
 
 // PredictMatrix returns the targets for rows of inputs.
 func (m *Joint) PredictMatrix(x mat.Matrix) *mat.Dense {
-	rows, columns := x.Dims()
+	_, columns := x.Dims()
 	if want := len(m.space.FeatureNames()); columns != want {
 		panic(fmt.Sprintf("model: PredictMatrix of %d columns; %s has %d inputs", columns, m.space, want))
 	}
+	return m.predictMatrix(x, 0)
+}
+
+// predictMatrix predicts the targets of the forests whose first is that or a later
+// one.
+func (m *Joint) predictMatrix(x mat.Matrix, first int) *mat.Dense {
+	rows, _ := x.Dims()
 	y := mat.NewDense(rows, m.targets, nil)
 	for n, f := range m.forests {
+		if m.at[n] < first {
+			continue
+		}
 		hat := m.centre(f, x, f.PredictMatrix(x))
 		_, k := hat.Dims()
 		y.Slice(0, rows, m.at[n], m.at[n]+k).(*mat.Dense).Copy(hat)
@@ -160,17 +171,25 @@ func (m *Joint) leave(y []float64) {
 	}
 }
 
-// predict appends the targets for one row of inputs to dst.
-func (m *Joint) predict(dst, x []float64) []float64 {
-	if m.median > 0 {
-		return append(dst, m.PredictMatrix(mat.NewDense(1, len(x), x)).RawRowView(0)...)
-	}
-	dst = slices.Grow(dst, m.targets)[:m.targets]
+// endpoints is the number of targets that are delays of endpoints, which come first.
+func (m *Joint) endpoints() int { return len(m.space.Layout().Endpoints) }
+
+// predict writes to y the targets for one row of inputs, those of endpoints or the
+// others.
+func (m *Joint) predict(y, x []float64, endpoints bool) {
 	for n, f := range m.forests {
-		f.Predict(dst[m.at[n]:m.at[n]+len(f.Outputs())], x)
+		if (m.at[n] < m.endpoints()) != endpoints {
+			continue
+		}
+		to := y[m.at[n]:][:len(f.Outputs())]
+		if m.median > 0 {
+			row := mat.NewDense(1, len(x), x)
+			copy(to, m.centre(f, row, f.PredictMatrix(row)).RawRowView(0))
+		} else {
+			f.Predict(to, x)
+		}
 	}
-	m.leave(dst)
-	return dst
+	m.leave(y)
 }
 
 // At foresees a step.
@@ -264,30 +283,83 @@ func (m *Joint) inputs(load mesh.Load) *mat.Dense {
 }
 
 // jointForecast is that of a joint model. Of a space without a table it keeps
-// the action that was set last.
+// the action that was set last, and predicts what is asked for.
 type jointForecast struct {
 	m      *Joint
 	load   mesh.Load
 	table  []float64
 	action mesh.Action
-	y      []float64
 	x      []float64
 	delays [][]float64 // per response time, mean and percentiles of each service, the samples
+
+	y                   []float64 // the targets
+	endpoints, services bool      // whether it has those of endpoints, and the others
+	own                 []float64 // y's memory where it is none of a table
+
+	batch           []mesh.Action
+	of              *mat.Dense // targets of batch, a row each
+	draws, expected objective.Sample
 }
 
+// Set turns to action a.
 func (f *jointForecast) Set(a mesh.Action) error {
 	if f.table != nil {
 		if k, ok := f.m.space.Index(a); ok {
 			return f.SetNumber(k)
 		}
 	}
-	f.delays, f.action = nil, a
-	f.x = f.m.space.Features(f.x[:0], f.load, a)
-	f.y = f.m.predict(f.y[:0], f.x)
-	if f.m.kind.measured() {
-		unreached(f.y, f.m.space, f.load, a)
-	}
+	f.turn(a)
 	return nil
+}
+
+// turn turns to an action of which nothing is predicted yet.
+func (f *jointForecast) turn(a mesh.Action) {
+	f.action, f.delays = a, nil
+	f.x = f.m.space.Features(f.x[:0], f.load, a)
+	f.own = slices.Grow(f.own[:0], f.m.targets)[:f.m.targets]
+	f.y, f.endpoints, f.services = f.own, false, false
+}
+
+// SetAll predicts what services get under many actions.
+func (f *jointForecast) SetAll(actions []mesh.Action) {
+	x := mat.NewDense(len(actions), len(f.m.space.FeatureNames()), nil)
+	for k, a := range actions {
+		f.m.space.Features(x.RawRowView(k)[:0], f.load, a)
+	}
+	first := 0
+	if f.m.kind.measured() {
+		first = f.m.endpoints()
+	}
+	f.batch, f.of = actions, f.m.predictMatrix(x, first)
+}
+
+// Turn turns to an action of those.
+func (f *jointForecast) Turn(k int) {
+	f.turn(f.batch[k])
+	copy(f.y, f.of.RawRowView(k))
+	f.services, f.endpoints = true, !f.m.kind.measured()
+	f.reach()
+}
+
+// need predicts what y does not have yet.
+func (f *jointForecast) need(endpoints bool) {
+	if !f.services {
+		f.m.predict(f.y, f.x, false)
+		f.services = true
+		f.reach()
+	}
+	if (endpoints || !f.m.kind.measured()) && !f.endpoints {
+		f.m.predict(f.y, f.x, true)
+		f.endpoints = true
+		f.reach()
+	}
+}
+
+// reach marks what no request reaches.
+func (f *jointForecast) reach() {
+	if f.m.kind.measured() {
+		unreached(f.y, f.m.space, f.load, f.action)
+	}
 }
 
 // SetNumber turns to an action by its number.
@@ -297,13 +369,59 @@ func (f *jointForecast) SetNumber(k int) error {
 		return f.Set(f.action)
 	}
 	f.y = f.table[k*f.m.targets : (k+1)*f.m.targets : (k+1)*f.m.targets]
+	f.endpoints, f.services = true, true
 	return nil
 }
 
+// Mean writes the expected measurement under the action that was set.
 func (f *jointForecast) Mean(x *mesh.Measurement) {
+	f.need(true)
 	put(x, f.y, f.m.space, f.m.kind, f.load, f.action, f.m.seconds)
 }
 
+// MeanSample has what Mean has of the services.
+func (f *jointForecast) MeanSample() objective.Sample {
+	m := f.m.space.Mesh().M()
+	if f.expected.Delay == nil {
+		f.expected = newSample(m, 1)
+	}
+	f.need(false)
+	for i := range m {
+		f.expected.Delay[i][0], f.expected.Carried[i][0] = service(f.y, f.m.space, f.m.kind, f.load, f.action, i)
+	}
+	return f.expected
+}
+
+// Sample has what Draw has of the services.
+func (f *jointForecast) Sample(stride int) objective.Sample {
+	mean := f.MeanSample()
+	if f.m.kind == AsPublished {
+		return mean
+	}
+	n := (samples-1)/stride + 1
+	if f.draws.Delay == nil {
+		f.draws = newSample(len(mean.Delay), 0)
+	}
+	if f.delays == nil {
+		f.delays = f.sample()
+	}
+	order := 1
+	for i, d := range mean.Delay {
+		delay, carried := f.draws.Delay[i][:0], f.draws.Carried[i][:0]
+		for k := range n {
+			v := d[0]
+			if !math.IsNaN(v) {
+				v = f.delays[i][k*stride*order%samples]
+			}
+			delay, carried = append(delay, v), append(carried, mean.Carried[i][0])
+		}
+		f.draws.Delay[i], f.draws.Carried[i] = delay, carried
+		order = order * 12 % samples
+	}
+	return f.draws
+}
+
+// Draws is the number of quantiles that stand for a step.
 func (f *jointForecast) Draws() int {
 	if f.m.kind == AsPublished {
 		return 1 // it has no distribution of d_i

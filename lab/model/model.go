@@ -265,21 +265,24 @@ func put(x *mesh.Measurement, y []float64, space *mesh.Space, kind Kind, load me
 	}
 	m := space.Mesh().M()
 	for i := range m {
-		if kind.measured() {
-			x.Service[i].Mean = y[n+i]
-			x.Carried[i] = y[n+m+i]
-			if kind == Tails {
-				tail := y[n+2*m+tails*i:]
-				x.Service[i].P50, x.Service[i].P95, x.Service[i].P99 = tail[0], tail[1], tail[2]
-				sent := x.Carried[i] * seconds
-				x.Failed[i], x.Service[i].Count = tail[3]*sent, (1-tail[3])*sent
-			}
-			continue
+		x.Service[i].Mean, x.Carried[i] = service(y, space, kind, load, a, i)
+		if kind == Tails {
+			tail := y[n+2*m+tails*i:]
+			x.Service[i].P50, x.Service[i].P95, x.Service[i].P99 = tail[0], tail[1], tail[2]
+			sent := x.Carried[i] * seconds
+			x.Failed[i], x.Service[i].Count = tail[3]*sent, (1-tail[3])*sent
 		}
-		d := pathMean(space, a, i, y)
-		x.Service[i].Mean = d
-		x.Carried[i] = load[i] * (1 - space.BlockOf(a, i))
 	}
+}
+
+// service is what targets y say of service i: its mean response time and what is
+// carried.
+func service(y []float64, space *mesh.Space, kind Kind, load mesh.Load, a mesh.Action, i int) (delay, carried float64) {
+	if kind.measured() {
+		n := len(space.Layout().Endpoints)
+		return y[n+i], y[n+space.Mesh().M()+i]
+	}
+	return pathMean(space, a, i, y), load[i] * (1 - space.BlockOf(a, i))
 }
 
 // unreached marks as missing what no request gives, and carries nothing that was

@@ -5,6 +5,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // At foresees a step.
@@ -14,8 +15,8 @@ func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
 	}
 	m, l := p.space.Mesh().M(), p.layout
 	o := &outlook{p: p, load: s.Load, carried: make([]blocked, m), mean: make([]float64, m), parts: make([]part, len(l.Endpoints)),
-		factor: make([]float64, m), let: make([]float64, m), servers: make([]server, len(p.delays)), sums: make([]float64, m),
-		answered: make([]float64, m), calls: make([]float64, len(l.Calls)), lost: make([]float64, m),
+		factor: make([]float64, m), let: make([]float64, m), servers: make([]server, len(p.delays)),
+		calls: make([]float64, len(l.Calls)), lost: make([]float64, m), draws: newSample(m, 0), expected: newSample(m, 1),
 		delay: make([][points]float64, len(l.Endpoints)), path: make([][points]float64, m), count: make([][points]float64, m)}
 	for j := range p.hosts {
 		o.scaled = append(o.scaled, make([]float64, len(p.hosts[j].microservices)))
@@ -49,10 +50,11 @@ type outlook struct {
 	first, stride, n   int
 	delay, path, count [][points]float64
 
-	stage, requests, sum  [points]float64 // buffers
-	sums, answered, calls []float64       // buffers
-	two                   [2]float64
-	one                   [1]float64
+	stage, requests, sum [points]float64  // buffers
+	draws, expected      objective.Sample // of Sample, of MeanSample
+	calls                []float64        // buffers
+	two                  [2]float64
+	one                  [1]float64
 }
 
 // blocked keeps what is carried at the blocking rates that were asked about.
@@ -190,16 +192,22 @@ func (o *outlook) Draw(s int, x *mesh.Measurement) {
 			x.Endpoint[e].Mean = o.delay[e][at]
 		}
 	}
-	for i, mean := range o.mean {
+	for i := range o.mean {
 		x.Service[i].Mean = o.path[i][at]
-		x.Carried[i] = 0
-		if mean > 0 {
-			x.Carried[i] = max(mean+(o.count[i][at]-o.let[i])/o.p.seconds, 0)
-		}
+		x.Carried[i] = o.carriedWith(i, o.count[i][at])
 		if o.p.slower != nil { // else it is not known
 			o.p.failed(x, i, o.lost[i])
 		}
 	}
+}
+
+// carriedWith is what is carried of a service at a point that lets so many requests
+// through.
+func (o *outlook) carriedWith(i int, count float64) float64 {
+	if !(o.mean[i] > 0) {
+		return 0
+	}
+	return max(o.mean[i]+(count-o.let[i])/o.p.seconds, 0)
 }
 
 // sampled is where point s is among those that were computed; -1 for none.
@@ -273,22 +281,51 @@ func (o *outlook) sample(first, stride, n int) {
 	}
 }
 
-// Mean writes the expected measurement under the action that was set.
-func (o *outlook) Mean(x *mesh.Measurement) {
-	clear(o.sums)
-	clear(o.answered)
-	for s := range points {
-		o.Draw(s, x)
-		for i := range o.sums {
-			if d := x.Service[i].Mean; !math.IsNaN(d) {
-				o.sums[i] += d
-				o.answered[i]++
+// Sample has every stride-th of the points under the action that was set.
+func (o *outlook) Sample(stride int) objective.Sample {
+	n := (points-1)/stride + 1
+	o.sample(0, stride, n)
+	for i := range o.mean {
+		carried := o.count[i][:n]
+		for s, count := range carried {
+			carried[s] = o.carriedWith(i, count)
+		}
+		o.draws.Delay[i], o.draws.Carried[i] = o.path[i][:n], carried
+	}
+	o.n = 0 // the counts are gone
+	return o.draws
+}
+
+// MeanSample has what Mean has of the services.
+func (o *outlook) MeanSample() objective.Sample {
+	o.sample(0, 1, points)
+	for i := range o.mean {
+		sum, answered := 0.0, 0.0
+		for _, d := range &o.path[i] {
+			if !math.IsNaN(d) {
+				sum += d
+				answered++
 			}
 		}
+		o.expected.Delay[i][0], o.expected.Carried[i][0] = sum/answered, o.mean[i] // 0/0 is missing
 	}
-	for i := range o.sums {
-		x.Service[i].Mean = o.sums[i] / o.answered[i] // 0/0 is missing
-		x.Carried[i] = o.mean[i]
+	return o.expected
+}
+
+// newSample has room for so many draws of m services.
+func newSample(m, draws int) objective.Sample {
+	s := objective.Sample{Delay: make([][]float64, m), Carried: make([][]float64, m)}
+	for i := range m {
+		s.Delay[i], s.Carried[i] = make([]float64, draws), make([]float64, draws)
+	}
+	return s
+}
+
+// Mean writes the expected measurement under the action that was set.
+func (o *outlook) Mean(x *mesh.Measurement) {
+	m := o.MeanSample()
+	for i := range o.mean {
+		x.Service[i].Mean, x.Carried[i] = m.Delay[i][0], m.Carried[i][0]
 		if o.p.slower != nil {
 			o.p.failed(x, i, o.lost[i])
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/mesh"
+	"github.com/meshbench/meshbench/lab/objective"
 )
 
 // Slower is a model that foresees the same mesh when its nodes work slower.
@@ -142,6 +143,23 @@ func (f *slowForecast) Mean(x *mesh.Measurement) {
 func (f *slowForecast) Draw(k int, x *mesh.Measurement) {
 	f.jointForecast.Draw(k, x)
 	f.slow(x)
+}
+
+func (f *slowForecast) MeanSample() objective.Sample { return f.slowAll(f.jointForecast.MeanSample()) }
+
+func (f *slowForecast) Sample(stride int) objective.Sample {
+	return f.slowAll(f.jointForecast.Sample(stride))
+}
+
+// slowAll is slow of draws.
+func (f *slowForecast) slowAll(s objective.Sample) objective.Sample {
+	for i := range s.Delay {
+		for k := range s.Delay[i] {
+			s.Delay[i][k] *= f.factor
+			s.Carried[i][k] /= f.factor
+		}
+	}
+	return s
 }
 
 // slow turns a measurement of the mesh as it was under more load into one of now.

@@ -16,8 +16,15 @@ type Evaluator struct {
 	service   []int // index in the mesh of each of the objective's services
 	targets   []Target
 	terms     []term
-	outcomes  []Outcome
-	shared    bool // outcomes are another one's, which looks at the step
+	seen      *sight
+	shared    bool      // seen is another one's, which looks at the step
+	paid, buf []float64 // per draw
+}
+
+// sight is what an evaluator sees of the draws of a step.
+type sight struct {
+	outcomes []Outcome // draws x services
+	utility  []bool    // per service: whether its utility is looked at
 }
 
 // Bind checks o against the mesh of a space: its services exist and are named
@@ -34,16 +41,16 @@ func (o Objective) Bind(space *mesh.Space) (*Evaluator, error) {
 		names = m.ServiceNames()
 	}
 	e := &Evaluator{objective: o, space: space}
-	seen := map[int]bool{}
+	named := map[int]bool{}
 	for _, name := range names {
 		i, err := m.Service(name)
 		if err != nil {
 			return nil, wrap(err)
 		}
-		if seen[i] {
+		if named[i] {
 			return nil, wrap(fmt.Errorf("service %q is named twice", name))
 		}
-		seen[i] = true
+		named[i] = true
 		e.service = append(e.service, i)
 	}
 	if len(o.Targets) != len(names) {
@@ -59,7 +66,12 @@ func (o Objective) Bind(space *mesh.Space) (*Evaluator, error) {
 	if e.terms, err = bind(o.Terms, names, e.targets, space); err != nil {
 		return nil, wrap(err)
 	}
-	e.outcomes = make([]Outcome, len(names))
+	e.seen = &sight{outcomes: make([]Outcome, len(names)), utility: make([]bool, len(names))}
+	for k, name := range names {
+		e.seen.utility[k] = o.Reward != nil || slices.ContainsFunc(o.Terms, func(t Term) bool {
+			return slices.Contains(t.Product, Factor{Of: Utility, Service: name})
+		})
+	}
 	return e, nil
 }
 
@@ -97,7 +109,10 @@ func BindAll(space *mesh.Space, objectives ...Objective) (Evaluators, error) {
 		}
 		for _, before := range list {
 			if e.sees(before) {
-				e.outcomes, e.shared = before.outcomes, true
+				for k, looked := range e.seen.utility {
+					before.seen.utility[k] = before.seen.utility[k] || looked
+				}
+				e.seen, e.shared = before.seen, true
 				break
 			}
 		}
@@ -113,6 +128,30 @@ func (e *Evaluator) sees(o *Evaluator) bool {
 		slices.Equal(e.targets, o.targets) && e.objective.Carried == o.objective.Carried && e.objective.Delay == o.objective.Delay
 }
 
+// Sample is equally likely draws of a step, side by side: of each service of the
+// mesh the response times, s, and what is carried, requests/s.
+type Sample struct{ Delay, Carried [][]float64 }
+
+// Sampled says whether all that the objectives see of a draw is in a Sample.
+func (es Evaluators) Sampled() bool {
+	return !slices.ContainsFunc(es, func(e *Evaluator) bool { return e.objective.Delay != RequestWeighted || e.objective.Tail() })
+}
+
+// Means writes the mean value over the draws of a step, which are measured in place
+// of its Measurement, by each of the objectives.
+func (es Evaluators) Means(dst []float64, s *Step, draws Sample) {
+	for n, e := range es {
+		if !e.shared {
+			e.lookAt(s, draws)
+		}
+		dst[n] = 0
+		paid := e.pay(s, len(draws.Delay[0]))
+		for _, v := range paid {
+			dst[n] += v / float64(len(paid))
+		}
+	}
+}
+
 // Rewards writes the value of a step by each of the objectives; see
 // [Evaluator.Reward].
 func (es Evaluators) Rewards(dst []float64, s *Step) {
@@ -120,7 +159,7 @@ func (es Evaluators) Rewards(dst []float64, s *Step) {
 		if !e.shared {
 			e.look(s)
 		}
-		dst[n] = e.pay(s)
+		dst[n] = e.pay(s, 1)[0]
 	}
 }
 
@@ -128,14 +167,14 @@ func (es Evaluators) Rewards(dst []float64, s *Step) {
 // missing.
 func (e *Evaluator) Reward(s *Step) float64 {
 	e.look(s)
-	return e.pay(s)
+	return e.pay(s, 1)[0]
 }
 
-// look fills in the outcomes.
+// look fills in the outcomes of what was measured.
 func (e *Evaluator) look(s *Step) {
 	x := &s.Measurement
 	for k, i := range e.service {
-		o, d := &e.outcomes[k], &x.Service[i]
+		o, d := &e.seen.outcomes[k], &x.Service[i]
 		o.Offered, o.Carried, o.Delay = s.Load[i], e.carried(s, i), e.delay(x, i)
 		o.Utility = e.targets[k].utility(o.Delay)
 		o.P50, o.P95, o.P99 = d.P50, d.P95, d.P99
@@ -143,21 +182,53 @@ func (e *Evaluator) look(s *Step) {
 	}
 }
 
-// pay is the value of a step whose outcomes are known.
-func (e *Evaluator) pay(s *Step) float64 {
-	if e.objective.Reward != nil {
-		return e.objective.Reward(e.outcomes, *s)
+// lookAt fills in the outcomes of draws.
+func (e *Evaluator) lookAt(s *Step, draws Sample) {
+	n := len(e.service)
+	rows := len(draws.Delay[0])
+	e.seen.outcomes = slices.Grow(e.seen.outcomes[:0], rows*n)[:rows*n]
+	for k, i := range e.service {
+		delay, carried, t := draws.Delay[i], draws.Carried[i][:rows], &e.targets[k]
+		for d, v := range delay {
+			o := &e.seen.outcomes[d*n+k]
+			o.Offered, o.Carried, o.Delay = s.Load[i], carried[d], v
+			if e.seen.utility[k] {
+				o.Utility = t.utility(v)
+			}
+		}
+		if e.objective.Carried == Nominal {
+			for d := range rows {
+				e.seen.outcomes[d*n+k].Carried = e.carried(s, i)
+			}
+		}
 	}
-	sum := 0.0
+}
+
+// pay is the value of each of so many draws of a step, whose outcomes are known.
+func (e *Evaluator) pay(s *Step, draws int) []float64 {
+	e.paid = slices.Grow(e.paid[:0], draws)[:draws]
+	if e.objective.Reward != nil {
+		n := len(e.service)
+		for d := range e.paid {
+			e.paid[d] = e.objective.Reward(e.seen.outcomes[d*n:][:n:n], *s)
+		}
+		return e.paid
+	}
+	e.buf = slices.Grow(e.buf[:0], draws)[:draws]
+	clear(e.paid)
 	for k := range e.terms {
 		t := &e.terms[k]
-		v := t.weight
-		for _, value := range t.factors {
-			v *= value(e, s)
+		for d := range e.buf {
+			e.buf[d] = t.weight
 		}
-		sum += v
+		for _, multiply := range t.factors {
+			multiply(e, s, e.buf)
+		}
+		for d, v := range e.buf {
+			e.paid[d] += v
+		}
 	}
-	return sum
+	return e.paid
 }
 
 // Missed reports whether a service of the objective missed its goal: the

@@ -172,6 +172,60 @@ func TestBindAll(t *testing.T) {
 	}
 }
 
+// The mean of draws that are valued together is that of their rewards one by one.
+func TestMeans(t *testing.T) {
+	own := objective.Objective{Targets: targets, Reward: func([]objective.Outcome, objective.Step) float64 { return 1 }}
+	list := []objective.Objective{
+		paper(t, "MO1"), paper(t, "MO2"), paper(t, "MO3"), objective.GuaranteedProduct("p", services, targets, "service1", "service2", 4),
+		objective.Useful("order", []string{"service2", "service1"}, targets), objective.Useful("one", services[1:], targets[1:]),
+		{Targets: targets, Carried: objective.Nominal, Terms: paper(t, "MO1").Terms},
+		objective.NOMS1("service1", "service2", "p12", "p22"), objective.TNSM4("service1", "service2"), objective.NOMS2("service1"),
+		{Targets: targets, Terms: []objective.Term{
+			{Product: []objective.Factor{{Of: objective.Offered, Service: "service2"}, {Of: objective.Turned, Service: "service1"}}},
+			{Weight: -1, Product: []objective.Factor{{Of: objective.Late}, {Of: objective.Changed}}},
+		}},
+	}
+	together, err := objective.BindAll(space, list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !together.Sampled() {
+		t.Error("more is seen than carried loads and response times")
+	}
+	l, a, x := step()
+	s := objective.Steady(space, l, a, x)
+	s.Cost, s.Before = 3, mesh.Action{0, 1, 0, 1, 0, .2}
+	draws := objective.Sample{
+		Delay:   [][]float64{{.01, .036, math.NaN(), .5}, {.2, .111, .05, math.NaN()}},
+		Carried: [][]float64{{9, 4.2, 0, 3}, {4, 5, 4.6, 0}},
+	}
+	want, got, one := make([]float64, len(list)), make([]float64, len(list)), make([]float64, len(list))
+	for k := range 4 {
+		for i := range 2 {
+			s.Measurement.Carried[i], s.Measurement.Service[i].Mean = draws.Carried[i][k], draws.Delay[i][k]
+		}
+		together.Rewards(one, s)
+		for n, v := range one {
+			want[n] += v / 4
+		}
+	}
+	together.Means(got, s, draws)
+	for n, o := range list {
+		if got[n] != want[n] {
+			t.Errorf("objective %d, %s: %v together, %v one by one", n, o.Name, got[n], want[n])
+		}
+	}
+	for _, o := range []objective.Objective{own, paper(t, "MO1").AsPublished(), objective.SLO("s", services, targets, objective.P95, 1)} {
+		e, err := objective.BindAll(space, paper(t, "MO1"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Sampled() {
+			t.Errorf("%s is said to see no more than carried loads and response times", o)
+		}
+	}
+}
+
 // The share above the goal follows from the percentiles: in between, and beyond the
 // last, the logarithm of what is left is linear.
 func TestOver(t *testing.T) {

@@ -174,69 +174,100 @@ type factor struct {
 	bound    float64
 }
 
-// value returns how the factor is read off a step whose outcomes are known.
-func (f factor) value() func(e *Evaluator, s *Step) float64 {
+// multiplier multiplies a value for each draw of a step whose outcomes are known.
+type multiplier func(e *Evaluator, s *Step, values []float64)
+
+// times returns how the factor multiplies.
+func (f factor) times() multiplier {
 	k := f.service
-	ofStep := func(read func(s *Step) float64) func(*Evaluator, *Step) float64 {
-		return func(_ *Evaluator, s *Step) float64 { return read(s) }
+	ofStep := func(read func(e *Evaluator, s *Step) float64) multiplier {
+		return func(e *Evaluator, s *Step, values []float64) {
+			v := read(e, s)
+			for d := range values {
+				values[d] *= v
+			}
+		}
 	}
-	of := func(read func(x *Outcome) float64) func(*Evaluator, *Step) float64 {
-		return func(e *Evaluator, _ *Step) float64 { return read(&e.outcomes[k]) }
+	// of reads the outcomes of all services in a draw.
+	of := func(read func(e *Evaluator, all []Outcome) float64) multiplier {
+		return func(e *Evaluator, _ *Step, values []float64) {
+			n := len(e.service)
+			for d := range values {
+				values[d] *= read(e, e.seen.outcomes[d*n:][:n])
+			}
+		}
 	}
-	flag := func(holds func(e *Evaluator) bool) func(*Evaluator, *Step) float64 {
-		return func(e *Evaluator, _ *Step) float64 {
-			if holds(e) {
+	flag := func(holds func(e *Evaluator, all []Outcome) bool) multiplier {
+		return of(func(e *Evaluator, all []Outcome) float64 {
+			if holds(e, all) {
 				return 1
 			}
 			return 0
-		}
+		})
 	}
 	switch f.of {
 	case Cost:
-		return ofStep(func(s *Step) float64 { return s.Cost })
+		return ofStep(func(_ *Evaluator, s *Step) float64 { return s.Cost })
 	case Changed:
-		return func(e *Evaluator, s *Step) float64 { return changed(e.space, s) }
+		return ofStep(func(e *Evaluator, s *Step) float64 { return changed(e.space, s) })
 	case Setting:
-		return ofStep(func(s *Step) float64 { return s.Action[k] })
+		return ofStep(func(_ *Evaluator, s *Step) float64 { return s.Action[k] })
+	case Offered:
+		return ofStep(func(e *Evaluator, s *Step) float64 { return s.Load[e.service[k]] })
+	case Carried: // this and Utility are what most objectives are made of
+		return func(e *Evaluator, _ *Step, values []float64) {
+			at, n := k, len(e.service)
+			for d := range values {
+				values[d] *= e.seen.outcomes[at].Carried
+				at += n
+			}
+		}
+	case Utility:
+		if f.quantile != Mean {
+			return of(func(e *Evaluator, all []Outcome) float64 { return e.targets[k].utility(f.delay(&all[k])) })
+		}
+		return func(e *Evaluator, _ *Step, values []float64) {
+			at, n := k, len(e.service)
+			for d := range values {
+				values[d] *= e.seen.outcomes[at].Utility
+				at += n
+			}
+		}
 	case Late:
-		return func(e *Evaluator, _ *Step) float64 { return max(f.late(e), 0) } // what is missing is not late
+		return of(func(e *Evaluator, all []Outcome) float64 {
+			if late := f.late(e, all); late > 0 {
+				return late
+			}
+			return 0 // nor is what is missing, which is NaN
+		})
 	case Grace:
-		return func(e *Evaluator, _ *Step) float64 {
-			if late := f.late(e); late > 0 {
+		return of(func(e *Evaluator, all []Outcome) float64 {
+			if late := f.late(e, all); late > 0 {
 				return math.Exp(-f.bound * late)
 			}
 			return 1
-		}
+		})
 	case Met:
-		return flag(func(e *Evaluator) bool { return f.late(e) <= 0 })
+		return flag(func(e *Evaluator, all []Outcome) bool { return f.late(e, all) <= 0 })
 	case Missed:
-		return flag(func(e *Evaluator) bool { return !(f.late(e) <= 0) })
-	case Offered:
-		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Offered }
-	case Carried:
-		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Carried }
+		return flag(func(e *Evaluator, all []Outcome) bool { return !(f.late(e, all) <= 0) })
 	case Turned:
-		return of(func(x *Outcome) float64 { return x.Offered - x.Carried })
+		return of(func(_ *Evaluator, all []Outcome) float64 { return all[k].Offered - all[k].Carried })
 	case Over:
-		return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].over(e.targets[k].Goal) }
+		return of(func(e *Evaluator, all []Outcome) float64 { return all[k].over(e.targets[k].Goal) })
 	case Failures:
-		return of(func(x *Outcome) float64 { return x.Failed })
+		return of(func(_ *Evaluator, all []Outcome) float64 { return all[k].Failed })
 	case Delay:
-		return of(func(x *Outcome) float64 {
-			if d := f.delay(x); !math.IsNaN(d) {
+		return of(func(_ *Evaluator, all []Outcome) float64 {
+			if d := f.delay(&all[k]); !math.IsNaN(d) {
 				return d
 			}
 			return 0
 		})
-	case Utility:
-		if f.quantile == Mean {
-			return func(e *Evaluator, _ *Step) float64 { return e.outcomes[k].Utility }
-		}
-		return func(e *Evaluator, _ *Step) float64 { return e.targets[k].utility(f.delay(&e.outcomes[k])) }
 	case MinLoad:
-		return of(func(x *Outcome) float64 { return MinLoadUtility(x.Carried, f.bound) })
+		return of(func(_ *Evaluator, all []Outcome) float64 { return MinLoadUtility(all[k].Carried, f.bound) })
 	default: // AtLeast
-		return flag(func(e *Evaluator) bool { return e.outcomes[k].Carried >= f.bound })
+		return flag(func(_ *Evaluator, all []Outcome) bool { return all[k].Carried >= f.bound })
 	}
 }
 
@@ -274,13 +305,13 @@ func (x *Outcome) over(goal float64) float64 {
 
 // late is how far a service is above its goal in s, negative below it; of all
 // services the latest. NaN where nothing was answered.
-func (f factor) late(e *Evaluator) float64 {
+func (f factor) late(e *Evaluator, all []Outcome) float64 {
 	if f.service >= 0 {
-		return f.delay(&e.outcomes[f.service]) - e.targets[f.service].Goal
+		return f.delay(&all[f.service]) - e.targets[f.service].Goal
 	}
 	worst := math.Inf(-1)
-	for k := range e.outcomes {
-		late := f.delay(&e.outcomes[k]) - e.targets[k].Goal
+	for k := range all {
+		late := f.delay(&all[k]) - e.targets[k].Goal
 		if math.IsNaN(late) {
 			return late
 		}
@@ -306,7 +337,7 @@ func changed(space *mesh.Space, s *Step) float64 {
 
 type term struct {
 	weight  float64
-	factors []func(e *Evaluator, s *Step) float64
+	factors []multiplier
 }
 
 // bind turns terms into numbers.
@@ -344,7 +375,7 @@ func bind(terms []Term, services []string, targets []Target, space *mesh.Space) 
 			if !(f.Bound >= 0) || math.IsInf(f.Bound, 1) {
 				return nil, fmt.Errorf("term %d: bound %v of %s; accepted: a finite number >= 0", n+1, f.Bound, f.Of)
 			}
-			b.factors = append(b.factors, factor{f.Of, f.Quantile, at, f.Bound}.value())
+			b.factors = append(b.factors, factor{f.Of, f.Quantile, at, f.Bound}.times())
 		}
 		out = append(out, b)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -416,4 +417,50 @@ func ExampleRewards() {
 	// [5 5]: 10.0 by p11=0 p21=1 b1=0 b2=0, exact: true
 	// [20 10]: 18.1 by p11=0.4 p21=1 b1=0 b2=0.8, exact: true
 	// [20 20]: 18.0 by p11=0.4 p21=0 b1=0 b2=1, exact: true
+}
+
+// oneByOne is a model whose forecasts foresee one action after the other.
+type oneByOne struct{ control.Model }
+
+func (m oneByOne) At(s mesh.State) (control.Forecast, error) {
+	f, err := m.Model.At(s)
+	return struct{ control.Forecast }{f}, err
+}
+
+// The search finds the same, whether actions and their draws are foreseen one by one
+// or many at once.
+func TestBatched(t *testing.T) {
+	wide, paper := modeltest.Builtin(t, "wide"), modeltest.Builtin(t, "paper")
+	m, err := model.Learn(t.Context(), modeltest.Collect(t, wide, 400), model.Config{Structure: model.JointInputs, Forest: forest.Config{Trees: 8, MinLeaf: 5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	joint, graph := modeltest.Joint(t, paper.MustSpace()), modeltest.Builtin(t, "graph")
+	slow, err := joint.Slower([][]float64{{1.2, 1.2}, {1.2, 1.2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		s        scenario.Scenario
+		m        control.Model
+		expected bool
+	}{{wide, m, false}, {wide, m, true}, {paper, joint, true}, {paper, slow, true}, {graph, modeltest.Virtual(t, graph, 400), true}, {graph, modeltest.Virtual(t, graph, 400), false}} {
+		o := objective.Useful("useful", c.s.Mesh.ServiceNames(), c.s.Targets)
+		cfg := optimum.Config{Expected: c.expected, MaxEnumerated: 1, Search: optimum.Search{Restarts: 1, Kicks: 2}}
+		together, alone := rewards(t, c.m, o, cfg), rewards(t, oneByOne{c.m}, o, cfg)
+		for k := range 3 {
+			l := load.Uniform{Ranges: c.s.Loads}.At(nil, 1, k)
+			got, err := together.Best(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := alone.Best(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, load %v: %v of many at once, %v one by one", c.s.Name, l, got, want)
+			}
+		}
+	}
 }

@@ -305,6 +305,37 @@ func (v *Values) some(choice []int, stride int) (float64, error) {
 	return v.value(v.steady(v.action), stride)
 }
 
+// batched says whether several is faster than some for one after the other.
+func (v *Values) batched() bool {
+	_, ok := v.forecast.(control.Batched)
+	return ok
+}
+
+// several is some of many choices.
+func (v *Values) several(choices [][]int, stride int) ([]float64, error) {
+	out := make([]float64, len(choices))
+	var actions []mesh.Action
+	var at []int
+	for k, c := range choices {
+		if out[k] = math.Inf(-1); v.r.Space().Fits(c) {
+			actions, at = append(actions, v.r.Space().Action(nil, c)), append(at, k)
+		}
+	}
+	if at == nil {
+		return out, nil
+	}
+	f := v.forecast.(control.Batched)
+	f.SetAll(actions)
+	var err error
+	for n, k := range at {
+		f.Turn(n)
+		if out[k], err = v.value(v.steady(actions[n]), stride); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 func (v *Values) steady(a mesh.Action) objective.Step {
 	return *objective.Steady(v.r.Space(), v.load, a, mesh.Measurement{})
 }
@@ -323,7 +354,13 @@ func (v *Values) value(s objective.Step, stride int) (float64, error) {
 	s.Measurement = v.step.Measurement
 	v.step = s
 	x := &v.step.Measurement
-	if v.r.cfg.Expected {
+	f, ok := v.forecast.(control.Sampled)
+	switch ok = ok && v.evaluators.Sampled(); {
+	case ok && v.r.cfg.Expected:
+		v.evaluators.Means(v.paid, &v.step, f.Sample(stride))
+	case ok:
+		v.evaluators.Means(v.paid, &v.step, f.MeanSample())
+	case v.r.cfg.Expected:
 		clear(v.paid)
 		n := v.forecast.Draws()
 		valued := float64((n + stride - 1) / stride)
@@ -334,7 +371,7 @@ func (v *Values) value(s objective.Step, stride int) (float64, error) {
 				v.paid[n] += p / valued
 			}
 		}
-	} else {
+	default:
 		v.forecast.Mean(x)
 		v.evaluators.Rewards(v.paid, &v.step)
 	}

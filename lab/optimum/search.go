@@ -237,16 +237,43 @@ func (w *walk) scatter(rng *rand.Rand, choice []int, n int) {
 }
 
 func (w *walk) value(choice []int) (float64, error) {
-	w.key = w.key[:0]
-	for _, c := range choice {
-		w.key = binary.LittleEndian.AppendUint32(w.key, uint32(c))
-	}
-	if v, ok := w.known[string(w.key)]; ok {
+	v, ok := w.look(choice)
+	if ok {
 		return v, nil
 	}
 	v, err := w.values.some(choice, w.stride)
 	w.known[string(w.key)] = v
 	return v, err
+}
+
+// look is the value of a choice if it is known, else w.key is its key.
+func (w *walk) look(choice []int) (float64, bool) {
+	w.key = w.key[:0]
+	for _, c := range choice {
+		w.key = binary.LittleEndian.AppendUint32(w.key, uint32(c))
+	}
+	v, ok := w.known[string(w.key)]
+	return v, ok
+}
+
+// together values the choices that are about to be looked at, where the model
+// foresees many at once faster than one by one. vary sets choice to one after the other.
+func (w *walk) together(choice []int, vary func(look func())) error {
+	if !w.values.batched() || w.rough != nil {
+		return nil
+	}
+	var list [][]int
+	vary(func() {
+		if _, ok := w.look(choice); !ok {
+			list = append(list, slices.Clone(choice))
+		}
+	})
+	values, err := w.values.several(list, w.stride)
+	for k, v := range values {
+		w.look(list[k])
+		w.known[string(w.key)] = v
+	}
+	return err
 }
 
 const (
@@ -304,6 +331,13 @@ func (w *walk) climb(choice []int) (end, error) {
 			}
 			before := choice[h]
 			best := before
+			if err := w.together(choice, func(look func()) {
+				for choice[h] = range n {
+					look()
+				}
+			}); err != nil {
+				return end{}, err
+			}
 			for u := range n {
 				choice[h] = u
 				ok, err := w.better(&a)
@@ -352,6 +386,15 @@ func (w *walk) climbPairs(from end) (end, error) {
 				}
 				x, y := choice[g], choice[h]
 				bx, by := x, y
+				if err := w.together(choice, func(look func()) {
+					for _, choice[g] = range first {
+						for _, choice[h] = range second {
+							look()
+						}
+					}
+				}); err != nil {
+					return end{}, err
+				}
 				for _, u := range first {
 					for _, v := range second {
 						choice[g], choice[h] = u, v
