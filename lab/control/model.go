@@ -40,6 +40,12 @@ type Numbered interface {
 	SetNumber(k int) error
 }
 
+// Movable is a Forecast that turns to another state in the memory that it has.
+type Movable interface {
+	// Move is Model.At of that state; the action has to be set again.
+	Move(s mesh.State) error
+}
+
 // Batched is a Forecast that foresees many actions at once faster than one by one.
 type Batched interface {
 	// SetAll foresees actions; Turn turns to number k of them until the next SetAll.

@@ -5,7 +5,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/meshbench/meshbench/lab/control"
 	"github.com/meshbench/meshbench/lab/internal/modeltest"
+	"github.com/meshbench/meshbench/lab/load"
 	"github.com/meshbench/meshbench/lab/mesh"
 )
 
@@ -58,5 +63,50 @@ func TestDrawsInAnyOrder(t *testing.T) {
 	set(a)
 	for k := n - 1; k >= 0; k-- {
 		check("backwards", k)
+	}
+}
+
+// A forecast that was moved to another load, or back, is that of the load.
+func TestMove(t *testing.T) {
+	for _, name := range []string{"graph", "wide"} {
+		s := modeltest.Builtin(t, name)
+		m := modeltest.Virtual(t, s, 300)
+		space := m.Space()
+		at := func(l mesh.Load) control.Forecast {
+			f, err := m.At(mesh.State{Load: l})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+		moved := at(s.Loads.Mid())
+		var choice []int
+		for k := range 20 {
+			l := load.Uniform{Ranges: s.Loads}.At(nil, 1, k/2)
+			if err := moved.(control.Movable).Move(mesh.State{Load: l}); err != nil {
+				t.Fatal(err)
+			}
+			choice = choice[:0]
+			for h, n := range space.Choices() {
+				choice = append(choice, (7*k+h)%n)
+			}
+			a, fresh := space.Action(nil, choice), at(l)
+			got, want := mesh.NewMeasurement(space.Layout()), mesh.NewMeasurement(space.Layout())
+			for _, x := range []struct {
+				f control.Forecast
+				x *mesh.Measurement
+			}{{moved, &got}, {fresh, &want}} {
+				if err := x.f.Set(a); err != nil {
+					t.Fatal(err)
+				}
+				x.f.Draw(k, x.x)
+			}
+			if diff := cmp.Diff(want, got, cmpopts.EquateNaNs()); diff != "" {
+				t.Fatalf("%s, load %v: %s", name, l, diff)
+			}
+		}
+		if err := moved.(control.Movable).Move(mesh.State{Load: mesh.Load{1}}); name == "wide" && err == nil {
+			t.Error("a load of one service for four")
+		}
 	}
 }

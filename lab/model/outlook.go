@@ -10,11 +10,8 @@ import (
 
 // At foresees a step.
 func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
-	if err := checkLoad(p.space, s.Load); err != nil {
-		return nil, err
-	}
 	m, l := p.space.Mesh().M(), p.layout
-	o := &outlook{p: p, load: s.Load, carried: make([]blocked, m), mean: make([]float64, m), parts: make([]part, len(l.Endpoints)),
+	o := &outlook{p: p, carried: make([]blocked, m), mean: make([]float64, m), parts: make([]part, len(l.Endpoints)),
 		factor: make([]float64, m), let: make([]float64, m), servers: make([]server, len(p.delays)),
 		calls: make([]float64, len(l.Calls)), lost: make([]float64, m), draws: newSample(m, 0), expected: newSample(m, 1),
 		delay: make([][points]float64, len(l.Endpoints)), path: make([][points]float64, m), count: make([][points]float64, m)}
@@ -22,7 +19,22 @@ func (p *PerNode) At(s mesh.State) (control.Forecast, error) {
 		o.scaled = append(o.scaled, make([]float64, len(p.hosts[j].microservices)))
 		o.in = append(o.in, make([]float64, p.hosts[j].inputs()))
 	}
+	if err := o.Move(s); err != nil {
+		return nil, err
+	}
 	return o, nil
+}
+
+// Move turns to another state.
+func (o *outlook) Move(s mesh.State) error {
+	if err := checkLoad(o.p.space, s.Load); err != nil {
+		return err
+	}
+	o.load, o.n = s.Load, 0
+	for i := range o.carried {
+		o.carried[i].rates, o.carried[i].carried = o.carried[i].rates[:0], o.carried[i].carried[:0]
+	}
+	return nil
 }
 
 // outlook foresees the steps of one load under any action. One goroutine uses

@@ -249,10 +249,16 @@ func together(load mesh.Load, rewards ...*Rewards) (*Values, error) {
 }
 
 // turn values the actions of another load from now on.
-func (v *Values) turn(load mesh.Load) error {
+func (v *Values) turn(load mesh.Load) (err error) {
 	load = v.r.rounded(load)
-	f, err := v.r.model.At(mesh.State{Load: load})
-	v.load, v.forecast = load, f
+	if f, ok := v.forecast.(control.Movable); ok {
+		err = f.Move(mesh.State{Load: load})
+	} else {
+		v.forecast, err = v.r.model.At(mesh.State{Load: load})
+	}
+	if err == nil {
+		v.load = load
+	}
 	return err
 }
 
