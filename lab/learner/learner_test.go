@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -422,8 +423,12 @@ func TestSaveLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.zip")
 	for _, heads := range []Heads{WholeAction, PerKnob} {
 		p := network(t, space, heads)
+		p.Trained().Metadata = map[string]string{"note": "mine"}
 		if err := p.Save(path); err != nil {
 			t.Fatal(err)
+		}
+		if !maps.Equal(p.Trained().Metadata, map[string]string{"note": "mine"}) {
+			t.Errorf("saving changes what others read: %v", p.Trained().Metadata)
 		}
 		again, err := Load(path, space)
 		if err != nil {

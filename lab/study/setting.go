@@ -43,9 +43,10 @@ func Paper(s scenario.Scenario) Setting {
 // random load, shown at knots, larger batches, and an entropy bonus and a learning
 // rate that both fall to 0. In a space of few actions there is one choice among
 // all of them, loads are those of the knots, so that they come again and their
-// rewards are known, and each is met by eight draws; else there is a head for each
-// knob that knows what those before it chose, a wider network, smaller batches, more
-// frequent updates, and training is longer the more knobs there are.
+// rewards are known, and each is met by eight draws. Else each is met by four, there
+// is a head for each knob that knows what those before it chose, a wider network,
+// smaller batches, more frequent updates, and training is longer the more knobs there
+// are.
 func Best(s scenario.Scenario) Setting {
 	l := learner.PPO{
 		Config: ppo.Config{
@@ -65,12 +66,12 @@ func Best(s scenario.Scenario) Setting {
 	if space.Len() > learner.MaxWhole {
 		whole = load.Uniform{Ranges: s.Loads}
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
-		l.Environments, l.Config.Common = 1, false
+		l.Environments = 4
 		knobs := len(space.Knobs())
-		l.Config.TotalSteps, l.Config.Steps = 15*1024*knobs*knobs, 1024
+		l.Config.TotalSteps, l.Config.Steps = 15*1024*knobs*knobs, 256
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
-		l.Config.Hidden, l.Config.Batch = []int{128, 128}, 128
-		l.Config.LearningRate, l.Config.EntropyCoef = 3e-3, .1
+		l.Config.Hidden, l.Config.Batch = []int{96, 96}, 256
+		l.Config.LearningRate = 4e-3
 		l.Observation.Knots = 16
 	}
 	return Setting{Name: BestSetting, Learner: l, Load: load.Mixed{load.Random{Ranges: s.Loads}, whole}}
