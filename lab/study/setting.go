@@ -54,7 +54,7 @@ func Best(s scenario.Scenario) Setting {
 			Batch: 1024, Steps: 1024, Epochs: 3, Common: true, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
 			EntropyCoef: .1, EntropyCoefSchedule: ppo.Linear,
 		},
-		Observation:  learner.Observation{Knots: 31, Gain: 2},
+		Observation:  learner.Observation{Knots: 76, Gain: 2},
 		Heads:        learner.WholeAction,
 		Environments: 8,
 	}
