@@ -42,17 +42,15 @@ func Paper(s scenario.Scenario) Setting {
 // Best is the setting that does best: loads from the whole range beside those of
 // random load, shown at knots, larger batches, and an entropy bonus and a learning
 // rate that both fall to 0. In a space of few actions there is one choice among
-// all of them, loads are those of the knots, so that they come again and their
-// rewards are known, and each is met by eight draws. Else each is met by four, there
-// is a head for each knob that knows what those before it chose, a wider network,
-// smaller batches, more frequent updates, and training is longer the more knobs there
-// are.
+// all of them, and each load is met by eight draws. Else it is met by four, there is a
+// head for each knob that knows what those before it chose, a wider network, smaller
+// batches, more frequent updates, and training is longer the more knobs there are.
 func Best(s scenario.Scenario) Setting {
 	l := learner.PPO{
 		Config: ppo.Config{
-			TotalSteps: 400 * 1024, EvalEvery: 8 * 1024,
+			TotalSteps: 600 * 1024, EvalEvery: 8 * 1024,
 			Batch: 1024, Steps: 1024, Epochs: 3, Common: true, LearningRate: 6e-3, LearningRateSchedule: ppo.Linear,
-			EntropyCoef: .1, EntropyCoefSchedule: ppo.Linear,
+			EntropyCoef: .2, EntropyCoefSchedule: ppo.Linear,
 		},
 		Observation:  learner.Observation{Knots: 76, Gain: 2},
 		Heads:        learner.WholeAction,
@@ -62,33 +60,17 @@ func Best(s scenario.Scenario) Setting {
 	if space.Slow() {
 		return Foresighted(s)
 	}
-	var whole load.Pattern = load.Random{Ranges: atKnots(s.Loads, l.Observation.Knots)}
 	if space.Len() > learner.MaxWhole {
-		whole = load.Uniform{Ranges: s.Loads}
 		l.Heads, l.Config.Autoregressive = learner.PerKnob, true
 		l.Environments = 4
 		knobs := len(space.Knobs())
 		l.Config.TotalSteps, l.Config.Steps = 15*1024*knobs*knobs, 256
 		l.Config.EvalEvery = l.Config.TotalSteps / 25
 		l.Config.Hidden, l.Config.Batch = []int{96, 96}, 256
-		l.Config.LearningRate = 4e-3
+		l.Config.LearningRate, l.Config.EntropyCoef = 4e-3, .1
 		l.Observation.Knots = 16
 	}
-	return Setting{Name: BestSetting, Learner: l, Load: load.Mixed{load.Random{Ranges: s.Loads}, whole}}
-}
-
-// atKnots are ranges with as many values of random load as there are knots, evenly
-// spaced.
-func atKnots(ranges load.Ranges, knots int) load.Ranges {
-	ranges = slices.Clone(ranges)
-	for i := range ranges {
-		r := &ranges[i]
-		r.Values = make([]float64, knots)
-		for k := range r.Values {
-			r.Values[k] = r.Min + float64((r.Max-r.Min)*float64(k)/float64(knots-1))
-		}
-	}
-	return ranges
+	return Setting{Name: BestSetting, Learner: l, Load: load.Mixed{load.Random{Ranges: s.Loads}, load.Uniform{Ranges: s.Loads}}}
 }
 
 // maxOneHead is the number of actions up to which a policy that looks ahead has one
