@@ -232,7 +232,7 @@ func (m *Joint) tabulate(load mesh.Load) ([]float64, error) {
 			return nil, err
 		}
 		if m.median > 0 {
-			m.centre(f, m.inputs(load), y)
+			m.centre(f, m.all(load), y)
 		}
 		for k := range m.space.Len() {
 			copy(table[k*m.targets+m.at[n]:], y.RawRowView(k))
@@ -259,7 +259,7 @@ func (m *Joint) grid(f *forest.Forest, load mesh.Load) (*mat.Dense, error) {
 	}
 	for _, k := range m.space.Knobs() {
 		if k.Free > 1 {
-			return f.PredictMatrix(m.inputs(load)), nil
+			return f.PredictMatrix(m.all(load)), nil
 		}
 		if k.Free == 0 {
 			continue
@@ -273,11 +273,14 @@ func (m *Joint) grid(f *forest.Forest, load mesh.Load) (*mat.Dense, error) {
 	return f.PredictGrid(nil, levels)
 }
 
-// inputs are those of all actions of the space at one load.
-func (m *Joint) inputs(load mesh.Load) *mat.Dense {
-	x := mat.NewDense(m.space.Len(), len(m.space.FeatureNames()), nil)
-	for k := range m.space.Len() {
-		m.space.Features(x.RawRowView(k)[:0], load, m.space.At(k))
+// all are the inputs of all actions of the space at one load.
+func (m *Joint) all(load mesh.Load) *mat.Dense { return m.inputs(load, m.space.Len(), m.space.At) }
+
+// inputs are those of n actions at one load.
+func (m *Joint) inputs(load mesh.Load, n int, at func(k int) mesh.Action) *mat.Dense {
+	x := mat.NewDense(n, len(m.space.FeatureNames()), nil)
+	for k := range n {
+		m.space.Features(x.RawRowView(k)[:0], load, at(k))
 	}
 	return x
 }
@@ -322,10 +325,7 @@ func (f *jointForecast) turn(a mesh.Action) {
 
 // SetAll predicts what services get under many actions.
 func (f *jointForecast) SetAll(actions []mesh.Action) {
-	x := mat.NewDense(len(actions), len(f.m.space.FeatureNames()), nil)
-	for k, a := range actions {
-		f.m.space.Features(x.RawRowView(k)[:0], f.load, a)
-	}
+	x := f.m.inputs(f.load, len(actions), func(k int) mesh.Action { return actions[k] })
 	first := 0
 	if f.m.kind.measured() {
 		first = f.m.endpoints()

@@ -220,6 +220,7 @@ type Values struct {
 	load       mesh.Load
 	forecast   control.Forecast
 	evaluators objective.Evaluators // of those that are valued together, r's first
+	sampled    bool                 // they see no more than a sample has
 	step       objective.Step
 	action     mesh.Action
 	paid, draw []float64 // by each evaluator, of the step that was valued last, and of one of its draws
@@ -244,7 +245,7 @@ func together(load mesh.Load, rewards ...*Rewards) (*Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Values{r: r, load: load, forecast: f, evaluators: e, step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())},
+	return &Values{r: r, load: load, forecast: f, evaluators: e, sampled: e.Sampled(), step: objective.Step{Measurement: mesh.NewMeasurement(r.Space().Layout())},
 		paid: make([]float64, len(rewards)), draw: make([]float64, len(rewards))}, nil
 }
 
@@ -361,7 +362,7 @@ func (v *Values) value(s objective.Step, stride int) (float64, error) {
 	v.step = s
 	x := &v.step.Measurement
 	f, ok := v.forecast.(control.Sampled)
-	switch ok = ok && v.evaluators.Sampled(); {
+	switch ok = ok && v.sampled; {
 	case ok && v.r.cfg.Expected:
 		v.evaluators.Means(v.paid, &v.step, f.Sample(stride))
 	case ok:

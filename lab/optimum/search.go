@@ -256,9 +256,9 @@ func (w *walk) look(choice []int) (float64, bool) {
 	return v, ok
 }
 
-// together values the choices that are about to be looked at, where the model
+// foresee values the choices that are about to be looked at, where the model
 // foresees many at once faster than one by one. vary sets choice to one after the other.
-func (w *walk) together(choice []int, vary func(look func())) error {
+func (w *walk) foresee(choice []int, vary func(look func())) error {
 	if !w.values.batched() || w.rough != nil {
 		return nil
 	}
@@ -331,7 +331,7 @@ func (w *walk) climb(choice []int) (end, error) {
 			}
 			before := choice[h]
 			best := before
-			if err := w.together(choice, func(look func()) {
+			if err := w.foresee(choice, func(look func()) {
 				for choice[h] = range n {
 					look()
 				}
@@ -386,7 +386,7 @@ func (w *walk) climbPairs(from end) (end, error) {
 				}
 				x, y := choice[g], choice[h]
 				bx, by := x, y
-				if err := w.together(choice, func(look func()) {
+				if err := w.foresee(choice, func(look func()) {
 					for _, choice[g] = range first {
 						for _, choice[h] = range second {
 							look()
